@@ -1,0 +1,412 @@
+"""The node: what every expression is made of."""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import jax.numpy as jnp
+
+from .ops import (
+    Apply,
+    Component,
+    Constant,
+    Coordinate,
+    Derivative,
+    Facts,
+    Gradient,
+    Jacobian,
+    Label,
+    Laplacian,
+    Op,
+    Opaque,
+    Reduce,
+    Restrict,
+    RowMean,
+)
+from .points import PointSet
+from .tracker import Tracker
+from .trainable import Selection
+
+_interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()
+
+
+class Node:
+    """A symbolic value: a *field* has one value per collocation point, a *term* one in all.
+
+    Nodes are immutable and interned: two expressions are one object exactly if they are built alike from the
+    same coordinates, networks, masks and functions. That identity is what sharing of computation rests on.
+    """
+
+    __slots__ = ("__weakref__", "args", "facts", "op")
+    __array_ufunc__ = None  # NumPy arrays leave `array * node` to the node
+
+    op: Op
+    args: tuple["Node", ...]
+    facts: Facts
+
+    def __new__(cls, op: Op, *args: "Node"):
+        key = (cls, op, *map(id, args))
+        found = _interned.get(key)
+        if found is None:
+            _refuse_group(op, args)
+            found = object.__new__(cls)
+            facts = op.infer([arg.facts for arg in args], _Texts(args))
+            for name, value in (("op", op), ("args", args), ("facts", facts)):
+                object.__setattr__(found, name, value)
+            _interned[key] = found
+        return found
+
+    def __setattr__(self, name: str, value: Any):
+        raise AttributeError(f"a node is immutable: '{name}' cannot be set on {self}")
+
+    __hash__ = object.__hash__
+
+    # What it is
+
+    @property
+    def points(self) -> PointSet | None:
+        """The point set that a field has values at; None for a term."""
+        return self.facts.points
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value at one point (of a term: of the value)."""
+        return self.facts.shape
+
+    def __str__(self) -> str:
+        return describe(self)
+
+    def __repr__(self) -> str:
+        kind = "term" if self.points is None else f"field on '{self.points.tag}'"
+        return f"<{kind} {self}>"
+
+    def named(self, name: str) -> "Node":
+        """The same value under a name: `tx.core`, messages and history use it."""
+        return Node(Label(name), self)
+
+    # Calculus in space and time
+
+    def d(self, coordinate: "Node", order: int = 1) -> "Node":
+        """∂ᵏ/∂coordinateᵏ of a field, k = `order`. Terms inside it are constants in space."""
+        return self._derivative([coordinate] * order)
+
+    def d2(self, coordinate: "Node") -> "Node":
+        """∂²/∂coordinate²."""
+        return self._derivative([coordinate, coordinate])
+
+    def laplacian(self, *coordinates: "Node") -> "Node":
+        """Sum of the second derivatives along the coordinates given."""
+        if not coordinates:
+            raise ValueError(f"{self}.laplacian(): name the coordinates it runs over, such as laplacian(x, y)")
+        axes = tuple(sorted(self._axis(coordinate) for coordinate in coordinates))
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"{self}.laplacian(): a coordinate is named twice")
+        if self.points is None:
+            return Node(Constant.of(0.0))
+        return Node(Laplacian(axes), self)
+
+    def _derivative(self, coordinates: "list[Node]") -> "Node":
+        if not coordinates:
+            raise ValueError(f"{self}.d(): the order of a derivative is at least 1")
+        axes = [self._axis(coordinate) for coordinate in coordinates]
+        if self.points is None:
+            return Node(Constant.of(0.0))
+        base = self
+        if isinstance(self.op, Derivative):
+            base = self.args[0]
+            axes.extend(self.op.axes)
+        axes.sort()
+        return Node(Derivative(tuple(axes), tuple(self.points.axes[axis] for axis in axes)), base)
+
+    def _axis(self, coordinate: "Node") -> int:
+        if not isinstance(coordinate, Node) or not isinstance(coordinate.op, Coordinate):
+            raise TypeError(
+                f"{self} cannot be differentiated along {coordinate}: give a coordinate that domain.variable() returned"
+            )
+        if self.points not in (None, coordinate.points):
+            assert self.points is not None
+            raise ValueError(
+                f"{self} lives on the points of '{self.points.tag}' and coordinate {coordinate} on those of "
+                f"'{coordinate.op.points.tag}': differentiate along the coordinate it is written with"
+            )
+        if self.facts.kind != "f":
+            raise TypeError(f"{self} is not made of real numbers: it has no derivative")
+        for node in local_nodes([self]):
+            if isinstance(node.op, Opaque) and node.points is not None:
+                raise ValueError(
+                    f"{node} sees all points at once, so it has no derivative at one of them. If {node.op.name} "
+                    f"acts on each point alone, write tx.np.function({node.op.name}, [...], pointwise=True)"
+                )
+        return coordinate.op.axis
+
+    # Parameter Jacobians
+
+    def grad(self, *handles: Any) -> "Node":
+        """J, the derivative with respect to the parameters of networks or trainable scalars.
+
+        Of a field: rows, one per point, (N, P); (N, C, P) for C components. Of a term: one vector (P,).
+        The P columns are the selected leaves, flattened in the order of `jax.tree.leaves(net.params)`.
+        """
+        if not handles:
+            raise ValueError(f"{self}.grad(): name the network or parameter to differentiate with respect to")
+        selections = []
+        for handle in handles:
+            selection = getattr(handle, "selection", None)
+            if not isinstance(selection, Selection):
+                raise TypeError(
+                    f"{self}.grad({handle!r}): give what tx.nn.wrap or tx.nn.parameter returned. "
+                    f"(Derivatives in space and time are .d, .d2 and .laplacian)"
+                )
+            selections.append(selection)
+        if len({selection.trainable for selection in selections}) < len(selections):
+            raise ValueError(f"{self}.grad(): a network is named twice")
+        if self.points is None:
+            return Node(Gradient(tuple(selections)), self)
+        return Node(Jacobian(tuple(selections)), self)
+
+    # Reductions over points
+
+    def _reduce(self, kind: str) -> "Node":
+        return Node(Reduce(kind), self)
+
+    @property
+    def mse(self) -> "Node":
+        """Mean of squares over points and components."""
+        return self._reduce("mse")
+
+    @property
+    def mae(self) -> "Node":
+        """Mean of absolute values over points and components."""
+        return self._reduce("mae")
+
+    @property
+    def mean(self) -> "Node":
+        """Mean over points and components; of Jacobian rows: the group mean, (P,)."""
+        rows = self.args[0] if isinstance(self.op, Restrict) else self
+        return Node(RowMean(), self) if isinstance(rows.op, Jacobian) else self._reduce("mean")
+
+    @property
+    def mean_by_rows(self) -> "Node":
+        """`mean` of Jacobian rows, computed row by row on each shard and then summed (the slow, literal way)."""
+        rows = self.args[0] if isinstance(self.op, Restrict) else self
+        if not isinstance(rows.op, Jacobian):
+            raise TypeError(f"{self}.mean_by_rows: only a Jacobian has rows; of a field take .mean")
+        return Node(RowMean(by_rows=True), self)
+
+    @property
+    def sum(self) -> "Node":
+        """Sum over points and components."""
+        return self._reduce("sum")
+
+    @property
+    def max(self) -> "Node":
+        """Largest value over points and components."""
+        return self._reduce("max")
+
+    @property
+    def min(self) -> "Node":
+        """Smallest value over points and components."""
+        return self._reduce("min")
+
+    @property
+    def std(self) -> "Node":
+        """Standard deviation over points and components (dividing by their number)."""
+        return self._reduce("std")
+
+    # Watching
+
+    def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> "Tracker":
+        """Evaluate this term every `interval` epochs during training, without touching the loss."""
+        return Tracker(self, interval, name, warn_below)
+
+    # Components and groups
+
+    def __getitem__(self, index: Any) -> "Node":
+        if isinstance(index, Node):
+            return Node(Restrict(), self, index)
+        return apply(Component.of(index), f"[{index}]", self)
+
+    def __iter__(self) -> Iterator["Node"]:
+        if not self.shape:
+            raise TypeError(f"{self} has one number per point: it has no components to run over")
+        return (self[index] for index in range(self.shape[0]))
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"{self} has no truth value before it is computed: combine conditions with & and |, choose with tx.np.where"
+        )
+
+    def __float__(self) -> float:
+        raise TypeError(f"{self} is symbolic: solver.eval(...) gives its value")
+
+    # Arithmetic: written out so that editors and type checkers see it
+
+    def __add__(self, other: Any) -> "Node":
+        return apply(operator.add, "+", self, other)
+
+    def __radd__(self, other: Any) -> "Node":
+        return apply(operator.add, "+", other, self)
+
+    def __sub__(self, other: Any) -> "Node":
+        return apply(operator.sub, "-", self, other)
+
+    def __rsub__(self, other: Any) -> "Node":
+        return apply(operator.sub, "-", other, self)
+
+    def __mul__(self, other: Any) -> "Node":
+        return apply(operator.mul, "*", self, other)
+
+    def __rmul__(self, other: Any) -> "Node":
+        return apply(operator.mul, "*", other, self)
+
+    def __truediv__(self, other: Any) -> "Node":
+        return apply(operator.truediv, "/", self, other)
+
+    def __rtruediv__(self, other: Any) -> "Node":
+        return apply(operator.truediv, "/", other, self)
+
+    def __floordiv__(self, other: Any) -> "Node":
+        return apply(operator.floordiv, "//", self, other)
+
+    def __mod__(self, other: Any) -> "Node":
+        return apply(operator.mod, "%", self, other)
+
+    def __pow__(self, other: Any) -> "Node":
+        return apply(operator.pow, "**", self, other)
+
+    def __rpow__(self, other: Any) -> "Node":
+        return apply(operator.pow, "**", other, self)
+
+    def __matmul__(self, other: Any) -> "Node":
+        return apply(jnp.matmul, "@", self, other)
+
+    def __rmatmul__(self, other: Any) -> "Node":
+        return apply(jnp.matmul, "@", other, self)
+
+    def __neg__(self) -> "Node":
+        return apply(operator.neg, "-", self)
+
+    def __pos__(self) -> "Node":
+        return self
+
+    def __abs__(self) -> "Node":
+        return apply(jnp.abs, "abs", self)
+
+    def __invert__(self) -> "Node":
+        return apply(jnp.logical_not, "~", self)
+
+    def __and__(self, other: Any) -> "Node":
+        return apply(jnp.logical_and, "&", self, other)
+
+    def __or__(self, other: Any) -> "Node":
+        return apply(jnp.logical_or, "|", self, other)
+
+    def __lt__(self, other: Any) -> "Node":
+        return apply(operator.lt, "<", self, other)
+
+    def __le__(self, other: Any) -> "Node":
+        return apply(operator.le, "<=", self, other)
+
+    def __gt__(self, other: Any) -> "Node":
+        return apply(operator.gt, ">", self, other)
+
+    def __ge__(self, other: Any) -> "Node":
+        return apply(operator.ge, ">=", self, other)
+
+    def __eq__(self, other: Any) -> "Node":  # pyright: ignore[reportIncompatibleMethodOverride]
+        return apply(jnp.equal, "==", self, other)
+
+    def __ne__(self, other: Any) -> "Node":  # pyright: ignore[reportIncompatibleMethodOverride]
+        return apply(jnp.not_equal, "!=", self, other)
+
+
+def as_node(value: Any) -> Node:
+    """A node as it is, anything else as a constant."""
+    return value if isinstance(value, Node) else Node(Constant.of(value))
+
+
+def apply(function: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Node:
+    """The node of a function of the values at one point; `kwargs` are static."""
+    nodes = [as_node(arg) for arg in args]
+    for constant in nodes:
+        if isinstance(constant.op, Constant):
+            _refuse_point_values(constant, nodes)
+    return Node(Apply(function, name, tuple(sorted(kwargs.items()))), *nodes)
+
+
+def local_nodes(roots: Iterable[Node]) -> list[Node]:
+    """All nodes computed at the same point as the roots, arguments first.
+
+    Nodes that see all points at once (reductions, opaque functions) are listed, but not entered.
+    """
+    order: dict[Node, None] = {}
+    stack = [(root, False) for root in roots]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order[node] = None
+        elif node not in order:
+            stack.append((node, True))
+            if node.op.local:
+                stack.extend((arg, False) for arg in node.args)
+    return list(order)
+
+
+def all_nodes(roots: Iterable[Node]) -> list[Node]:
+    """Every node that the roots are made of, arguments first."""
+    order: dict[Node, None] = {}
+    stack = [(root, False) for root in roots]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order[node] = None
+        elif node not in order:
+            stack.append((node, True))
+            stack.extend((arg, False) for arg in node.args)
+    return list(order)
+
+
+def describe(node: Node, depth: int = 6) -> str:
+    """The expression as a person would write it, deep parts left out."""
+    if depth == 0 and node.args:
+        return "…"
+    return node.op.text([describe(arg, depth - 1) for arg in node.args])
+
+
+class _Texts(Sequence[str]):
+    """Descriptions of the arguments, made only if a message needs them."""
+
+    def __init__(self, args: Sequence[Node]):
+        self.args = args
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [describe(arg) for arg in self.args[index]]
+        return describe(self.args[index])
+
+    def __len__(self) -> int:
+        return len(self.args)
+
+
+def _refuse_group(op: Op, args: Sequence[Node]) -> None:
+    if isinstance(op, (Reduce, RowMean, Label)):
+        return
+    for arg in args:
+        if isinstance(arg.op, Restrict):
+            field, group = arg.args
+            raise TypeError(
+                f"{arg} is a group of points: reduce it first ({arg}.mse), or compute on all points and restrict "
+                f"the result ((…)[{group}].mean). To keep all points, write tx.np.where({group}, {field}, 0)"
+            )
+
+
+def _refuse_point_values(constant: Node, nodes: Sequence[Node]) -> None:
+    """An array with one number per point is not a constant: it would broadcast to N x N."""
+    for node in nodes:
+        if node.points is not None and not node.shape and constant.shape[:1] == (len(node.points),) != (1,):
+            raise ValueError(
+                f"an array of shape {constant.shape} meets {node}, which has {len(node.points)} points on "
+                f"'{node.points.tag}': an array in an expression is the same at every point. Write what depends "
+                f"on the point with its coordinates, or use tx.np.function"
+            )

@@ -1,0 +1,359 @@
+"""What a node does, as data: each operation knows the shape of its value and how it is written.
+
+Operations are frozen, compared by value and hold no nodes; a node is an operation and its arguments.
+"""
+
+import abc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from .points import PointSet
+from .trainable import Selection, Trainable
+
+REDUCTIONS = ("mse", "mae", "mean", "sum", "max", "min", "std")
+INFIX = {"+", "-", "*", "/", "**", "@", "//", "%", "<", "<=", ">", ">=", "==", "!=", "&", "|"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a value before anything is computed.
+
+    `points` is the set it has one value per point of, None for one value in all; `shape` is the shape
+    of one such value; `kind` is NumPy's letter for its type ('f', 'i', 'b').
+    """
+
+    points: PointSet | None
+    shape: tuple[int, ...]
+    kind: str = "f"
+
+    def struct(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(self.shape, {"b": "bool", "i": "int32", "u": "int32"}.get(self.kind, "float32"))
+
+
+class Op(abc.ABC):
+    """An operation. `local` ones are computed point by point from arguments at the same point."""
+
+    local = True
+
+    @abc.abstractmethod
+    def infer(self, args: Sequence[Facts], texts: Sequence[str]) -> Facts:
+        """Facts of the value; raises ValueError where the arguments do not fit."""
+
+    @abc.abstractmethod
+    def text(self, args: Sequence[str]) -> str:
+        """How a person would write it."""
+
+
+def one_point_set(args: Sequence[Facts], texts: Sequence[str]) -> PointSet | None:
+    """The point set that all per-point arguments share."""
+    found, where = None, 0
+    for index, facts in enumerate(args):
+        if facts.points is None or facts.points is found:
+            continue
+        if found is not None:
+            same = f" (of another domain: {facts.points.domain})" if facts.points.tag == found.tag else ""
+            raise ValueError(
+                f"{texts[where]} has one value per point of '{found.tag}' and {texts[index]} one per point of "
+                f"'{facts.points.tag}'{same}: they cannot be combined point by point. Reduce each to a term "
+                f"first (a.mse + b.mse), or write both with the coordinates of one tag"
+            )
+        found, where = facts.points, index
+    return found
+
+
+@dataclass(frozen=True)
+class Constant(Op):
+    """A number, or an array that is the same at every point. `data` is bytes for an array, else the number."""
+
+    data: Any
+    dtype: str
+    shape: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, value: Any) -> "Constant":
+        if isinstance(value, (bool, int, float)):
+            plain = float(value) if isinstance(value, float) else value
+            return cls(plain, type(plain).__name__)
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{value!r} cannot stand in an expression: numbers and arrays of numbers can")
+        if array.ndim == 0:
+            return cls.of(array.item())
+        return cls(array.tobytes(), array.dtype.str, array.shape)
+
+    @property
+    def value(self) -> Any:
+        if not self.shape:
+            return self.data
+        return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
+
+    def infer(self, args, texts):
+        kinds = {"bool": "b", "int": "i", "float": "f"}
+        return Facts(None, self.shape, kinds[self.dtype] if not self.shape else np.dtype(self.dtype).kind)
+
+    def text(self, args):
+        return f"{self.data:.6g}" if not self.shape and self.dtype != "bool" else f"{np.asarray(self.value).tolist()}"
+
+
+@dataclass(frozen=True)
+class Coordinate(Op):
+    """One column of the points of a tag."""
+
+    points: PointSet
+    axis: int
+
+    def infer(self, args, texts):
+        return Facts(self.points, ())
+
+    def text(self, args):
+        return self.points.axes[self.axis]
+
+
+@dataclass(frozen=True)
+class Call(Op):
+    """A network at the coordinates given; without arguments, a trainable scalar or array."""
+
+    trainable: Trainable
+    optimizer: Any = None
+    frozen: bool = False
+
+    def infer(self, args, texts):
+        points = one_point_set(args, texts)
+        leaves = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), np.result_type(x)), self.trainable.initial)
+        try:
+            value = jax.eval_shape(self.trainable.apply, leaves, [facts.struct() for facts in args])
+        except Exception as error:
+            size = sum(int(np.prod(facts.shape)) for facts in args)
+            raise ValueError(
+                f"{self.text(texts)}: the network does not take its input of {size} number(s) per point "
+                f"(shape ({size},)). Give it as many coordinates as its first layer expects. It said: {error}"
+            ) from error
+        return Facts(points, value.shape, value.dtype.kind)
+
+    def text(self, args):
+        return f"{self.trainable.name}({', '.join(args)})" if args else self.trainable.name
+
+
+@dataclass(frozen=True)
+class Apply(Op):
+    """A function of the values at one point (or of values that have no point), sharded like any field."""
+
+    function: Callable[..., Any]
+    name: str
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+    def infer(self, args, texts):
+        points = one_point_set(args, texts)
+        try:
+            value = jax.eval_shape(self, *[facts.struct() for facts in args])
+        except Exception as error:
+            shapes = ", ".join(f"{text}: {facts.shape}" for text, facts in zip(texts, args, strict=True))
+            raise ValueError(
+                f"{self.text(texts)} cannot be computed from values of these shapes per point ({shapes}): {error}"
+            ) from error
+        if not hasattr(value, "shape"):
+            raise TypeError(f"{self.text(texts)} must return one array, not {type(value).__name__}")
+        return Facts(points, value.shape, value.dtype.kind)
+
+    def __call__(self, *args):
+        return self.function(*args, **dict(self.kwargs))
+
+    def text(self, args):
+        if self.name in INFIX and len(args) == 2:
+            return f"({args[0]} {self.name} {args[1]})"
+        if self.name in ("-", "~") and len(args) == 1:
+            return f"{self.name}{args[0]}"
+        if self.name.startswith("["):
+            return f"{args[0]}{self.name}"
+        extra = [f"{key}={value}" for key, value in self.kwargs]
+        return f"{self.name}({', '.join([*args, *extra])})"
+
+
+@dataclass(frozen=True)
+class Derivative(Op):
+    """∂/∂(axes) of a field; `axes` is sorted, since the order of differentiation does not matter."""
+
+    axes: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def infer(self, args, texts):
+        return args[0]
+
+    def text(self, args):
+        return f"{args[0]}_{''.join(self.names)}"
+
+
+@dataclass(frozen=True)
+class Laplacian(Op):
+    """Sum of the second derivatives along `axes`."""
+
+    axes: tuple[int, ...]
+
+    def infer(self, args, texts):
+        return args[0]
+
+    def text(self, args):
+        return f"laplacian({args[0]})"
+
+
+@dataclass(frozen=True)
+class Label(Op):
+    """The argument under a name of the user's."""
+
+    name: str
+
+    def infer(self, args, texts):
+        return args[0]
+
+    def text(self, args):
+        return self.name
+
+
+@dataclass(frozen=True)
+class Component:
+    """`value[index]` at each point; an index of integers and slices, kept hashable."""
+
+    index: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, index: Any) -> "Component":
+        parts = index if isinstance(index, tuple) else (index,)
+        for part in parts:
+            if part is not Ellipsis and not isinstance(part, (int, slice)):
+                raise TypeError(f"[{index!r}]: components are chosen by integers and slices, points by a boolean field")
+        return cls(tuple((p.start, p.stop, p.step) if isinstance(p, slice) else p for p in parts))
+
+    def __call__(self, value):
+        if len(self.index) > value.ndim or any(
+            isinstance(i, int) and not -n <= i < n for i, n in zip(self.index, value.shape, strict=False)
+        ):
+            raise IndexError(f"no component {list(self.index)} in a value of shape {value.shape} per point")
+        return value[tuple(slice(*part) if isinstance(part, tuple) else part for part in self.index)]
+
+
+@dataclass(frozen=True)
+class Restrict(Op):
+    """A field on a group of its points: `field[group]`. Only a reduction or `eval` may take it."""
+
+    def infer(self, args, texts):
+        field, group = args
+        if group.kind != "b" or group.shape != ():
+            raise TypeError(f"{texts[1]} is no group: a group is a boolean field such as x < 0.5")
+        if field.points is None:
+            raise TypeError(f"{texts[0]} has no points to choose from: it is a term already")
+        return Facts(one_point_set(args, texts), field.shape, field.kind)
+
+    def text(self, args):
+        return f"{args[0]}[{args[1]}]"
+
+
+@dataclass(frozen=True)
+class Reduce(Op):
+    """A field reduced to one number over its points and components (one of `REDUCTIONS`)."""
+
+    kind: str
+    local = False
+
+    def infer(self, args, texts):
+        if args[0].points is None:
+            raise TypeError(f"{texts[0]}.{self.kind}: it has no points to reduce over: it is a term already")
+        return Facts(None, ())
+
+    def text(self, args):
+        return f"{args[0]}.{self.kind}"
+
+
+@dataclass(frozen=True)
+class Opaque(Op):
+    """A function of all points' values at once, in the user's order, without padding."""
+
+    function: Callable[..., Any]
+    returns: str | None
+    local = False
+
+    @property
+    def name(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    def infer(self, args, texts):
+        points = one_point_set(args, texts)
+        full = [
+            facts.struct() if facts.points is None else Facts(None, (len(facts.points), *facts.shape), facts.kind).struct()
+            for facts in args
+        ]
+        try:
+            value = jax.eval_shape(self.function, *full)
+        except Exception as error:
+            shapes = ", ".join(str(struct.shape) for struct in full)
+            raise ValueError(f"{self.text(texts)}: the function does not take arrays of shape {shapes}: {error}") from error
+        if not hasattr(value, "shape"):
+            raise TypeError(f"{self.text(texts)}: the function must return one array, not {type(value).__name__}")
+        fits = points is not None and value.ndim > 0 and value.shape[0] == len(points)
+        if self.returns == "field" and not fits:
+            raise ValueError(
+                f"{self.text(texts)} was declared returns='field' but gives shape {value.shape}: its first "
+                f"axis must be the {len(points) if points else 0} points of its arguments"
+            )
+        if self.returns == "field" or (self.returns is None and fits):
+            return Facts(points, value.shape[1:], value.dtype.kind)
+        return Facts(None, value.shape, value.dtype.kind)
+
+    def text(self, args):
+        return f"{self.name}({', '.join(args)})"
+
+
+class Sensitivity(Op):
+    """A derivative with respect to parameters: P numbers for each number of the argument."""
+
+    wrt: tuple[Selection, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(selection.size for selection in self.wrt)
+
+    def infer(self, args, texts):
+        if args[0].kind != "f":
+            raise TypeError(f"{texts[0]} is not made of real numbers: it has no derivative")
+        return Facts(args[0].points, (*args[0].shape, self.size))
+
+    def text(self, args):
+        names = ", ".join(selection.trainable.name for selection in self.wrt)
+        return f"{args[0]}.grad({names})"
+
+
+@dataclass(frozen=True)
+class Jacobian(Sensitivity):
+    """∂field/∂θ at each point: rows of P numbers, a matrix (C, P) a point for C components.
+
+    Where terms m stand inside the field, `inner` names them and the further arguments are dm/dθ: their
+    share comes by the chain rule (the lowering adds them).
+    """
+
+    wrt: tuple[Selection, ...]
+    inner: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gradient(Sensitivity):
+    """∂term/∂θ: one vector of P numbers, a matrix (C, P) for a term of C numbers."""
+
+    wrt: tuple[Selection, ...]
+    local = False
+
+
+@dataclass(frozen=True)
+class RowMean(Op):
+    """The mean of Jacobian rows over a group: by one vector-Jacobian product, or row by row."""
+
+    by_rows: bool = False
+    local = False
+
+    def infer(self, args, texts):
+        return Facts(None, args[0].shape)
+
+    def text(self, args):
+        return f"{args[0]}.mean"

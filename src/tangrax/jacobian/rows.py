@@ -1,0 +1,49 @@
+"""Rows of J that are asked for as such: what they cost, and when they are too many."""
+
+from collections.abc import Mapping, Sequence
+
+from ..expr import Node, PointSet, all_nodes
+from ..lower import Gathered
+
+
+def refuse_oversized(
+    roots: Sequence[Node], counts: Mapping[PointSet, int], itemsize: int, limit: int, sharded: bool
+) -> None:
+    """Raise before anything is allocated if results, or arrays that opaque functions see, exceed `limit` bytes.
+
+    Results are the rows of fields among the roots, N numbers for each of their components (P of them for J).
+    """
+    for root in roots:
+        if root.points is not None and not sharded:
+            size = _bytes(root, counts, itemsize)
+            if size > limit:
+                raise ValueError(
+                    f"{root} is an array of {_shape(root, counts)}, {_gib(size)}; results up to {_gib(limit)} are "
+                    f"returned as one array. Take eval(..., sharded=True), which leaves the rows on their devices, "
+                    f"restrict the Jacobian with net.mask(...), or evaluate at fewer points"
+                )
+    for node in all_nodes(roots):
+        if isinstance(node.op, Gathered):
+            size = _bytes(node.args[0], counts, itemsize)
+            if size > limit:
+                raise ValueError(
+                    f"tx.np.function of {node}: every device would hold all of {_shape(node.args[0], counts)}, "
+                    f"{_gib(size)}, more than {_gib(limit)}. Restrict the Jacobian with net.mask(...), or compute "
+                    f"what you need from group means, J[group].mean"
+                )
+
+
+def _shape(field: Node, counts: Mapping[PointSet, int]) -> tuple[int, ...]:
+    assert field.points is not None
+    return (counts[field.points], *field.shape)
+
+
+def _bytes(field: Node, counts: Mapping[PointSet, int], itemsize: int) -> int:
+    size = itemsize
+    for length in _shape(field, counts):
+        size *= length
+    return size
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

@@ -1,0 +1,14 @@
+"""From an expression to a function of one point, and to a program for one shard of points."""
+
+from .dependence import shared as shared, trainables_of as trainables_of
+from .expand import (
+    Rule as Rule,
+    counted_group as counted_group,
+    expand as expand,
+    gradient_of as gradient_of,
+    mean as mean,
+    total as total,
+)
+from .pointwise import Values as Values, evaluate as evaluate
+from .primitives import Gathered as Gathered, PointSum as PointSum
+from .program import Program as Program

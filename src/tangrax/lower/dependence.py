@@ -1,0 +1,78 @@
+"""What depends on what: exchanged values, the order they become known in, the trainables beneath them."""
+
+from collections.abc import Iterable, Sequence
+
+from ..expr import Node, Trainable, all_nodes, local_nodes
+from ..expr.ops import Call, Gradient
+from .primitives import Exchange, Gathered, PointSum, Scattered
+
+
+def trainables_of(roots: Iterable[Node]) -> list[Trainable]:
+    """Networks and parameters that the roots are made of, in the order they appear."""
+    found: dict[Trainable, None] = {}
+    for node in all_nodes(roots):
+        if isinstance(node.op, Call):
+            found[node.op.trainable] = None
+    return list(found)
+
+
+def shared_by(roots: Sequence[Node]) -> list[Node]:
+    """Values all shards share that the roots are computed from directly: exchanged, scattered, differentiated."""
+    return [found for found in local_nodes(roots) if not found.op.local]
+
+
+def feeds(node: Node) -> list[Node]:
+    """Values all shards share that the arguments of `node` are computed from directly."""
+    return shared_by(node.args)
+
+
+def shared(roots: Sequence[Node]) -> list[Node]:
+    """All shared values beneath the roots, themselves included, in the order they can be computed."""
+    order: dict[Node, None] = {}
+    stack = [(node, False) for node in shared_by(roots)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order[node] = None
+        elif node not in order:
+            stack.append((node, True))
+            stack.extend((feed, False) for feed in feeds(node))
+    return list(order)
+
+
+def levels(roots: Sequence[Node], given: Iterable[Node] = ()) -> dict[Node, int]:
+    """After which round of communication each shared value is known; `given` ones are from the start (-1).
+
+    An exchanged value takes a round after all that feeds it; a gradient is pulled back in the same rounds as the
+    sums it differentiates, or, if it passes through gathered values, in rounds of its own after them.
+    """
+    found: dict[Node, int] = {}
+    from_the_start = set(given)
+    for node in shared(roots):
+        if node in from_the_start:
+            found[node] = -1
+            continue
+        before = max((found[feed] for feed in feeds(node)), default=-1)
+        if isinstance(node.op, Exchange):
+            found[node] = before + 1
+        elif isinstance(node.op, Gradient) and needs_sweep(node):
+            found[node] = before + 1
+        else:
+            found[node] = before
+    return found
+
+
+def needs_sweep(gradient: Node) -> bool:
+    """Whether a gradient passes through values of all points, so that it cannot be formed from sums."""
+    return any(isinstance(node.op, (Gathered, Scattered)) for node in trained_feeds(gradient))
+
+
+def trained_feeds(gradient: Node) -> list[Node]:
+    """The shared values through which a gradient's term depends on its parameters, in the order they are known."""
+    assert isinstance(gradient.op, Gradient)
+    wanted = {selection.trainable for selection in gradient.op.wrt}
+    return [
+        node
+        for node in shared(gradient.args)
+        if isinstance(node.op, (PointSum, Gathered, Scattered)) and wanted.intersection(trainables_of([node]))
+    ]

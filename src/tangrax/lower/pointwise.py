@@ -1,0 +1,177 @@
+"""An expression as a function of one point."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..expr import Node, PointSet, Selection, Trainable
+from ..expr.ops import Apply, Call, Constant, Coordinate, Derivative, Jacobian, Laplacian
+from .primitives import Count
+
+Axes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Values:
+    """What an expression is computed from: parameters, shared values known so far, numbers of points."""
+
+    parameters: Mapping[Trainable, Any]
+    known: Mapping[Node, Any]
+    counts: Mapping[PointSet, int]
+    dtype: Any
+    rows: Mapping[Node, Any] = field(default_factory=dict)  # of scattered fields, at the point in hand
+
+    def with_known(self, more: Mapping[Node, Any]) -> "Values":
+        return replace(self, known={**self.known, **more})
+
+    def with_parameters(self, more: Mapping[Trainable, Any]) -> "Values":
+        return replace(self, parameters={**self.parameters, **more})
+
+
+def evaluate(roots: Sequence[Node], values: Values, point: Float[Array, " columns"] | None = None) -> list[Any]:
+    """The values of the roots at one point; of terms, without a point.
+
+    Each node is computed once. Of a field that is differentiated, all derivatives that the roots need along one
+    chain of axes come from one pass of nested forward mode, lower orders included.
+    """
+    memo: dict[Node, Any] = {**values.known, **values.rows}
+    derivatives = [node for node in _in_scope(roots, memo) if isinstance(node.op, (Derivative, Laplacian))]
+    if derivatives:
+        assert point is not None
+        for base, wanted in _requests(derivatives).items():
+            found = _differentiate(base, wanted, values, point)
+            memo[base] = found[()]
+            for node in derivatives:
+                if node.args[0] is base:
+                    parts = [found[axes] for axes in _axes_of(node)]
+                    memo[node] = sum(parts[1:], start=parts[0])
+    for node in _in_scope(roots, memo):
+        memo[node] = _value(node, memo, values, point)
+    return [memo[root] for root in roots]
+
+
+def _in_scope(roots: Sequence[Node], known: Mapping[Node, Any]) -> list[Node]:
+    """Nodes still to be computed at this very point, arguments first.
+
+    A derivative is not entered: what it differentiates is computed at points around this one.
+    """
+    order: dict[Node, None] = {}
+    stack = [(root, False) for root in roots]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order[node] = None
+        elif node not in order and node not in known:
+            stack.append((node, True))
+            if isinstance(node.op, Jacobian):
+                stack.extend((arg, False) for arg in node.args[1:])
+            elif not isinstance(node.op, (Derivative, Laplacian)):
+                stack.extend((arg, False) for arg in node.args)
+    return list(order)
+
+
+def _axes_of(node: Node) -> list[Axes]:
+    """The derivatives whose sum a node is."""
+    if isinstance(node.op, Laplacian):
+        return [(axis, axis) for axis in node.op.axes]
+    assert isinstance(node.op, Derivative)
+    return [node.op.axes]
+
+
+def _requests(derivatives: Sequence[Node]) -> dict[Node, set[Axes]]:
+    wanted: dict[Node, set[Axes]] = {}
+    for node in derivatives:
+        wanted.setdefault(node.args[0], set()).update(_axes_of(node))
+    return wanted
+
+
+def _differentiate(
+    base: Node, wanted: set[Axes], values: Values, point: Float[Array, " columns"]
+) -> dict[Axes, Any]:
+    """The field itself, (), and its derivatives along each of the sorted axes wanted."""
+    found: dict[Axes, Any] = {}
+    for axes in sorted(wanted, key=len, reverse=True):
+        if axes not in found:
+            along = _chain(lambda p: evaluate([base], values, p)[0], axes)(point)
+            for order, value in enumerate(along):
+                found.setdefault(axes[:order], value)
+    return found
+
+
+def _chain(function: Callable[[Array], Any], axes: Axes) -> Callable[[Array], tuple[Any, ...]]:
+    """f, ∂₁f, ∂₂∂₁f, … by nested forward mode."""
+
+    def extended(inner: Callable[[Array], tuple[Any, ...]], axis: int) -> Callable[[Array], tuple[Any, ...]]:
+        def outer(point: Array) -> tuple[Any, ...]:
+            unit = jnp.zeros_like(point).at[axis].set(1)
+            values, tangents = jax.jvp(inner, (point,), (unit,))
+            return (*values, tangents[-1])
+
+        return outer
+
+    def step(point: Array) -> tuple[Any, ...]:
+        return (function(point),)
+
+    for axis in axes:
+        step = extended(step, axis)
+    return step
+
+
+def _value(node: Node, memo: Mapping[Node, Any], values: Values, point: Float[Array, " columns"] | None) -> Any:
+    op = node.op
+    match op:
+        case Constant():
+            if not op.shape:
+                return op.data  # a Python number, so that x**2 stays an integer power
+            array = op.value
+            return jnp.asarray(array, values.dtype if array.dtype.kind == "f" else None)
+        case Count():
+            return values.counts[op.points]
+        case Coordinate():
+            assert point is not None
+            return point[op.axis]
+        case Call():
+            return op.trainable.apply(values.parameters[op.trainable], [memo[arg] for arg in node.args])
+        case Apply():
+            return op(*[memo[arg] for arg in node.args])
+        case Jacobian():
+            return _row(node, memo, values, point)
+    raise TypeError(f"{node} ({type(op).__name__}) is not computed point by point")
+
+
+def _row(node: Node, memo: Mapping[Node, Any], values: Values, point: Float[Array, " columns"] | None) -> Any:
+    """∂field/∂θ at one point, (P,), or (C, P) for C components."""
+    op, field_node = node.op, node.args[0]
+    assert isinstance(op, Jacobian)
+
+    def of(selected: list[list[Any]], inner: list[Any]) -> Any:
+        moved = values.with_parameters(put_selected(values.parameters, op.wrt, selected))
+        moved = moved.with_known(dict(zip(op.inner, inner, strict=True)))
+        return evaluate([field_node], moved, point)[0]
+
+    selected = [selection.take(values.parameters[selection.trainable]) for selection in op.wrt]
+    value, pull = jax.vjp(of, selected, [values.known[feed] for feed in op.inner])
+    if value.shape == ():
+        parts, through = pull(jnp.ones_like(value))
+    else:
+        basis = jnp.eye(value.size, dtype=value.dtype).reshape(-1, *value.shape)
+        parts, through = jax.vmap(pull)(basis)
+    lead = (value.size,) if value.shape else ()
+    row = jnp.concatenate([part.reshape(*lead, -1) for part in jax.tree.leaves(parts)], axis=-1)
+    for feed, share, term in zip(op.inner, through, node.args[1:], strict=True):
+        row = row + jnp.tensordot(share, memo[term], axes=len(feed.shape))
+    return row.reshape(*value.shape, -1)
+
+
+def put_selected(
+    parameters: Mapping[Trainable, Any], wrt: Sequence[Selection], selected: Sequence[Sequence[Any]]
+) -> dict[Trainable, Any]:
+    """Parameters of the trainables in `wrt` with their selected leaves replaced."""
+    return {
+        selection.trainable: selection.put(parameters[selection.trainable], leaves)
+        for selection, leaves in zip(wrt, selected, strict=True)
+    }

@@ -1,0 +1,76 @@
+"""The operations that shards exchange numbers for; everything else is computed where a point is."""
+
+from dataclasses import dataclass
+
+from ..expr import PointSet
+from ..expr.ops import Facts, Op, one_point_set
+
+
+class Exchange(Op):
+    """A value that every shard contributes to and every shard receives."""
+
+    local = False
+
+
+@dataclass(frozen=True)
+class PointSum(Exchange):
+    """Sum of a field over its points, or over those of a group (second argument): one all-reduce."""
+
+    def infer(self, args, texts):
+        one_point_set(args, texts)
+        return Facts(None, args[0].shape)
+
+    def text(self, args):
+        return f"sum({', '.join(args)})"
+
+
+@dataclass(frozen=True)
+class PointMax(Exchange):
+    """Largest value of a field over its points, or over those of a group. Not differentiated (see `expand`)."""
+
+    def infer(self, args, texts):
+        one_point_set(args, texts)
+        return Facts(None, ())
+
+    def text(self, args):
+        return f"max({', '.join(args)})"
+
+
+@dataclass(frozen=True)
+class Gathered(Exchange):
+    """All points' values of a field, in the user's order and without padding: (N, …)."""
+
+    def infer(self, args, texts):
+        points = args[0].points
+        assert points is not None
+        return Facts(None, (len(points), *args[0].shape), args[0].kind)
+
+    def text(self, args):
+        return args[0]
+
+
+@dataclass(frozen=True)
+class Scattered(Op):
+    """The field whose value at point i is row i of an array that every shard has."""
+
+    points: PointSet
+    local = False
+
+    def infer(self, args, texts):
+        return Facts(self.points, args[0].shape[1:], args[0].kind)
+
+    def text(self, args):
+        return args[0]
+
+
+@dataclass(frozen=True)
+class Count(Op):
+    """N, the number of points of a tag: known when a program is built, and another for new points."""
+
+    points: PointSet
+
+    def infer(self, args, texts):
+        return Facts(None, (), "i")
+
+    def text(self, args):
+        return f"#{self.points.tag}"

@@ -1,0 +1,161 @@
+"""Expressions as one program for one shard, in rounds of communication."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ..expr import Node, PointSet, Trainable, all_nodes
+from ..expr.ops import Coordinate, Gradient
+from ..parallel import Collectives, Layout
+from .dependence import levels, needs_sweep, shared, trainables_of
+from .gradient import SumGradient, levels_match, swept_gradient
+from .local import Pull, Pulled, Shard, Task, run_task
+from .pointwise import Values, evaluate
+from .primitives import Exchange, Gathered, PointMax, Scattered
+
+
+@dataclass(frozen=True)
+class Program:
+    """What computes `roots`, primitives all of them, from parameters, points and the values of `given` nodes."""
+
+    roots: tuple[Node, ...]
+    given: tuple[Node, ...] = ()
+
+    @property
+    def tags(self) -> list[PointSet]:
+        """The point sets that the roots are computed on."""
+        found = {n.op.points: None for n in all_nodes(self.roots) if isinstance(n.op, Coordinate)}
+        return list(found)
+
+    @property
+    def fixed(self) -> list[Node]:
+        """Exchanged values that no parameter changes: they can be computed once and given."""
+        return [n for n in shared(self.roots) if isinstance(n.op, Exchange) and not trainables_of([n])]
+
+    def run(
+        self,
+        collectives: Collectives,
+        layouts: Mapping[PointSet, Layout],
+        points: Mapping[PointSet, Array],
+        parameters: Mapping[Trainable, Any],
+        given: Sequence[Any] = (),
+        limit: int | None = None,
+    ) -> list[Any]:
+        """Values of the roots: of terms the same on every shard, of fields this shard's rows, padding included.
+
+        All that a round sums goes into one all-reduce. `limit` bounds the temporaries of a round in bytes.
+        """
+        dtype = jax.tree.leaves([list(points.values()), list(parameters.values())])[0].dtype
+        counts = {tag: layout.count for tag, layout in layouts.items()}
+        known = dict(zip(self.given, given, strict=True))
+        values = Values(parameters, known, counts, dtype)
+        rounds = _Rounds(self.roots, self.given, collectives, layouts, points, values, limit)
+        return rounds.results(self.roots)
+
+
+class _Rounds:
+    """One evaluation of a program: what is known so far, and the rounds that make more known."""
+
+    def __init__(
+        self,
+        roots: Sequence[Node],
+        given: Sequence[Node],
+        collectives: Collectives,
+        layouts: Mapping[PointSet, Layout],
+        points: Mapping[PointSet, Array],
+        values: Values,
+        limit: int | None,
+    ):
+        self.collectives, self.layouts, self.values, self.limit = collectives, layouts, values, limit
+        rank = collectives.rank
+        self.shards = {tag: Shard(rows, layouts[tag].valid(rank)) for tag, rows in points.items()}
+        self.scattered: dict[Node, Array] = {}
+        order = [node for node in shared(roots) if node not in set(given)]
+        levels_of = levels(roots, given)
+        self.levels = levels_of
+        self.gradients = {
+            node: SumGradient(node, levels_of, values)
+            for node in order
+            if isinstance(node.op, Gradient) and not needs_sweep(node)
+        }
+        for level in range(-1, max(levels_of.values(), default=-1) + 1):
+            now = [node for node in order if levels_of[node] == level]
+            self._exchange([node for node in now if isinstance(node.op, Exchange)], level)
+            self._derive([node for node in now if not isinstance(node.op, Exchange)])
+
+    def results(self, roots: Sequence[Node]) -> list[Any]:
+        """Terms from what is known, fields row by row."""
+        found: dict[Node, Any] = {}
+        terms = [root for root in roots if root.points is None]
+        found.update(zip(terms, map(jnp.asarray, evaluate(terms, self.values)), strict=True))
+        for tag in self.shards:
+            fields = [root for root in roots if root.points is tag]
+            _, rows, _ = self._local(tag, Task(rows=fields))
+            found.update(zip(fields, rows, strict=True))
+        return [found[root] for root in roots]
+
+    def _exchange(self, nodes: Sequence[Node], level: int) -> None:
+        """One round: local work on every tag, then one sum (and what else must be collected)."""
+        local: dict[Node, Any] = {}
+        pulled, receivers = [], []
+        for tag in self.shards:
+            task = Task(values=[node for node in nodes if levels_match(node, self.levels, level, tag)])
+            for gradient in self.gradients.values():
+                for pull, receive in gradient.pulls(level, tag, self.values):
+                    task.pulls.append(pull)
+                    receivers.append(receive)
+            found, _, products = self._local(tag, task)
+            local.update(zip(task.values, found, strict=True))
+            pulled.extend((product.selected, product.feeds) for product in products)
+        sums = {n: v for n, v in local.items() if not isinstance(n.op, (PointMax, Gathered))}
+        totals, products = self.collectives.sum((list(sums.values()), pulled))
+        known = dict(zip(sums, totals, strict=True))
+        largest = [n for n in local if isinstance(n.op, PointMax)]
+        if largest:
+            each = self.collectives.gather(jnp.stack([local[n] for n in largest])[None])
+            known.update(zip(largest, each.max(axis=0), strict=True))
+        for node in local:
+            if isinstance(node.op, Gathered):
+                known[node] = self._all_rows(node.args[0].points, local[node])
+        self.values = self.values.with_known(known)
+        for receive, (selected, shares) in zip(receivers, products, strict=True):
+            receive(Pulled(selected, shares, []))
+
+    def _derive(self, nodes: Sequence[Node]) -> None:
+        """What follows from the rounds so far: gradients, and fields scattered from values of all points."""
+        for node in nodes:
+            if node in self.gradients:
+                value = self.gradients[node].value(self.values)
+            elif isinstance(node.op, Scattered):
+                value = jnp.asarray(evaluate([node.args[0]], self.values)[0])
+                self.scattered[node] = self.layouts[node.op.points].own(value, self.collectives.rank)
+                # The rows are per point: they are looked up there, not among the shared values.
+                continue
+            else:
+                value = swept_gradient(node, self.values, self._pull_back, self.collectives.sum, self._all_rows)
+            self.values = self.values.with_known({node: value})
+
+    def _local(self, tag: PointSet, task: Task) -> tuple[list[Any], list[Array], list[Pulled]]:
+        if not (task.values or task.rows or task.pulls):
+            return [], [], []
+        scattered = {node: rows for node, rows in self.scattered.items() if node.points is tag}
+        return run_task(task, self.shards[tag], self.values, scattered, self.limit)
+
+    def _pull_back(self, pull: Pull) -> Pulled:
+        """The local part of one product; weights of gathered values are cut down to this shard's rows."""
+        tag = pull.nodes[0].args[0].points
+        assert tag is not None
+        own = [
+            self.layouts[tag].own(c, self.collectives.rank) if isinstance(n.op, Gathered) else c
+            for n, c in zip(pull.nodes, pull.cotangents, strict=True)
+        ]
+        task = Task(pulls=[Pull(pull.wrt, pull.nodes, tuple(own), pull.feeds, pull.scattered)])
+        return self._local(tag, task)[2][0]
+
+    def _all_rows(self, tag: PointSet | None, rows: Array) -> Array:
+        assert tag is not None
+        return self.collectives.gather(rows)[: self.layouts[tag].count]

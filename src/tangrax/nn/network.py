@@ -1,0 +1,111 @@
+"""Networks in expressions: wrap a module, call it with coordinates."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ..expr import Node, Selection, Trainable, as_node, ops
+from .mask import mask_flags
+
+
+@dataclass(frozen=True)
+class Network:
+    """A handle of a network. Calling it builds a field; every other method returns a new handle."""
+
+    trainable: Trainable
+    own_optimizer: Any = None
+    frozen: bool = False
+    flags: tuple[bool, ...] | None = None
+
+    def __call__(self, *coordinates: Any) -> Node:
+        """The network at each point: the arguments are put one after the other into its input vector.
+
+        An output of shape (1,) becomes a number per point.
+        """
+        if not coordinates:
+            raise ValueError(f"{self.trainable.name}() needs the coordinates it is evaluated at, such as net(x, t)")
+        call = ops.Call(self.trainable, self.own_optimizer, self.frozen)
+        return Node(call, *map(as_node, coordinates))
+
+    def optimizer(self, optimizer: Any) -> "Network":
+        """The same network, trained by an optax optimizer of its own.
+
+        Networks given the same optimizer object are stepped jointly.
+        """
+        check_optimizer(optimizer, self.trainable.name)
+        return replace(self, own_optimizer=optimizer)
+
+    def freeze(self) -> "Network":
+        """The same network, left as it is by training. Its Jacobians can still be taken."""
+        return replace(self, frozen=True)
+
+    def mask(self, mask: Any) -> "Network":
+        """A view that selects parameters for `.grad(...)`: one bool a leaf, or None for all."""
+        return replace(self, flags=None if mask is None else mask_flags(self.trainable, mask))
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(self.trainable, self.flags)
+
+    @property
+    def module(self) -> Any:
+        """The module as it was wrapped (trained parameters are in `solver.module(net)`)."""
+        return self.trainable.module
+
+    @property
+    def params(self) -> Any:
+        """The module's parameters as they were wrapped: its inexact arrays, None elsewhere."""
+        return self.trainable.initial
+
+    def __repr__(self) -> str:
+        return f"<network '{self.trainable.name}' of {self.trainable.size} parameters>"
+
+
+def wrap(
+    module: Any, params: Any = None, *, name: str | None = None, recipe: dict[str, Any] | None = None
+) -> Network:
+    """A network for use in expressions.
+
+    `wrap(module)` takes any Equinox module, called per point with one vector of its inputs; `wrap(f, params)` a
+    pure function f(params, inputs). Trainable are the inexact arrays among the leaves. `recipe` is what a saved
+    file tells of the architecture (see `tx.nn.mlp`).
+    """
+    if params is None:
+        if not callable(module) or not jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)):
+            raise TypeError(
+                f"wrap({module!r}): give a callable module with arrays of floats, or a pure function f(params, "
+                f"inputs) together with its params"
+            )
+        initial, static = eqx.partition(module, eqx.is_inexact_array)
+        whole, label = module, type(module).__name__
+
+        def value(parameters: Any, inputs: Any) -> Any:
+            return eqx.combine(parameters, static)(inputs)
+    else:
+        initial, static = eqx.partition(params, eqx.is_inexact_array_like)
+        initial = jax.tree.map(jnp.asarray, initial)
+        whole, label = params, getattr(module, "__name__", "function")
+
+        def value(parameters: Any, inputs: Any) -> Any:
+            return module(eqx.combine(parameters, static), inputs)
+
+    def apply(parameters: Any, arguments: Any) -> Any:
+        dtype = jax.tree.leaves(parameters)[0].dtype
+        inputs = jnp.concatenate([jnp.ravel(jnp.asarray(argument, dtype)) for argument in arguments])
+        output = value(parameters, inputs)
+        return output[0] if output.shape == (1,) else output
+
+    return Network(Trainable(name or label, initial, apply, whole, recipe))
+
+
+def check_optimizer(optimizer: Any, name: str) -> None:
+    """An optax optimizer has `init` and `update`; say so before it is used."""
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+        raise TypeError(
+            f"optimizer of '{name}' is {optimizer!r}: give an optax optimizer, such as optax.adam(1e-3)"
+        )
+
+

@@ -1,0 +1,50 @@
+"""Trainable numbers of the problem itself: an unknown coefficient, a learned scale."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..expr import Node, Selection, Trainable, ops
+from .network import check_optimizer
+
+
+class Parameter(Node):
+    """A trainable number (or array) in expressions. Its methods return new handles of the same number."""
+
+    __slots__ = ()
+
+    @property
+    def _call(self) -> ops.Call:
+        assert isinstance(self.op, ops.Call)
+        return self.op
+
+    def optimizer(self, optimizer: Any) -> "Parameter":
+        """The same number, trained by an optax optimizer of its own."""
+        check_optimizer(optimizer, self._call.trainable.name)
+        return Parameter(ops.Call(self._call.trainable, optimizer, self._call.frozen))
+
+    def freeze(self) -> "Parameter":
+        """The same number, left as it is by training."""
+        return Parameter(ops.Call(self._call.trainable, self._call.optimizer, True))
+
+    @property
+    def trainable(self) -> Trainable:
+        return self._call.trainable
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(self._call.trainable)
+
+
+def parameter(init: Any, *, name: str | None = None) -> Parameter:
+    """A trainable number, or array, that starts at `init`."""
+    value = np.asarray(init)
+    if value.dtype.kind not in "fi" or not np.all(np.isfinite(value)):
+        raise ValueError(f"parameter({init!r}): give a finite number, or an array of finite numbers, to start from")
+
+    def apply(current: Any, arguments: Any) -> Any:
+        return current
+
+    initial = jnp.asarray(value, dtype=float)
+    return Parameter(ops.Call(Trainable(name or "parameter", initial, apply, initial)))

@@ -1,0 +1,97 @@
+"""Trained parameters on disk: one NumPy archive, written whole or not at all, read without running any code."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import jax
+import numpy as np
+
+from ..expr import Trainable
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a file holds: for each network its leaves in order and its recipe, the epoch, history as (epochs, values)."""
+
+    leaves: dict[str, dict[str, np.ndarray]]
+    recipes: dict[str, Any]
+    epoch: int
+    history: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def save(path: str | Path, saved: Saved) -> None:
+    """Write `path` by way of a temporary file beside it: a crash leaves the old file as it was."""
+    arrays: dict[str, np.ndarray] = {}
+    about: dict[str, Any] = {"format": FORMAT, "epoch": saved.epoch, "networks": {}, "history": list(saved.history)}
+    for name, leaves in saved.leaves.items():
+        about["networks"][name] = {"leaves": list(leaves), "recipe": saved.recipes.get(name)}
+        for index, leaf in enumerate(leaves.values()):
+            arrays[f"network/{name}/{index}"] = leaf
+    for name, (epochs, values) in saved.history.items():
+        arrays[f"epochs/{name}"], arrays[f"values/{name}"] = epochs, values
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"cannot save to {path}: give the name of a file in a directory that exists")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+            file.flush()
+            os.fsync(file.fileno())
+        mode = os.umask(0)
+        os.umask(mode)
+        os.chmod(temporary, 0o666 & ~mode)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | Path) -> Saved:
+    """What `save` wrote; raises ValueError for a file that is something else or damaged."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no saved solver at {path}: solver.save(path) writes one")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            about = json.loads(archive["about"].tobytes().decode())
+            if about["format"] != FORMAT:
+                raise ValueError(f"it has format {about['format']}, this version reads {FORMAT}")
+            leaves = {
+                name: {leaf: archive[f"network/{name}/{i}"] for i, leaf in enumerate(network["leaves"])}
+                for name, network in about["networks"].items()
+            }
+            recipes = {name: network["recipe"] for name, network in about["networks"].items()}
+            history = {name: (archive[f"epochs/{name}"], archive[f"values/{name}"]) for name in about["history"]}
+            return Saved(leaves, recipes, int(about["epoch"]), history)
+    except (KeyError, ValueError, TypeError, OSError, EOFError, BadZipFile, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a saved solver, or is damaged: {error}") from error
+
+
+def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:
+    """The parameters of a network by the names of its leaves."""
+    return dict(zip(trainable.leaf_names, map(np.asarray, jax.tree.leaves(parameters)), strict=True))
+
+
+def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str | Path) -> Any:
+    """Saved leaves as parameters of `trainable`; refused, with the differences, if they are another network's."""
+    wanted = dict(zip(trainable.leaf_names, trainable.leaf_shapes, strict=True))
+    found = {name: leaf.shape for name, leaf in leaves.items()}
+    if wanted != found:
+        differ = [
+            f"{name}: {found.get(name, 'absent')} in the file, {wanted.get(name, 'absent')} in the network"
+            for name in sorted({*wanted, *found})
+            if wanted.get(name) != found.get(name)
+        ]
+        more = f", and {len(differ) - 4} more" if len(differ) > 4 else ""
+        detail = "; ".join(differ[:4]) or "its leaves come in another order"
+        raise ValueError(f"{path} holds another network than '{trainable.name}': {detail}{more}. Nothing was loaded")
+    return jax.tree.structure(trainable.initial).unflatten(list(leaves.values()))

@@ -1,0 +1,8 @@
+"""Training: compiled stretches, optimizers, what is recorded and who is told."""
+
+from .first_order import FirstOrder as FirstOrder, Parameters as Parameters
+from .history import History as History
+from .listener import Listener as Listener, Run as Run, Stretch as Stretch
+from .loop import Loop as Loop, NonFiniteLoss as NonFiniteLoss, Timing as Timing
+from .stretch import Problem as Problem, State as State, Watched as Watched
+from .terms import Terms as Terms, read_terms as read_terms

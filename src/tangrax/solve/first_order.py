@@ -1,0 +1,100 @@
+"""Optax optimizers on the networks and scalars of a problem."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from ..expr import Selection, Trainable
+
+Parameters = dict[Trainable, Any]
+LossAndGradient = Callable[[Parameters], tuple[Any, Float[Array, " p"]]]
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """One optax transformation a group of trainables; those with the same optimizer object are stepped jointly."""
+
+    groups: tuple[tuple[optax.GradientTransformationExtraArgs, tuple[Trainable, ...]], ...]
+
+    @classmethod
+    def of(cls, optimizers: Mapping[Trainable, Any]) -> "FirstOrder":
+        groups: dict[int, tuple[Any, list[Trainable]]] = {}
+        for trainable, optimizer in optimizers.items():
+            groups.setdefault(id(optimizer), (optimizer, []))[1].append(trainable)
+        return cls(tuple((optax.with_extra_args_support(o), tuple(members)) for o, members in groups.values()))
+
+    @property
+    def wrt(self) -> tuple[Selection, ...]:
+        """Everything trained, in the order of the gradient vector."""
+        return tuple(Selection(trainable) for _, members in self.groups for trainable in members)
+
+    def init(self, parameters: Parameters) -> tuple[Any, ...]:
+        return tuple(o.init(_members(parameters, members)) for o, members in self.groups)
+
+    def update(
+        self,
+        parameters: Parameters,
+        states: Sequence[Any],
+        value: Any,
+        gradient: Float[Array, " p"],
+        loss_and_gradient: LossAndGradient,
+    ) -> tuple[Parameters, tuple[Any, ...]]:
+        """One step of every group, all from the same gradient.
+
+        Transformations that want them (line searches) get the loss and a function of the group's parameters.
+        """
+        split = self._split(parameters, gradient)
+        changed, new_states = dict(parameters), []
+        for (optimizer, members), state in zip(self.groups, states, strict=True):
+            mine, slopes = _members(parameters, members), _members(split, members)
+
+            def loss(group: Any, members: Sequence[Trainable] = members) -> Any:
+                return self._differentiable(loss_and_gradient, parameters, members)(group)
+
+            updates, state = optimizer.update(slopes, state, mine, value=value, grad=slopes, value_fn=loss)
+            changed.update(zip(members, optax.apply_updates(mine, updates), strict=True))
+            new_states.append(state)
+        return changed, tuple(new_states)
+
+    def _split(self, parameters: Parameters, gradient: Float[Array, " p"]) -> Parameters:
+        """The gradient vector as trees like the parameters."""
+        found, start = {}, 0
+        for selection in self.wrt:
+            leaves, tree = jax.tree.flatten(parameters[selection.trainable])
+            parts = []
+            for leaf in leaves:
+                parts.append(gradient[start : start + leaf.size].reshape(leaf.shape))
+                start += leaf.size
+            found[selection.trainable] = tree.unflatten(parts)
+        return found
+
+    def _differentiable(
+        self, loss_and_gradient: LossAndGradient, parameters: Parameters, members: Sequence[Trainable]
+    ) -> Callable[[Any], Any]:
+        """The loss as a function of one group, with our gradient as its derivative.
+
+        JAX must not differentiate the loss itself: it holds communication.
+        """
+
+        @jax.custom_jvp
+        def loss(group: Any) -> Any:
+            return loss_and_gradient({**parameters, **dict(zip(members, group, strict=True))})[0]
+
+        @loss.defjvp
+        def _(primals: Any, tangents: Any) -> Any:
+            (group,), (tangent,) = primals, tangents
+            value, gradient = loss_and_gradient({**parameters, **dict(zip(members, group, strict=True))})
+            slopes = _members(self._split(parameters, gradient), members)
+            products = jax.tree.map(jnp.vdot, slopes, tangent)
+            return value, sum(jax.tree.leaves(products))
+
+        return loss
+
+
+def _members(parameters: Parameters, members: Sequence[Trainable]) -> tuple[Any, ...]:
+    return tuple(parameters[trainable] for trainable in members)

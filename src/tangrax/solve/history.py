@@ -1,0 +1,56 @@
+"""What was recorded during training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+
+class History(Mapping[str, np.ndarray]):
+    """Recorded values by name: `history["loss"]` is an array with one entry (or row) per recorded epoch.
+
+    `history.epochs("loss")` are those epochs; a value is that before the epoch's update.
+    """
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, list[np.ndarray]] = {}
+        self._values: dict[str, list[np.ndarray]] = {}
+
+    def append(self, name: str, epochs: np.ndarray, values: np.ndarray) -> None:
+        if len(epochs):
+            self._epochs.setdefault(name, []).append(np.asarray(epochs))
+            self._values.setdefault(name, []).append(np.asarray(values))
+
+    def truncate(self, epoch: int) -> None:
+        """Forget what was recorded at `epoch` and later."""
+        for name in list(self._epochs):
+            epochs, values = self.epochs(name), self[name]
+            kept = epochs < epoch
+            self._epochs[name], self._values[name] = [epochs[kept]], [values[kept]]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._joined(self._values, name)
+
+    def epochs(self, name: str) -> np.ndarray:
+        """The epochs that the values of `name` belong to."""
+        return self._joined(self._epochs, name)
+
+    def last(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The newest value of each name that has one."""
+        return {name: self[name][-1] for name in names if len(self._values.get(name, ())) and len(self[name])}
+
+    def _joined(self, parts: dict[str, list[np.ndarray]], name: str) -> np.ndarray:
+        if name not in parts:
+            raise KeyError(f"nothing is recorded under '{name}': there is {', '.join(parts) or 'nothing yet'}")
+        if len(parts[name]) > 1:
+            parts[name] = [np.concatenate(parts[name])]
+        return parts[name][0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        entries = ", ".join(f"{name}: {len(self[name])}" for name in self)
+        return f"History({entries})"

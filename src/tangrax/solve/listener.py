@@ -1,0 +1,34 @@
+"""Who is told of a run's progress."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Run:
+    """A call of `solve`, as it begins: from which epoch to which, and one line on where."""
+
+    first: int
+    end: int
+    where: str
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A piece of training that has just ended: the next epoch, newest values by name, speed in epochs per second."""
+
+    epoch: int
+    newest: Mapping[str, Any]
+    speed: float
+    warnings: tuple[str, ...]
+
+
+class Listener(Protocol):
+    """Told on the host, between compiled stretches; slow listeners slow training."""
+
+    def on_start(self, run: Run) -> None: ...
+
+    def on_stretch(self, stretch: Stretch) -> None: ...
+
+    def on_end(self) -> None: ...

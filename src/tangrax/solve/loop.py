@@ -1,0 +1,178 @@
+"""The host's part of training: it runs compiled stretches, records, tells listeners, stops at trouble."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..expr import PointSet, Tracker
+from ..parallel import Collectives, Transport
+from .first_order import Parameters
+from .history import History
+from .listener import Listener, Run, Stretch
+from .stretch import LONGEST, Problem, State, fired_before, stretch_program
+
+FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes
+SECONDS = 0.5  # what a stretch should take, so that signals and progress stay live
+
+
+class NonFiniteLoss(FloatingPointError):
+    """Training met a loss or gradient that is not a finite number, and stopped before using it."""
+
+
+@dataclass
+class Timing:
+    """What training took: compilations of the training program, seconds until the first epochs were done, and since."""
+
+    compilations: int = 0
+    seconds_to_first_step: float | None = None
+    seconds: float = 0.0
+    epochs: int = 0
+
+
+@dataclass
+class Recorded:
+    """A stretch as it came back."""
+
+    state: State
+    last: State
+    done: int
+    finite: bool
+    slope_finite: bool
+    terms: np.ndarray
+    watched: list[list[np.ndarray]]
+
+
+@dataclass
+class Loop:
+    """The compiled program of one problem, its points, and what a run has come to."""
+
+    problem: Problem
+    transport: Transport
+    points: Mapping[PointSet, jax.Array]
+    given: Sequence[Any]
+    names: Sequence[str]
+    trackers: Sequence[Tracker]
+    explain: Callable[[Parameters, int, np.ndarray, bool], str]
+    timing: Timing = field(default_factory=Timing)
+    compiled: Any = None
+
+    def init(self, parameters: Parameters) -> State:
+        """A fresh state: the parameters as they are, optimizers at their beginning."""
+        trained = tuple(parameters[t] for t in self.problem.trainables)
+        return self.transport.replicate(State(trained, self.problem.optimizer.init(parameters)))
+
+    def parameters(self, state: State) -> Parameters:
+        return dict(zip(self.problem.trainables, state.parameters, strict=True))
+
+    def run(
+        self,
+        state: State,
+        last: State,
+        epoch: int,
+        epochs: int,
+        history: History,
+        listeners: Sequence[Listener],
+        keep: Callable[[State, State, int], None],
+    ) -> None:
+        """`epochs` epochs from `epoch` on; `last` is the state one epoch earlier, or `state` itself.
+
+        `keep` is called with every state reached and the one before it, so that none is lost.
+
+        Raises NonFiniteLoss after keeping the last state whose loss was finite.
+        """
+        began = time.perf_counter()
+        end, length = epoch + epochs, FIRST
+        for listener in listeners:
+            listener.on_start(Run(epoch, end, self._where()))
+        try:
+            while epoch < end:
+                start = time.perf_counter()
+                found = self._stretch(state, last, epoch, min(length, end - epoch))
+                seconds = time.perf_counter() - start
+                warnings = self._record(history, epoch, found)
+                if not found.finite:
+                    self._stop(found, epoch, history, keep)
+                state, last = found.state, found.last
+                epoch += found.done
+                keep(state, last, epoch)
+                if self.timing.seconds_to_first_step is None:
+                    self.timing.seconds_to_first_step = time.perf_counter() - began
+                else:
+                    length = max(1, min(LONGEST, round(SECONDS * found.done / seconds)))
+                self.timing.seconds += seconds
+                self.timing.epochs += found.done
+                newest = history.last([*self.names, "loss"])
+                for listener in listeners:
+                    listener.on_stretch(Stretch(epoch, newest, found.done / seconds, warnings))
+        finally:
+            for listener in listeners:
+                listener.on_end()
+
+    def _stretch(self, state: State, last: State, first: int, count: int) -> Recorded:
+        points = tuple(self.points.values())
+        replicated = (state, last, tuple(self.given), np.int32(first), np.int32(count))
+        if self.compiled is None:
+            self.compiled = self._lowered(points, replicated).compile()
+            self.timing.compilations += 1
+        (state, last, done, finite, slope_finite, terms, watched), _ = self.compiled(points, replicated)
+        done = int(done)
+        # A tracker due in the epoch that failed saw parameters whose loss is not finite: it does not count.
+        fired = [
+            [
+                np.asarray(v)[: fired_before(first + done, w.interval) - fired_before(first, w.interval)]
+                for v in values
+            ]
+            for w, values in zip(self.problem.watched, watched, strict=True)
+        ]
+        rows = np.asarray(terms)[: done + (not finite)]
+        return Recorded(state, last, done, bool(finite), bool(slope_finite), rows, fired)
+
+    def _lowered(self, points: Any, replicated: Any) -> Any:
+        tags = list(self.points)
+
+        def program(collectives: Collectives, points: Any, replicated: Any) -> tuple[Any, Any]:
+            here = dict(zip(tags, points, strict=True))
+            return stretch_program(self.problem, collectives, here, *replicated), ()
+
+        return self.transport.spmd(program).lower(points, replicated)
+
+    def _record(self, history: History, first: int, found: Recorded) -> tuple[str, ...]:
+        epochs = np.arange(first, first + found.done)
+        terms = found.terms[: found.done]
+        for index, name in enumerate(self.problem.names):
+            history.append(name, epochs, terms[:, index])
+        history.append("loss", epochs, terms.sum(axis=1))
+        warnings: list[str] = []
+        thresholds = {tracker.name: tracker.warn_below for tracker in self.trackers}
+        for watched, values in zip(self.problem.watched, found.watched, strict=True):
+            due = epochs[epochs % watched.interval == 0]
+            for name, value in zip(watched.names, values, strict=True):
+                history.append(name, due, value)
+                threshold = thresholds[name]
+                if threshold is not None:
+                    low = [(e, float(v.min())) for e, v in zip(due, value, strict=True) if v.min() < threshold]
+                    if low:
+                        more = f" ({len(low)} times since)" if len(low) > 1 else ""
+                        warnings.append(f"epoch {low[0][0]}: {name} = {low[0][1]:.3g} is below {threshold:g}{more}")
+        return tuple(warnings)
+
+    def _stop(
+        self, found: Recorded, first: int, history: History, keep: Callable[[State, State, int], None]
+    ) -> None:
+        """Go back to the last state with a finite loss, forget what came after, and say what happened."""
+        epoch = first + found.done
+        message = self.explain(self.parameters(found.state), epoch, found.terms[-1], found.slope_finite)
+        if epoch > 0:
+            keep(found.last, found.last, epoch - 1)
+            history.truncate(epoch - 1)
+        raise NonFiniteLoss(message)
+
+    def _where(self) -> str:
+        mesh = self.transport.mesh
+        kind = mesh.devices.flat[0].platform
+        points = " + ".join(f"{len(tag)} {tag.tag}" for tag in self.points)
+        return f"{mesh.size} {kind} device{'s' if mesh.size > 1 else ''}, {points} points"

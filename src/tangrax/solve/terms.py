@@ -1,0 +1,114 @@
+"""What `tx.core` was given: loss terms and trackers by name, and what they train."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..expr import Node, Tracker, Trainable, all_nodes, describe, ops
+
+TOTAL = "loss"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Checked terms and trackers; `trainables` are all networks and parameters in them, by name."""
+
+    losses: dict[str, Node]
+    trackers: dict[str, Tracker]
+    trainables: dict[Trainable, str]
+    trained: tuple[Trainable, ...]
+    optimizers: dict[Trainable, Any]
+
+
+def read_terms(given: Any) -> Terms:
+    """Terms and trackers from a list or a dict; raises where they cannot be a problem."""
+    if isinstance(given, Mapping):
+        entries = list(given.items())
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        entries = [(None, entry) for entry in given]
+    else:
+        raise TypeError(f"tx.core({given!r}): give a list of terms and trackers, or a dict from names to them")
+    losses: dict[str, Node] = {}
+    trackers: dict[str, Tracker] = {}
+    for name, entry in entries:
+        if isinstance(entry, Tracker):
+            _put(trackers, name or entry.name or _label(entry.node) or f"tracker_{len(trackers)}", entry, losses)
+        else:
+            _check_term(entry, name)
+            _put(losses, name or _label(entry) or _default_name(entry, losses), entry, trackers)
+    if not losses:
+        raise ValueError("tx.core has no loss term, only trackers: add one to train on, such as pde.mse")
+    everything = [*losses.values(), *[tracker.node for tracker in trackers.values()]]
+    return Terms(losses, trackers, _named(everything), *_roles(list(losses.values())))
+
+
+def _put(target: dict[str, Any], name: str, entry: Any, other: Mapping[str, Any]) -> None:
+    if name in target or name in other or name == TOTAL:
+        taken = "is the name of the sum of all terms" if name == TOTAL else "is given twice"
+        raise ValueError(f"tx.core: the name '{name}' {taken}; give each term and tracker a name of its own")
+    target[name] = entry
+
+
+def _label(node: Node) -> str | None:
+    return node.op.name if isinstance(node.op, ops.Label) else None
+
+
+def _default_name(term: Node, losses: Mapping[str, Any]) -> str:
+    kind = term.op.kind if isinstance(term.op, ops.Reduce) else "term"
+    return f"{kind}_{len(losses)}"
+
+
+def _check_term(entry: Any, name: str | None) -> None:
+    called = f"'{name}' " if name else ""
+    if not isinstance(entry, Node):
+        raise TypeError(f"tx.core: {called}{entry!r} is neither a term nor a tracker")
+    if entry.points is not None:
+        raise TypeError(
+            f"tx.core: {called}{entry} has one value per point of '{entry.points.tag}', a term is one number: "
+            f"take {entry}.mse"
+        )
+    if entry.shape != () or entry.facts.kind == "b":
+        raise TypeError(f"tx.core: {called}{entry} has shape {entry.shape}: a term to train on is one real number")
+    for node in all_nodes([entry]):
+        if isinstance(node.op, (ops.Jacobian, ops.Gradient, ops.RowMean)):
+            raise ValueError(
+                f"tx.core: {called}{entry} holds the parameter Jacobian {node}: it cannot be trained on, only "
+                f"watched: {describe(entry, 2)}.tracker(interval)"
+            )
+
+
+def _named(roots: Sequence[Node]) -> dict[Trainable, str]:
+    """All trainables in the order they appear; a name used twice gets a number."""
+    names: dict[Trainable, str] = {}
+    for node in all_nodes(roots):
+        if isinstance(node.op, ops.Call) and node.op.trainable not in names:
+            base = name = node.op.trainable.name
+            count = 1
+            while name in names.values():
+                name, count = f"{base}_{count}", count + 1
+            names[node.op.trainable] = name
+    return names
+
+
+def _roles(terms: Sequence[Node]) -> tuple[tuple[Trainable, ...], dict[Trainable, Any]]:
+    """What is trained, and the optimizers that handles were given."""
+    calls = [node.op for node in all_nodes(terms) if isinstance(node.op, ops.Call)]
+    frozen = {call.trainable for call in calls if call.frozen}
+    free = {call.trainable for call in calls if not call.frozen}
+    optimizers: dict[Trainable, Any] = {}
+    for call in calls:
+        name = call.trainable.name
+        if call.trainable in frozen and call.trainable in free:
+            raise ValueError(
+                f"'{name}' is frozen in one place and trained in another: use the same handle everywhere, or "
+                f"tx.np.stop_gradient(…) where its value must not be trained through"
+            )
+        if call.optimizer is not None:
+            if optimizers.setdefault(call.trainable, call.optimizer) is not call.optimizer:
+                raise ValueError(f"'{name}' has two optimizers: call it by one handle, the one .optimizer(…) returned")
+    trained = tuple(dict.fromkeys(call.trainable for call in calls if call.trainable in free))
+    if not trained:
+        held = ", ".join(t.name for t in frozen)
+        why = f"{held} is frozen" if held else "no term holds a network or parameter"
+        raise ValueError(f"tx.core has nothing to train: {why}")
+    return trained, optimizers

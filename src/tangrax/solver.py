@@ -1,0 +1,419 @@
+"""`tx.core` and the solver: what puts the floors below together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from . import jacobian, lower, nn, parallel, run
+from .expr import Node, PointSet, Tracker, Trainable, as_node, ops
+from .solve import (
+    FirstOrder,
+    History,
+    Listener,
+    Loop,
+    Parameters,
+    Problem,
+    State,
+    Terms,
+    Timing,
+    Watched,
+    read_terms,
+)
+
+MEMORY_LIMIT = 2**30  # bytes of temporaries of a step on one device
+RESULT_LIMIT = 2**30  # bytes of a result returned as one array
+
+
+def core(
+    terms: Any,
+    *,
+    optimizer: Any = None,
+    devices: int | Mesh | None = None,
+    dtype: str | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+) -> "Solver":
+    """A solver of a problem: the loss is the sum of the terms, trackers are watched beside it.
+
+    `terms` is a list of terms and trackers (named mse_0, mse_1, tracker_0, …) or a dict from names to them.
+    `optimizer` trains everything that has no optimizer of its own. Points are split over all visible devices, the
+    first `devices` of them, or those of a mesh. A step's temporaries stay below `memory_limit` bytes a device:
+    points are processed in chunks where they would not.
+    """
+    return Solver(read_terms(terms), optimizer, devices, dtype, memory_limit)
+
+
+class Solver:
+    """Owns the parameters, the devices and the history of a problem."""
+
+    history: History
+
+    def __init__(
+        self,
+        terms: Terms,
+        optimizer: Any,
+        devices: int | Mesh | None,
+        dtype: str | None,
+        memory_limit: int,
+    ):
+        if memory_limit < 1:
+            raise ValueError(f"memory_limit={memory_limit}: bytes of temporaries that a step may take on one device")
+        if optimizer is not None:
+            nn.check_optimizer(optimizer, "tx.core")
+        self._terms = terms
+        self._default_optimizer = optimizer
+        self._own_optimizers = terms.optimizers
+        leaves = jax.tree.leaves([t.initial for t in terms.trainables])
+        self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
+        self._transport = parallel.make_transport(devices)
+        self._limit = memory_limit
+        self._parameters: Parameters = {}
+        self._state: State | None = None
+        self._last: State | None = None
+        self._loop: Loop | None = None
+        self._programs: dict[Any, Any] = {}
+        self._placed: dict[PointSet, jax.Array] = {}
+        self.epoch = 0
+        self.history = History()
+        self.timing = Timing()
+        self._set_parameters({t: t.initial for t in terms.trainables})
+        self._check_optimizers()
+
+    @property
+    def mesh(self) -> Mesh:
+        """The devices that share the points, along one axis "points"."""
+        return self._transport.mesh
+
+    # Training
+
+    def optimizer(self, optimizer: Any, *handles: Any) -> "Solver":
+        """From now on, train with `optimizer`: the networks and parameters named, or, if none is, everything.
+
+        Its state starts anew; parameters stay as they are.
+        """
+        nn.check_optimizer(optimizer, "solver.optimizer")
+        trained = self._terms.trained
+        chosen = [handle.selection.trainable for handle in handles] or trained
+        for trainable in chosen:
+            if trainable not in trained:
+                raise ValueError(f"optimizer: '{trainable.name}' is not trained in this problem")
+        self._own_optimizers = {**self._own_optimizers, **dict.fromkeys(chosen, optimizer)}
+        self._forget_optimizer()
+        return self
+
+    def solve(self, epochs: int, *, progress: bool = True, listeners: Sequence[Listener] = ()) -> "Solver":
+        """Train for `epochs` more epochs, one optimizer step each.
+
+        Loss, terms and trackers due are recorded in `history` before each epoch's update. Raises NonFiniteLoss,
+        keeping the parameters of the last finite epoch.
+        """
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 0:
+            raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
+        if epochs == 0:
+            return self
+        loop = self._make_loop()
+        if self._state is None:
+            self._state = self._last = loop.init(self._parameters)
+        assert self._last is not None
+        told = list(listeners)
+        if progress and self._transport.writes:
+            told.append(run.ProgressBar())
+
+        def keep(state: State, last: State, epoch: int) -> None:
+            self._state, self._last, self.epoch = state, last, epoch
+            self._parameters.update(loop.parameters(state))
+
+        loop.run(self._state, self._last, self.epoch, epochs, self.history, told, keep)
+        return self
+
+    # Results
+
+    def eval(
+        self,
+        nodes: Any,
+        *,
+        points: Mapping[str, Any] | None = None,
+        sharded: bool = False,
+        limit: int = RESULT_LIMIT,
+    ) -> Any:
+        """The value of an expression now, or a list of values for a list of expressions.
+
+        Fields have one row per point in the user's order, without padding; `points={tag: array}` evaluates at
+        other points. Results are NumPy arrays, up to `limit` bytes each; with `sharded=True` fields come as
+        `ShardedRows`, which leaves the rows on their devices.
+        """
+        several = isinstance(nodes, (list, tuple))
+        wanted = [as_node(node.node if isinstance(node, Tracker) else node) for node in (nodes if several else [nodes])]
+        asked = list(dict.fromkeys(part for node in wanted for part in _parts(node)))
+        roots = lower.expand(asked, jacobian.RULES)
+        tags = lower.Program(tuple(roots)).tags
+        placed, layouts = self._placed_points(tags, points or {})
+        counts = {tag: layout.count for tag, layout in layouts.items()}
+        jacobian.refuse_oversized(roots, counts, self._dtype.itemsize, limit, sharded)
+        trainables = lower.trainables_of(roots)
+        key = (tuple(roots), tuple(counts.items()))
+        if key not in self._programs:
+            self._programs[key] = self._compile_eval(roots, tags, layouts, trainables)
+        parameters = [self._parameters_of(trainable) for trainable in trainables]
+        terms, rows = self._programs[key](tuple(placed[tag] for tag in tags), parameters)
+        found: dict[Node, Any] = {}
+        for node, root in zip(asked, roots, strict=True):
+            if root.points is None:
+                found[node] = np.asarray(terms.pop(0))
+            elif sharded:
+                found[node] = parallel.ShardedRows(rows.pop(0), layouts[root.points], self._transport)
+            else:
+                found[node] = self._transport.fetch(rows.pop(0))[: counts[root.points]]
+        values = [_assembled(node, found, sharded) for node in wanted]
+        return values if several else values[0]
+
+    def module(self, net: nn.Network) -> Any:
+        """The network with its trained parameters, as the kind of object that was wrapped."""
+        return _rebuilt(net.trainable, self._parameters_of(net.trainable))
+
+    # On disk
+
+    def save(self, path: str | Path) -> None:
+        """Write parameters, epoch and history to one file, whole or not at all."""
+        names = self._terms.trainables
+        leaves = {name: run.leaves_of(t, self._parameters[t]) for t, name in names.items()}
+        recipes = {name: t.recipe for t, name in names.items()}
+        history = {name: (self.history.epochs(name), self.history[name]) for name in self.history}
+        if self._transport.writes:
+            run.save(path, run.Saved(leaves, recipes, self.epoch, history))
+
+    def load(self, path: str | Path) -> "Solver":
+        """Take parameters, epoch and history from a file that `save` wrote for the same networks.
+
+        Optimizers start anew. Nothing changes if the file is refused.
+        """
+        saved = run.read(path)
+        names = {name: t for t, name in self._terms.trainables.items()}
+        if set(names) != set(saved.leaves):
+            raise ValueError(f"{path} holds {sorted(saved.leaves)}, this problem has {sorted(names)}. Nothing was loaded")
+        new = {names[name]: run.restored(names[name], leaves, path) for name, leaves in saved.leaves.items()}
+        for leaf in jax.tree.leaves(list(new.values())):
+            if leaf.dtype.itemsize > self._dtype.itemsize:
+                raise ValueError(
+                    f"{path} holds {leaf.dtype} parameters and this run has {self._dtype}: call "
+                    f'tx.setup(dtype="{leaf.dtype}") first. Nothing was loaded'
+                )
+        self._set_parameters(new)
+        self.epoch = saved.epoch
+        self.history = History()
+        for name, (epochs, values) in saved.history.items():
+            self.history.append(name, epochs, values)
+        self._forget_optimizer()
+        return self
+
+    # Inside
+
+    def _set_parameters(self, parameters: Mapping[Trainable, Any]) -> None:
+        for trainable, tree in parameters.items():
+            cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, self._dtype), tree)
+            self._parameters[trainable] = self._transport.replicate(cast)
+
+    def _parameters_of(self, trainable: Trainable) -> Any:
+        if trainable not in self._parameters:
+            self._set_parameters({trainable: trainable.initial})
+        return self._parameters[trainable]
+
+    def _forget_optimizer(self) -> None:
+        self._state = self._last = self._loop = None
+
+    def _placed_points(
+        self, tags: Sequence[PointSet], new: Mapping[str, Any]
+    ) -> tuple[dict[PointSet, jax.Array], dict[PointSet, parallel.Layout]]:
+        """Each tag's points on their devices, and how they are laid out there."""
+        named: dict[str, list[PointSet]] = {}
+        for tag in tags:
+            named.setdefault(tag.tag, []).append(tag)
+        for name in new:
+            if len(named.get(name, ())) != 1:
+                held = ", ".join(f"'{tag}'" for tag in named) or "none"
+                why = "belongs to several domains" if name in named else "is none of its tags"
+                raise ValueError(f"points={{'{name}': …}}: the expression is evaluated on {held}; '{name}' {why}")
+        placed, layouts = {}, {}
+        for tag in tags:
+            rows = tag.conform(new[tag.tag]) if tag.tag in new else tag.coordinates
+            layouts[tag] = parallel.Layout(len(rows), self._transport.size)
+            if tag.tag in new:
+                placed[tag] = self._place(rows, layouts[tag])
+            else:
+                if tag not in self._placed:
+                    self._placed[tag] = self._place(rows, layouts[tag])
+                placed[tag] = self._placed[tag]
+        return placed, layouts
+
+    def _place(self, rows: np.ndarray, layout: parallel.Layout) -> jax.Array:
+        return self._transport.place(layout.pad(rows).astype(self._dtype))
+
+    def _compile_eval(
+        self,
+        roots: Sequence[Node],
+        tags: Sequence[PointSet],
+        layouts: Mapping[PointSet, parallel.Layout],
+        trainables: Sequence[Trainable],
+    ) -> Any:
+        program, limit = lower.Program(tuple(roots)), self._limit
+
+        def evaluate(collectives: parallel.Collectives, points: Any, parameters: Any) -> tuple[Any, Any]:
+            here = dict(zip(tags, points, strict=True))
+            known = dict(zip(trainables, parameters, strict=True))
+            values = program.run(collectives, layouts, here, known, limit=limit)
+            pairs = list(zip(roots, values, strict=True))
+            return [v for r, v in pairs if r.points is None], [v for r, v in pairs if r.points is not None]
+
+        return self._transport.spmd(evaluate)
+
+    def _check_optimizers(self) -> dict[Trainable, Any]:
+        """The optimizer of everything trained."""
+        found = {t: self._own_optimizers.get(t) or self._default_optimizer for t in self._terms.trained}
+        missing = [t.name for t, optimizer in found.items() if optimizer is None]
+        if missing:
+            raise ValueError(
+                f"no optimizer for {', '.join(missing)}: give tx.core(..., optimizer=optax.adam(1e-3)) for "
+                f"everything, net.optimizer(...) for one network, or net.freeze() to leave it as it is"
+            )
+        return found
+
+    def _make_loop(self) -> Loop:
+        if self._loop is None:
+            self._loop = self._build_loop()
+        return self._loop
+
+    def _build_loop(self) -> Loop:
+        """The training program: constants computed, empty groups and oversized arrays refused."""
+        terms = self._terms
+        order = FirstOrder.of(self._check_optimizers())
+        losses = lower.expand(list(terms.losses.values()), jacobian.RULES)
+        total = losses[0]
+        for term in losses[1:]:
+            total = total + term
+        loss_roots = (lower.gradient_of(total, order.wrt), *losses)
+        watched_roots = lower.expand([t.node for t in terms.trackers.values()], jacobian.RULES)
+        every = lower.Program((*loss_roots, *watched_roots))
+        placed, layouts = self._placed_points(every.tags, {})
+        counts = {tag: layout.count for tag, layout in layouts.items()}
+        jacobian.refuse_oversized(every.roots, counts, self._dtype.itemsize, RESULT_LIMIT, sharded=True)
+        given = tuple(every.fixed)
+        values = self._fixed_values(given, placed, layouts)
+
+        def program(*roots: Node) -> lower.Program:
+            used = {node for node in lower.shared(roots)}
+            return lower.Program(roots, tuple(node for node in given if node in used))
+
+        intervals: dict[int, list[tuple[str, Node]]] = {}
+        for (name, tracker), root in zip(terms.trackers.items(), watched_roots, strict=True):
+            intervals.setdefault(tracker.interval, []).append((name, root))
+        watched = tuple(
+            Watched(interval, program(*[root for _, root in pairs]), tuple(name for name, _ in pairs))
+            for interval, pairs in intervals.items()
+        )
+        problem = Problem(
+            program(*loss_roots),
+            tuple(terms.losses),
+            watched,
+            layouts,
+            order,
+            tuple(terms.trainables),
+            given,
+            self._limit,
+        )
+        trackers = [tracker.named(name) for name, tracker in terms.trackers.items()]
+        names = [*terms.losses, *terms.trackers]
+        return Loop(
+            problem, self._transport, placed, values, names, trackers, self._explain, timing=self.timing
+        )
+
+    def _fixed_values(self, given: Sequence[Node], placed: Any, layouts: Any) -> list[Any]:
+        """Values that training does not change, such as how many points a group has."""
+        if not given:
+            return []
+        tags = lower.Program(tuple(given)).tags
+        compute = self._compile_eval(given, tags, {tag: layouts[tag] for tag in tags}, [])
+        values, _ = compute(tuple(placed[tag] for tag in tags), [])
+        for node, value in zip(given, values, strict=True):
+            group = lower.counted_group(node)
+            if group is not None and value == 0:
+                assert group.points is not None
+                raise ValueError(
+                    f"group {group} holds none of the {len(group.points)} points of '{group.points.tag}': "
+                    f"a mean over it is undefined. Change its condition, or add points there"
+                )
+        return list(values)
+
+    def _explain(self, parameters: Parameters, epoch: int, values: np.ndarray, slope_finite: bool) -> str:
+        """Which terms are not finite at the parameters given, or whose gradient is not."""
+        terms = self._terms.losses
+        bad = [(name, value) for name, value in zip(terms, values, strict=True) if not np.isfinite(value)]
+        what = "value"
+        if not bad and not slope_finite:
+            what = "gradient"
+            order = FirstOrder.of(self._check_optimizers())
+            kept, self._parameters = self._parameters, {**self._parameters, **parameters}
+            try:
+                slopes = self.eval([Node(ops.Gradient(order.wrt), term) for term in terms.values()])
+            finally:
+                self._parameters = kept
+            bad = [(n, np.nan) for n, slope in zip(terms, slopes, strict=True) if not np.isfinite(slope).all()]
+        parts = []
+        for name, value in bad:
+            tags = ", ".join(f"'{tag.tag}'" for tag in lower.Program((terms[name],)).tags)
+            parts.append(f"the {what} of {name} = {terms[name]} (tag {tags}) is {value}")
+        found = "; ".join(parts) or "the sum of the terms overflows"
+        after = (
+            "Nothing was changed; look for a division by zero, a logarithm or a root of a negative number there"
+            if epoch == 0
+            else f"The parameters of epoch {epoch - 1}, the last finite one, are kept; try a smaller learning rate"
+        )
+        return f"training stopped at epoch {epoch}: {found}. {after}"
+
+
+def load(path: str | Path, like: Any = None) -> Any:
+    """A trained network from a file that `solver.save` wrote, without the problem it was trained on.
+
+    Networks made by `tx.nn.mlp` need only the path. For others give `like`, a module of the same architecture (or
+    a dict from names to modules). Returns the module, or a dict by name if the file holds several.
+    """
+    saved = run.read(path)
+    found = {}
+    for name, leaves in saved.leaves.items():
+        recipe = saved.recipes[name]
+        pattern = like.get(name) if isinstance(like, dict) else like
+        if pattern is None and recipe is not None:
+            pattern = nn.from_recipe(recipe)
+        if pattern is None:
+            if not any(leaf for leaf in leaves):
+                found[name] = next(iter(leaves.values()))
+                continue
+            raise ValueError(
+                f"{path}: '{name}' was not made by tx.nn.mlp, so the file does not tell its architecture: give "
+                f"tx.load(path, like=module) with a module of the same kind"
+            )
+        trainable = pattern.trainable if isinstance(pattern, nn.Network) else nn.wrap(pattern, name=name).trainable
+        found[name] = _rebuilt(trainable, run.restored(trainable, leaves, path))
+    return found if len(found) > 1 else next(iter(found.values()))
+
+
+def _rebuilt(trainable: Trainable, parameters: Any) -> Any:
+    return eqx.combine(parameters, trainable.module)
+
+
+def _parts(node: Node) -> tuple[Node, ...]:
+    """What has to be computed for a node: of a field on a group, the field and the group."""
+    return node.args if isinstance(node.op, ops.Restrict) else (node,)
+
+
+def _assembled(node: Node, found: Mapping[Node, Any], sharded: bool) -> Any:
+    parts = [found[part] for part in _parts(node)]
+    if len(parts) == 1:
+        return parts[0]
+    if sharded:
+        raise ValueError(f"{node}: a group's points lie unevenly on the devices; evaluate it without sharded=True")
+    return parts[0][parts[1]]
