@@ -195,7 +195,9 @@ class Solver:
         saved = run.read(path)
         names = {name: t for t, name in self._terms.trainables.items()}
         if set(names) != set(saved.leaves):
-            raise ValueError(f"{path} holds {sorted(saved.leaves)}, this problem has {sorted(names)}. Nothing was loaded")
+            raise ValueError(
+                f"{path} holds {sorted(saved.leaves)}, this problem has {sorted(names)}. Nothing was loaded"
+            )
         new = {names[name]: run.restored(names[name], leaves, path) for name, leaves in saved.leaves.items()}
         for leaf in jax.tree.leaves(list(new.values())):
             if leaf.dtype.itemsize > self._dtype.itemsize:
@@ -305,7 +307,7 @@ class Solver:
         values = self._fixed_values(given, placed, layouts)
 
         def program(*roots: Node) -> lower.Program:
-            used = {node for node in lower.shared(roots)}
+            used = set(lower.shared(roots))
             return lower.Program(roots, tuple(node for node in given if node in used))
 
         intervals: dict[int, list[tuple[str, Node]]] = {}
@@ -327,9 +329,7 @@ class Solver:
         )
         trackers = [tracker.named(name) for name, tracker in terms.trackers.items()]
         names = [*terms.losses, *terms.trackers]
-        return Loop(
-            problem, self._transport, placed, values, names, trackers, self._explain, timing=self.timing
-        )
+        return Loop(problem, self._transport, placed, values, names, trackers, self._explain, timing=self.timing)
 
     def _fixed_values(self, given: Sequence[Node], placed: Any, layouts: Any) -> list[Any]:
         """Values that training does not change, such as how many points a group has."""

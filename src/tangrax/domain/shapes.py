@@ -57,8 +57,10 @@ class Box(Shape):
 
     @property
     def axes(self) -> tuple[str, ...]:
-        return ("x", "y", "z")[: self.dimension] if self.dimension <= 3 else tuple(
-            f"x{i}" for i in range(1, self.dimension + 1)
+        return (
+            ("x", "y", "z")[: self.dimension]
+            if self.dimension <= 3
+            else tuple(f"x{i}" for i in range(1, self.dimension + 1))
         )
 
     @property

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
@@ -45,9 +45,9 @@ class Node:
     args: tuple["Node", ...]
     facts: Facts
 
-    def __new__(cls, op: Op, *args: "Node"):
+    def __new__(cls, op: Op, *args: "Node") -> Self:
         key = (cls, op, *map(id, args))
-        found = _interned.get(key)
+        found: Any = _interned.get(key)
         if found is None:
             _refuse_group(op, args)
             found = object.__new__(cls)
@@ -380,9 +380,7 @@ class _Texts(Sequence[str]):
     def __init__(self, args: Sequence[Node]):
         self.args = args
 
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return [describe(arg) for arg in self.args[index]]
+    def __getitem__(self, index: Any) -> Any:
         return describe(self.args[index])
 
     def __len__(self) -> int:

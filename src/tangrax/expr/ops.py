@@ -282,14 +282,18 @@ class Opaque(Op):
     def infer(self, args, texts):
         points = one_point_set(args, texts)
         full = [
-            facts.struct() if facts.points is None else Facts(None, (len(facts.points), *facts.shape), facts.kind).struct()
+            facts.struct()
+            if facts.points is None
+            else Facts(None, (len(facts.points), *facts.shape), facts.kind).struct()
             for facts in args
         ]
         try:
             value = jax.eval_shape(self.function, *full)
         except Exception as error:
             shapes = ", ".join(str(struct.shape) for struct in full)
-            raise ValueError(f"{self.text(texts)}: the function does not take arrays of shape {shapes}: {error}") from error
+            raise ValueError(
+                f"{self.text(texts)}: the function does not take arrays of shape {shapes}: {error}"
+            ) from error
         if not hasattr(value, "shape"):
             raise TypeError(f"{self.text(texts)}: the function must return one array, not {type(value).__name__}")
         fits = points is not None and value.ndim > 0 and value.shape[0] == len(points)

@@ -69,6 +69,4 @@ class Selection:
         """`parameters` with the selected leaves replaced."""
         leaves, tree = jax.tree.flatten(parameters)
         new = iter(selected)
-        return tree.unflatten(
-            [next(new) if flag else leaf for leaf, flag in zip(leaves, self.flags, strict=True)]
-        )
+        return tree.unflatten([next(new) if flag else leaf for leaf, flag in zip(leaves, self.flags, strict=True)])

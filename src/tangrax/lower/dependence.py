@@ -53,9 +53,7 @@ def levels(roots: Sequence[Node], given: Iterable[Node] = ()) -> dict[Node, int]
             found[node] = -1
             continue
         before = max((found[feed] for feed in feeds(node)), default=-1)
-        if isinstance(node.op, Exchange):
-            found[node] = before + 1
-        elif isinstance(node.op, Gradient) and needs_sweep(node):
+        if isinstance(node.op, Exchange) or (isinstance(node.op, Gradient) and needs_sweep(node)):
             found[node] = before + 1
         else:
             found[node] = before

@@ -46,8 +46,11 @@ def indicator(group):
 
 def counted_group(node: Node) -> Node | None:
     """The group whose points a sum counts, if that is what it does."""
-    counts = isinstance(node.op, PointSum) and isinstance(node.args[0].op, ops.Apply)
-    return node.args[0].args[0] if counts and node.args[0].op.function is indicator else None
+    if isinstance(node.op, PointSum):
+        counted = node.args[0]
+        if isinstance(counted.op, ops.Apply) and counted.op.function is indicator:
+            return counted.args[0]
+    return None
 
 
 def gradient_of(term: Node, wrt: tuple[Selection, ...]) -> Node:

@@ -36,9 +36,7 @@ class SumGradient:
         inner = {feed for node in self.sums for feed in feeds(node)}
         weights_need = self._weight_dependence(values)
         self.joint = {
-            s: None
-            for s in self.sums
-            if s not in inner and all(levels[other] < levels[s] for other in weights_need[s])
+            s: None for s in self.sums if s not in inner and all(levels[other] < levels[s] for other in weights_need[s])
         }
         self.alone = [s for s in self.sums if s not in self.joint]
         self._joint_found: list[tuple[Pull, Pulled]] = []
@@ -58,7 +56,10 @@ class SumGradient:
                     unit = jnp.zeros(_size(s), values.dtype).at[index].set(1).reshape(s.shape)
                     pull = self._pull([s], [unit])
                     found.append(
-                        (pull, lambda pulled, s=s, i=index, pull=pull: self._alone_found[s].append((i, pull, pulled)))
+                        (
+                            pull,
+                            lambda pulled, s=s, i=index, pull=pull: self._alone_found[s].append((i, pull, pulled)),
+                        )
                     )
         return found
 
@@ -95,7 +96,9 @@ class SumGradient:
 
         structs = [jax.ShapeDtypeStruct(_shape(n, values), values.dtype) for n in self.arguments]
         jaxpr = jax.make_jaxpr(weights)(structs).jaxpr
-        reads: dict[Any, frozenset[Node]] = {v: frozenset([n]) for v, n in zip(jaxpr.invars, self.arguments, strict=True)}
+        reads: dict[Any, frozenset[Node]] = {
+            v: frozenset([n]) for v, n in zip(jaxpr.invars, self.arguments, strict=True)
+        }
         for equation in jaxpr.eqns:
             sources = frozenset().union(*[reads.get(v, frozenset()) for v in equation.invars if not _literal(v)])
             reads.update(dict.fromkeys(equation.outvars, sources))

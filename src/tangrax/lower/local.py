@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..expr import Node, PointSet, Selection
+from ..expr import Node, Selection
 from .memory import bytes_per_point
 from .pointwise import Values, evaluate, put_selected
 from .primitives import Gathered, PointMax, PointSum
@@ -116,7 +116,10 @@ def _chunk(task: Task, values: Values, points: Any, valid: Any, scattered: Any, 
     # A value whose gradient is pulled back is known from that pass: computing it apart would cost a second one.
     rest = [node for node in task.values if node not in wanted]
     known.update(zip(rest, _contributions(rest, values, points, valid, scattered), strict=True))
-    summed = ([known[n] for n in task.values if not isinstance(n.op, Gathered)], [(s, f) for s, f, _ in pulled])
+    summed = (
+        [known[n] for n in task.values if not isinstance(n.op, Gathered)],
+        [(s, f) for s, f, _ in pulled],
+    )
     gathered = [known[n] for n in task.values if isinstance(n.op, Gathered)]
     rows = _at_points(task.rows, values, points, scattered)
     return summed, (gathered, rows, [r for _, _, r in pulled])

@@ -89,9 +89,7 @@ def _requests(derivatives: Sequence[Node]) -> dict[Node, set[Axes]]:
     return wanted
 
 
-def _differentiate(
-    base: Node, wanted: set[Axes], values: Values, point: Float[Array, " columns"]
-) -> dict[Axes, Any]:
+def _differentiate(base: Node, wanted: set[Axes], values: Values, point: Float[Array, " columns"]) -> dict[Axes, Any]:
     """The field itself, (), and its derivatives along each of the sorted axes wanted."""
     found: dict[Axes, Any] = {}
     for axes in sorted(wanted, key=len, reverse=True):
@@ -113,9 +111,7 @@ def _chain(function: Callable[[Array], Any], axes: Axes) -> Callable[[Array], tu
 
         return outer
 
-    def step(point: Array) -> tuple[Any, ...]:
-        return (function(point),)
-
+    step: Callable[[Array], tuple[Any, ...]] = lambda point: (function(point),)  # noqa: E731
     for axis in axes:
         step = extended(step, axis)
     return step

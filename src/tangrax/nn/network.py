@@ -64,9 +64,7 @@ class Network:
         return f"<network '{self.trainable.name}' of {self.trainable.size} parameters>"
 
 
-def wrap(
-    module: Any, params: Any = None, *, name: str | None = None, recipe: dict[str, Any] | None = None
-) -> Network:
+def wrap(module: Any, params: Any = None, *, name: str | None = None, recipe: dict[str, Any] | None = None) -> Network:
     """A network for use in expressions.
 
     `wrap(module)` takes any Equinox module, called per point with one vector of its inputs; `wrap(f, params)` a
@@ -104,8 +102,4 @@ def wrap(
 def check_optimizer(optimizer: Any, name: str) -> None:
     """An optax optimizer has `init` and `update`; say so before it is used."""
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
-        raise TypeError(
-            f"optimizer of '{name}' is {optimizer!r}: give an optax optimizer, such as optax.adam(1e-3)"
-        )
-
-
+        raise TypeError(f"optimizer of '{name}' is {optimizer!r}: give an optax optimizer, such as optax.adam(1e-3)")

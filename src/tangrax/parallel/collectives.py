@@ -1,7 +1,6 @@
 """How the shards of one program talk: three verbs, and who is asking."""
 
 import abc
-from typing import Any
 
 import equinox as eqx
 import jax

@@ -107,7 +107,9 @@ class TransposedRows:
         else:
             array = np.asarray(other, rows.dtype)
             if array.shape[:1] != (layout.count,):
-                raise ValueError(f"J.T @ array of shape {array.shape}: its first axis must be the {layout.count} points")
+                raise ValueError(
+                    f"J.T @ array of shape {array.shape}: its first axis must be the {layout.count} points"
+                )
             padded = transport.place(layout.pad(array))
 
         def program(collectives: Collectives, sharded: Any, nothing: Any) -> tuple[Any, Any]:

@@ -41,7 +41,7 @@ class Transport(eqx.Module):
         """A copy of every array on every device."""
 
     @abc.abstractmethod
-    def spmd(self, program: Program) -> Callable[..., Any]:
+    def spmd(self, program: Program) -> Any:
         """Jitted `program(collectives, sharded, replicated) -> (replicated, sharded)`, run by every shard."""
 
     @abc.abstractmethod

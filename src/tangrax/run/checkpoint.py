@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Saved:
-    """What a file holds: for each network its leaves in order and its recipe, the epoch, history as (epochs, values)."""
+    """What a file holds: each network's leaves in order and recipe, the epoch, history as (epochs, values)."""
 
     leaves: dict[str, dict[str, np.ndarray]]
     recipes: dict[str, Any]
@@ -30,7 +30,12 @@ class Saved:
 def save(path: str | Path, saved: Saved) -> None:
     """Write `path` by way of a temporary file beside it: a crash leaves the old file as it was."""
     arrays: dict[str, np.ndarray] = {}
-    about: dict[str, Any] = {"format": FORMAT, "epoch": saved.epoch, "networks": {}, "history": list(saved.history)}
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "epoch": saved.epoch,
+        "networks": {},
+        "history": list(saved.history),
+    }
     for name, leaves in saved.leaves.items():
         about["networks"][name] = {"leaves": list(leaves), "recipe": saved.recipes.get(name)}
         for index, leaf in enumerate(leaves.values()):

@@ -56,9 +56,10 @@ class FirstOrder:
             def loss(group: Any, members: Sequence[Trainable] = members) -> Any:
                 return self._differentiable(loss_and_gradient, parameters, members)(group)
 
-            updates, state = optimizer.update(slopes, state, mine, value=value, grad=slopes, value_fn=loss)
-            changed.update(zip(members, optax.apply_updates(mine, updates), strict=True))
-            new_states.append(state)
+            updates, new_state = optimizer.update(slopes, state, mine, value=value, grad=slopes, value_fn=loss)
+            new: Any = optax.apply_updates(mine, updates)
+            changed.update(zip(members, new, strict=True))
+            new_states.append(new_state)
         return changed, tuple(new_states)
 
     def _split(self, parameters: Parameters, gradient: Float[Array, " p"]) -> Parameters:

@@ -122,10 +122,7 @@ class Loop:
         done = int(done)
         # A tracker due in the epoch that failed saw parameters whose loss is not finite: it does not count.
         fired = [
-            [
-                np.asarray(v)[: fired_before(first + done, w.interval) - fired_before(first, w.interval)]
-                for v in values
-            ]
+            [np.asarray(v)[: fired_before(first + done, w.interval) - fired_before(first, w.interval)] for v in values]
             for w, values in zip(self.problem.watched, watched, strict=True)
         ]
         rows = np.asarray(terms)[: done + (not finite)]
@@ -160,9 +157,7 @@ class Loop:
                         warnings.append(f"epoch {low[0][0]}: {name} = {low[0][1]:.3g} is below {threshold:g}{more}")
         return tuple(warnings)
 
-    def _stop(
-        self, found: Recorded, first: int, history: History, keep: Callable[[State, State, int], None]
-    ) -> None:
+    def _stop(self, found: Recorded, first: int, history: History, keep: Callable[[State, State, int], None]) -> None:
         """Go back to the last state with a finite loss, forget what came after, and say what happened."""
         epoch = first + found.done
         message = self.explain(self.parameters(found.state), epoch, found.terms[-1], found.slope_finite)

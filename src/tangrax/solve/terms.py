@@ -32,7 +32,12 @@ def read_terms(given: Any) -> Terms:
     trackers: dict[str, Tracker] = {}
     for name, entry in entries:
         if isinstance(entry, Tracker):
-            _put(trackers, name or entry.name or _label(entry.node) or f"tracker_{len(trackers)}", entry, losses)
+            _put(
+                trackers,
+                name or entry.name or _label(entry.node) or f"tracker_{len(trackers)}",
+                entry,
+                losses,
+            )
         else:
             _check_term(entry, name)
             _put(losses, name or _label(entry) or _default_name(entry, losses), entry, trackers)
@@ -103,9 +108,9 @@ def _roles(terms: Sequence[Node]) -> tuple[tuple[Trainable, ...], dict[Trainable
                 f"'{name}' is frozen in one place and trained in another: use the same handle everywhere, or "
                 f"tx.np.stop_gradient(…) where its value must not be trained through"
             )
-        if call.optimizer is not None:
-            if optimizers.setdefault(call.trainable, call.optimizer) is not call.optimizer:
-                raise ValueError(f"'{name}' has two optimizers: call it by one handle, the one .optimizer(…) returned")
+        own = call.optimizer
+        if own is not None and optimizers.setdefault(call.trainable, own) is not own:
+            raise ValueError(f"'{name}' has two optimizers: call it by one handle, the one .optimizer(…) returned")
     trained = tuple(dict.fromkeys(call.trainable for call in calls if call.trainable in free))
     if not trained:
         held = ", ".join(t.name for t in frozen)

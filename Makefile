@@ -1,0 +1,41 @@
+# Everything runs in .venv, made from pyproject.toml; `make demo` and `make test` need nothing but Python 3.11+.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+export JAX_PLATFORMS ?= cpu
+# Compiled programs are kept between runs.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
+
+.PHONY: setup demo test test-slow lint build bench clean
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(RUN)/python scripts/demo.py --devices 4 --emulate
+
+test: setup
+	$(RUN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: setup
+	$(RUN)/python -m pytest -n 2 -m slow
+
+lint: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/pyright
+
+build: setup
+	$(RUN)/python -m build --outdir dist
+
+bench: setup
+	$(RUN)/python benchmarks/train_step.py
+	$(RUN)/python benchmarks/rows.py
+
+clean:
+	rm -rf $(VENV) .cache dist runs
