@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from .points import PointSet
 from .tracker import Tracker
 from .trainable import Selection
 
+N = TypeVar("N", bound="Node")
 _interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()
 
 
@@ -45,7 +46,7 @@ class Node:
     args: tuple["Node", ...]
     facts: Facts
 
-    def __new__(cls, op: Op, *args: "Node") -> Self:
+    def __new__(cls: type[N], op: Op, *args: "Node") -> N:
         key = (cls, op, *map(id, args))
         found: Any = _interned.get(key)
         if found is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .points import PointSet
@@ -123,7 +124,7 @@ class Call(Op):
 
     def infer(self, args, texts):
         points = one_point_set(args, texts)
-        leaves = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), np.result_type(x)), self.trainable.initial)
+        leaves = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jnp.result_type(x)), self.trainable.initial)
         try:
             value = jax.eval_shape(self.trainable.apply, leaves, [facts.struct() for facts in args])
         except Exception as error:

@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Sequence
 
 from ..expr import Node, Trainable, all_nodes, local_nodes
-from ..expr.ops import Call, Gradient
+from ..expr.ops import Call, Gradient, Sensitivity
 from .primitives import Exchange, Gathered, PointSum, Scattered
 
 
 def trainables_of(roots: Iterable[Node]) -> list[Trainable]:
-    """Networks and parameters that the roots are made of, in the order they appear."""
+    """Networks and parameters that the roots are made of or differentiated by, in the order they appear."""
     found: dict[Trainable, None] = {}
     for node in all_nodes(roots):
         if isinstance(node.op, Call):
             found[node.op.trainable] = None
+        elif isinstance(node.op, Sensitivity):
+            found.update((selection.trainable, None) for selection in node.op.wrt)
     return list(found)
 
 

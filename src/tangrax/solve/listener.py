@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Stretch:
     warnings: tuple[str, ...]
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Told on the host, between compiled stretches; slow listeners slow training."""
 
