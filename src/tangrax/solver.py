@@ -172,9 +172,10 @@ class Solver:
         values = [_assembled(node, found, sharded) for node in wanted]
         return values if several else values[0]
 
-    def module(self, net: nn.Network) -> Any:
-        """The network with its trained parameters, as the kind of object that was wrapped."""
-        return _rebuilt(net.trainable, self._parameters_of(net.trainable))
+    def module(self, net: Any) -> Any:
+        """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
+        trainable = net.selection.trainable
+        return _rebuilt(trainable, self._parameters_of(trainable))
 
     # On disk
 

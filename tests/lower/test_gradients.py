@@ -64,9 +64,7 @@ CASES = {
     "centred": ((U - U.mean).mse, lambda p, k: jnp.mean((u(p) - jnp.mean(u(p))) ** 2)),
     "nested": (
         ((U - U.mean) * (V - (U - U.mean).std)).mse,
-        lambda p, k: jnp.mean(
-            ((u(p) - jnp.mean(u(p))) * (v(p) - jnp.std(u(p) - jnp.mean(u(p))))) ** 2
-        ),
+        lambda p, k: jnp.mean(((u(p) - jnp.mean(u(p))) * (v(p) - jnp.std(u(p) - jnp.mean(u(p))))) ** 2),
     ),
     "ratio": (U.mse / V.mse, lambda p, k: jnp.mean(u(p) ** 2) / jnp.mean(v(p) ** 2)),
     "log": (tx.np.log(U.mse + V.mean**2), lambda p, k: jnp.log(jnp.mean(u(p) ** 2) + jnp.mean(v(p)) ** 2)),
@@ -179,9 +177,7 @@ def test_gradients_are_never_shared_between_different_expressions(solvers):
     solver = solver_on(1, solvers)
     only_a = NET.mask({"a": True, "b": False, "c": False})
     only_b = NET.mask({"a": False, "b": True, "c": False})
-    ga, gb, both, other = solver.eval(
-        [U.mse.grad(only_a), U.mse.grad(only_b), U.mse.grad(NET), V.mse.grad(only_a)]
-    )
+    ga, gb, both, other = solver.eval([U.mse.grad(only_a), U.mse.grad(only_b), U.mse.grad(NET), V.mse.grad(only_a)])
     np.testing.assert_allclose(ga, both[:5], rtol=1e-13)
     np.testing.assert_allclose(gb, both[5:10], rtol=1e-13)
     assert not np.allclose(ga, gb) and not np.allclose(ga, other)

@@ -5,6 +5,7 @@ vector-Jacobian products of those sums, summed over shards like the sums themsel
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,6 +18,20 @@ from .dependence import feeds, shared_by, trained_feeds
 from .local import Pull, Pulled
 from .pointwise import Values, evaluate, put_selected
 from .primitives import Gathered, Scattered
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a product gives for the parameters, and for the shared values beneath the one it was taken of."""
+
+    selected: list[list[Array]]
+    feeds: dict[Node, Array]
+
+    def __add__(self, other: "Share") -> "Share":
+        feeds = dict(self.feeds)
+        for node, part in other.feeds.items():
+            feeds[node] = feeds[node] + part if node in feeds else part
+        return Share(jax.tree.map(jnp.add, self.selected, other.selected), feeds)
 
 
 class SumGradient:
@@ -39,42 +54,42 @@ class SumGradient:
             s: None for s in self.sums if s not in inner and all(levels[other] < levels[s] for other in weights_need[s])
         }
         self.alone = [s for s in self.sums if s not in self.joint]
-        self._joint_found: list[tuple[Pull, Pulled]] = []
-        self._alone_found: dict[Node, list[tuple[Any, Pull, Pulled]]] = {s: [] for s in self.alone}
+        self._joint_found: list[Share] = []
+        self._alone_found: dict[Node, list[tuple[int, Share]]] = {s: [] for s in self.alone}
 
-    def pulls(self, level: int, points: PointSet, values: Values) -> list[tuple[Pull, Callable[[Pulled], None]]]:
-        """The products this round needs of a tag's points, each with what takes in its sum over shards."""
-        found: list[tuple[Pull, Callable[[Pulled], None]]] = []
+    def pulls(self, level: int, points: PointSet, values: Values) -> list[tuple[Any, Pull]]:
+        """The products this round needs of a tag's points; those under one key are to be added up."""
+        found: list[tuple[Any, Pull]] = []
         joint = [s for s in self.joint if levels_match(s, self.levels, level, points)]
         if joint:
             weights, _ = self._weights(values)
-            pull = self._pull(joint, [weights[s] for s in joint])
-            found.append((pull, lambda pulled, pull=pull: self._joint_found.append((pull, pulled))))
+            found.append(((self, None), self._pull(joint, [weights[s] for s in joint])))
         for s in self.alone:
             if levels_match(s, self.levels, level, points):
                 for index in range(_size(s)):
                     unit = jnp.zeros(_size(s), values.dtype).at[index].set(1).reshape(s.shape)
-                    pull = self._pull([s], [unit])
-                    found.append(
-                        (
-                            pull,
-                            lambda pulled, s=s, i=index, pull=pull: self._alone_found[s].append((i, pull, pulled)),
-                        )
-                    )
+                    found.append(((self, (s, index)), self._pull([s], [unit])))
         return found
+
+    def take(self, key: Any, share: "Share") -> None:
+        """A product, summed over shards."""
+        if key is None:
+            self._joint_found.append(share)
+        else:
+            self._alone_found[key[0]].append((key[1], share))
 
     def value(self, values: Values) -> Float[Array, " p"]:
         """The gradient, once all sums and products are known."""
         weights, total = self._weights(values)
         weights = {s: weights[s] for s in self.sums}
-        for pull, pulled in self._joint_found:
-            total = jax.tree.map(jnp.add, total, pulled.selected)
-            _accumulate(weights, pull.feeds, pulled.feeds)
+        for share in self._joint_found:
+            total = jax.tree.map(jnp.add, total, share.selected)
+            _accumulate(weights, list(share.feeds), list(share.feeds.values()))
         for s in reversed(self.alone):
-            for index, pull, pulled in self._alone_found[s]:
+            for index, share in self._alone_found[s]:
                 weight = weights[s].ravel()[index]
-                total = jax.tree.map(lambda t, p, w=weight: t + w * p, total, pulled.selected)
-                _accumulate(weights, pull.feeds, [weight * share for share in pulled.feeds])
+                total = jax.tree.map(lambda t, p, w=weight: t + w * p, total, share.selected)
+                _accumulate(weights, list(share.feeds), [weight * part for part in share.feeds.values()])
         return flattened(total)
 
     def _pull(self, nodes: Sequence[Node], cotangents: Sequence[Any]) -> Pull:

@@ -12,7 +12,7 @@ from ..expr import Node, PointSet, Trainable, all_nodes
 from ..expr.ops import Coordinate, Gradient
 from ..parallel import Collectives, Layout
 from .dependence import levels, needs_sweep, shared, trainables_of
-from .gradient import SumGradient, levels_match, swept_gradient
+from .gradient import Share, SumGradient, levels_match, swept_gradient
 from .local import Pull, Pulled, Shard, Task, run_task
 from .pointwise import Values, evaluate
 from .primitives import Exchange, Gathered, PointMax, Scattered
@@ -101,18 +101,23 @@ class _Rounds:
     def _exchange(self, nodes: Sequence[Node], level: int) -> None:
         """One round: local work on every tag, then one sum (and what else must be collected)."""
         local: dict[Node, Any] = {}
-        pulled, receivers = [], []
+        products: dict[Any, Share] = {}
         for tag in self.shards:
             task = Task(values=[node for node in nodes if levels_match(node, self.levels, level, tag)])
+            keys = []
             for gradient in self.gradients.values():
-                for pull, receive in gradient.pulls(level, tag, self.values):
+                for key, pull in gradient.pulls(level, tag, self.values):
                     task.pulls.append(pull)
-                    receivers.append(receive)
-            found, _, products = self._local(tag, task)
+                    keys.append(key)
+            found, _, pulled = self._local(tag, task)
             local.update(zip(task.values, found, strict=True))
-            pulled.extend((product.selected, product.feeds) for product in products)
+            for key, pull, result in zip(keys, task.pulls, pulled, strict=True):
+                share = Share(result.selected, dict(zip(pull.feeds, result.feeds, strict=True)))
+                # Added up here, so that the parts of different tags are one vector when they are sent.
+                products[key] = products[key] + share if key in products else share
         sums = {n: v for n, v in local.items() if not isinstance(n.op, (PointMax, Gathered))}
-        totals, products = self.collectives.sum((list(sums.values()), pulled))
+        parts = [(share.selected, list(share.feeds.values())) for share in products.values()]
+        totals, parts = self.collectives.sum((list(sums.values()), parts))
         known = dict(zip(sums, totals, strict=True))
         largest = [n for n in local if isinstance(n.op, PointMax)]
         if largest:
@@ -122,8 +127,9 @@ class _Rounds:
             if isinstance(node.op, Gathered):
                 known[node] = self._all_rows(node.args[0].points, local[node])
         self.values = self.values.with_known(known)
-        for receive, (selected, shares) in zip(receivers, products, strict=True):
-            receive(Pulled(selected, shares, []))
+        for (key, share), (selected, feeds) in zip(products.items(), parts, strict=True):
+            gradient, which = key
+            gradient.take(which, Share(selected, dict(zip(share.feeds, feeds, strict=True))))
 
     def _derive(self, nodes: Sequence[Node]) -> None:
         """What follows from the rounds so far: gradients, and fields scattered from values of all points."""

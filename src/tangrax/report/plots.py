@@ -52,16 +52,17 @@ def solution(
 def losses(history: History, names: Sequence[str] | None = None, axes: Axes | None = None) -> Axes:
     """Every loss term and their total over epochs, on a logarithmic scale.
 
-    `names` are the terms to draw. Left out: whatever was recorded at every epoch and adds up to the total.
+    `names` are the terms to draw; by default those with a number at every epoch, so name the terms where a tracker
+    has one too.
     """
     axes = _axes(axes)
     total = history["loss"]
     if names is None:
         names = [name for name in history if name != "loss" and history[name].shape == total.shape]
+    # The total lies wide and pale beneath: often one term is nearly all of it.
+    axes.plot(history.epochs("loss"), total, color=FAINT, linewidth=5, alpha=0.5, label="total")
     for index, name in enumerate(names):
-        colour = COLOURS[index % len(COLOURS)]
-        axes.plot(history.epochs(name), history[name], color=colour, linewidth=1.2, alpha=0.8, label=name)
-    axes.plot(history.epochs("loss"), total, color=REFERENCE, linewidth=1.2, label="total")
+        axes.plot(history.epochs(name), history[name], color=COLOURS[index % len(COLOURS)], linewidth=1.3, label=name)
     axes.set_yscale("log")
     axes.set(xlabel="epoch", ylabel="loss", title="Loss")
     axes.legend(loc="best", frameon=False)
@@ -100,14 +101,14 @@ def tracker(
         axes.axhline(
             warn_below, color=REFERENCE, linewidth=1.2, linestyle=(0, (4, 3)), label=f"warning below {warn_below:g}"
         )
-    axes.set(xlabel="epoch", ylabel=ylabel or ("cosine" if cosine else "value"), title="Tracked during training")
+    axes.set(xlabel="epoch", ylabel=ylabel or ("cosine" if cosine else "value"), title="During training")
     # Below the axes, since a curve may run anywhere in them.
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     return _finish(axes)
 
 
 def spectrum(eigenvalues: Float[np.ndarray, " n"], eps: float, axes: Axes | None = None) -> Axes:
-    """Eigenvalues of a tangent kernel in falling order, on a logarithmic scale.
+    """Eigenvalues of a tangent kernel in falling order, both axes logarithmic.
 
     `eps` is the rounding of the numbers that the kernel was made of: eigenvalues below eps·λ_max are not resolved
     and drawn grey, negative ones (rounding too) not at all.
@@ -128,8 +129,8 @@ def spectrum(eigenvalues: Float[np.ndarray, " n"], eps: float, axes: Axes | None
         linestyle=(0, (4, 3)),
         label=rf"$\varepsilon\,\lambda_{{\max}}$ = {floor:.1e}",
     )
-    axes.set_yscale("log")
-    axes.set(xlabel="index", ylabel="eigenvalue", title="Tangent kernel")
+    axes.set(xscale="log", yscale="log", xlabel="index", ylabel="eigenvalue", title="Tangent kernel")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.legend(loc="upper right", frameon=False, markerscale=1.5)
     return _finish(axes)
 

@@ -1,6 +1,7 @@
 """What was recorded during training."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class History(Mapping[str, np.ndarray]):
         """The epochs that the values of `name` belong to."""
         return self._joined(self._epochs, name)
 
-    def last(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def last(self, names: Sequence[str]) -> dict[str, Any]:
         """The newest value of each name that has one."""
         return {name: self[name][-1] for name in names if len(self._values.get(name, ())) and len(self[name])}
 
