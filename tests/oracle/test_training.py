@@ -61,7 +61,7 @@ def poisson():
     points = np.arange(1, 20) / 20
 
     def residual(layers, p):
-        value = lambda s: forward(layers, jnp.array([s]))[0]  # noqa: E731
+        value = lambda s: forward(layers, jnp.array([s]))[0]
         return -jax.grad(jax.grad(value))(p) - jnp.sin(jnp.pi * p)
 
     def all_residuals(params):
@@ -88,7 +88,7 @@ def nonlinear():
     edge = np.array([p for p in grid if not (0 < p[0] < 2 and -1 < p[1] < 0.5)])
 
     def residual(layers, p):
-        value = lambda q: forward(layers, q)[0]  # noqa: E731
+        value = lambda q: forward(layers, q)[0]
         h = jax.hessian(value)(p)
         return value(p) * h[0, 1] + h[0, 0] + h[1, 1] - value(p) ** 3 - p[0] * p[1]
 
@@ -128,8 +128,8 @@ def system():
 
     def fields(params, p):
         a, b, kappa = params
-        value = lambda s: forward(a, jnp.array([s]))[0]  # noqa: E731
-        both = lambda s: forward(b, jnp.array([s]))  # noqa: E731
+        value = lambda s: forward(a, jnp.array([s]))[0]
+        both = lambda s: forward(b, jnp.array([s]))
         q_now, q_slope = both(p), jax.jacfwd(both)(p)
         return q_now[0] - kappa * jax.grad(value)(p) + 0.1 * q_now[1], q_slope[0] + 1 + q_now[1] ** 2
 

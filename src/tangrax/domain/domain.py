@@ -10,6 +10,8 @@ from ..expr import Node, PointSet, ops
 from .samplers import sobol
 from .shapes import Box, Shape
 
+Corner = Sequence[float] | np.ndarray
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -179,8 +181,8 @@ def line(
 
 
 def rect(
-    lower: tuple[float, float] = (0.0, 0.0),
-    upper: tuple[float, float] = (1.0, 1.0),
+    lower: Corner = (0.0, 0.0),
+    upper: Corner = (1.0, 1.0),
     *,
     mesh_size: float | None = None,
     n: int | None = None,
@@ -194,8 +196,8 @@ def rect(
 
 
 def box(
-    lower: Sequence[float],
-    upper: Sequence[float],
+    lower: Corner,
+    upper: Corner,
     *,
     mesh_size: float | None = None,
     n: int | None = None,

@@ -1,5 +1,7 @@
 """A set of collocation points, as the language sees it."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -36,7 +38,7 @@ class PointSet:
     def __repr__(self) -> str:
         return f"PointSet('{self.tag}', {len(self)} points of {self.domain})"
 
-    def conform(self, points: np.ndarray) -> np.ndarray:
+    def conform(self, points: Any) -> np.ndarray:
         """New points for this tag, in the columns that `coordinates` has.
 
         A steady problem takes its points without the time column too, a one-dimensional one as a vector.

@@ -48,7 +48,7 @@ def run_dtype(requested: str | None, networks: str) -> str:
     dtype = requested or _settings.dtype or networks
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: choose one of {', '.join(DTYPES)}")
-    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
+    if dtype == "float64" and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise ValueError(
             'dtype="float64" was asked for but JAX has 64-bit numbers switched off: call '
             'tx.setup(dtype="float64") at the top of the script, before networks are made'

@@ -66,7 +66,7 @@ def read(path: str | Path) -> Saved:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no saved solver at {path}: solver.save(path) writes one")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             about = json.loads(archive["about"].tobytes().decode())
             if about["format"] != FORMAT:
                 raise ValueError(f"it has format {about['format']}, this version reads {FORMAT}")
