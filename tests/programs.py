@@ -36,9 +36,8 @@ def eval_program(solver, nodes):
     from tangrax import jacobian, lower
 
     roots = lower.expand(nodes, jacobian.RULES)
-    tags = lower.Program(tuple(roots)).tags
-    placed, layouts = solver._placed_points(tags, {})
+    executor = solver._executor
+    placed = executor.place(lower.Program(tuple(roots)).tags)
     trainables = lower.trainables_of(roots)
-    program = solver._compile_eval(roots, tags, layouts, trainables)
-    parameters = [solver._parameters_of(t) for t in trainables]
-    return program.lower(tuple(placed[tag] for tag in tags), parameters).compile()
+    program = executor.program(roots, list(placed.rows), placed.layouts, trainables)
+    return program.lower(tuple(placed.rows.values()), [solver._parameters_of(t) for t in trainables]).compile()

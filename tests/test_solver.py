@@ -49,6 +49,10 @@ def test_one_expression_gives_its_value_and_a_list_gives_a_list():
     assert rows.shape == (21, sum(a.size for a in jax.tree.leaves(net.params)))
 
 
+def test_constants_have_values():
+    assert build(1)[0].eval(3.0) == 3.0
+
+
 def test_a_group_gives_its_points_only(devices):
     solver, _, u = build(devices)
     everything, some = solver.eval([u, u[X < 0.6]])
@@ -72,7 +76,7 @@ def test_evaluation_is_compiled_once(monkeypatch):
     solver, net, u = build(2)
     solver.eval([u, u.grad(net)])
     solver.solve(2, progress=False)
-    monkeypatch.setattr(solver, "_compile_eval", lambda *args: pytest.fail("compiled again"))
+    monkeypatch.setattr(type(solver._executor), "program", lambda *args: pytest.fail("compiled again"))
     solver.eval([net(X, Y), u.grad(net.mask(None))])
 
 
@@ -91,6 +95,8 @@ def test_sharded_rows(devices):
     rows = solver.eval(u.grad(net))
     np.testing.assert_array_equal(J.gather(), rows)
     np.testing.assert_array_equal(J.local, rows)
+    np.testing.assert_array_equal(np.asarray(J), rows)
+    assert len(J) == 21
     v, w = np.arange(51.0), np.arange(21.0)
     np.testing.assert_allclose((J @ v).gather(), rows @ v, rtol=1e-12)
     np.testing.assert_allclose(J.T @ w, rows.T @ w, rtol=1e-12)
@@ -176,6 +182,24 @@ REFUSED = {
         ValueError,
         r"group \(x > 5\) holds none of the 21 points",
     ),
+    "an empty group in eval": (lambda: core([LOSS]).eval(NET(X, Y)[X > 5].max), ValueError, "holds none of the 21"),
+    "points that are not finite": (
+        lambda: core([LOSS]).eval(NET(X, Y), points={"interior": [[np.nan, 0.0]]}),
+        ValueError,
+        "not finite",
+    ),
+    "the gradient of a gradient": (
+        lambda: core([LOSS]).eval(tx.np.dot(LOSS.grad(NET), LOSS.grad(NET)).grad(NET)),
+        ValueError,
+        "differentiated by them again",
+    ),
+    "rows scaled by a gradient": (
+        lambda: core([LOSS]).eval((NET(X, Y) * tx.np.dot(LOSS.grad(NET), LOSS.grad(NET))).grad(NET)),
+        ValueError,
+        "differentiated by them again",
+    ),
+    "the mean of something made of rows": (lambda: (2 * NET(X, Y).grad(NET)).mean, TypeError, "2 \\* J.mean"),
+    "devices by truth": (lambda: core([LOSS], devices=True), TypeError, "number of devices"),
     "points of an unknown tag": (
         lambda: core([LOSS]).eval(NET(X, Y), points={"boundary": np.ones((1, 2))}),
         ValueError,

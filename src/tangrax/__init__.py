@@ -1,13 +1,9 @@
 """Tangrax: a distributed PINN solver that shows, during training, what the network is learning."""
 
-from . import domain as domain
-from . import nn as nn
-from . import numpy as np
+from . import domain as domain, nn as nn, numpy as np
 from .parallel import setup as setup
 from .solve import NonFiniteLoss as NonFiniteLoss
-from .solver import Solver as Solver
-from .solver import core as core
-from .solver import load as load
+from .solver import Solver as Solver, core as core, load as load
 
 __all__ = ["NonFiniteLoss", "Solver", "core", "domain", "load", "nn", "np", "setup"]
 __version__ = "0.1.0"

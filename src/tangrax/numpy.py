@@ -11,22 +11,12 @@ import jax.numpy as jnp
 
 from .expr import (
     cosine as cosine,
-)
-from .expr import (
     function as function,
-)
-from .expr import (
     lift,
     lift_reduction,
     lift_sequence,
-)
-from .expr import (
     periodic as periodic,
-)
-from .expr import (
     stop_gradient as stop_gradient,
-)
-from .expr import (
     tracker as tracker,
 )
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from . import jacobian, lower, nn, parallel, run
-from .expr import Node, PointSet, Tracker, Trainable, as_node, ops
+from .expr import Node, Tracker, Trainable, as_node, ops
 from .solve import (
     FirstOrder,
     History,
@@ -23,6 +23,7 @@ from .solve import (
     Terms,
     Timing,
     Watched,
+    describe_trouble,
     read_terms,
 )
 
@@ -71,18 +72,20 @@ class Solver:
         leaves = jax.tree.leaves([t.initial for t in terms.trainables])
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
         self._transport = parallel.make_transport(devices)
-        self._limit = memory_limit
+        self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
         self._parameters: Parameters = {}
         self._state: State | None = None
         self._last: State | None = None
         self._loop: Loop | None = None
-        self._programs: dict[Any, Any] = {}
-        self._placed: dict[PointSet, jax.Array] = {}
         self.epoch = 0
         self.history = History()
         self.timing = Timing()
         self._set_parameters({t: t.initial for t in terms.trainables})
         self._check_optimizers()
+
+    def __repr__(self) -> str:
+        names = ", ".join([*self._terms.losses, *self._terms.trackers])
+        return f"<solver of {names}: epoch {self.epoch}, {self._dtype}, {self.mesh.size} device(s)>"
 
     @property
     def mesh(self) -> Mesh:
@@ -106,13 +109,13 @@ class Solver:
         self._forget_optimizer()
         return self
 
-    def solve(self, epochs: int, *, progress: bool = True, listeners: Sequence[Listener] = ()) -> "Solver":
+    def solve(self, epochs: int | np.integer, *, progress: bool = True, listeners: Sequence[Listener] = ()) -> "Solver":
         """Train for `epochs` more epochs, one optimizer step each.
 
         Loss, terms and trackers due are recorded in `history` before each epoch's update. Raises NonFiniteLoss,
         keeping the parameters of the last finite epoch.
         """
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 0:
+        if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
         if epochs == 0:
             return self
@@ -128,7 +131,7 @@ class Solver:
             self._state, self._last, self.epoch = state, last, epoch
             self._parameters.update(loop.parameters(state))
 
-        loop.run(self._state, self._last, self.epoch, epochs, self.history, told, keep)
+        loop.run(self._state, self._last, self.epoch, int(epochs), self.history, told, keep)
         return self
 
     # Results
@@ -151,24 +154,21 @@ class Solver:
         wanted = [as_node(node.node if isinstance(node, Tracker) else node) for node in (nodes if several else [nodes])]
         asked = list(dict.fromkeys(part for node in wanted for part in _parts(node)))
         roots = lower.expand(asked, jacobian.RULES)
-        tags = lower.Program(tuple(roots)).tags
-        placed, layouts = self._placed_points(tags, points or {})
-        counts = {tag: layout.count for tag, layout in layouts.items()}
-        jacobian.refuse_oversized(roots, counts, self._dtype.itemsize, limit, sharded)
-        trainables = lower.trainables_of(roots)
-        key = (tuple(roots), tuple(counts.items()))
-        if key not in self._programs:
-            self._programs[key] = self._compile_eval(roots, tags, layouts, trainables)
-        parameters = [self._parameters_of(trainable) for trainable in trainables]
-        terms, rows = self._programs[key](tuple(placed[tag] for tag in tags), parameters)
+        placed = self._executor.place(lower.Program(tuple(roots)).tags, points)
+        jacobian.refuse_oversized(roots, placed.counts, self._dtype.itemsize, limit, sharded)
+        parameters = {trainable: self._parameters_of(trainable) for trainable in lower.trainables_of(roots)}
+        sizes = lower.group_sizes(roots)
+        computed = self._executor.compute([*roots, *sizes.values()], placed, parameters)
+        _refuse_empty_groups(sizes, computed, placed)
         found: dict[Node, Any] = {}
         for node, root in zip(asked, roots, strict=True):
+            value = computed[root]
             if root.points is None:
-                found[node] = np.asarray(terms.pop(0))
+                found[node] = np.asarray(value)
             elif sharded:
-                found[node] = parallel.ShardedRows(rows.pop(0), layouts[root.points], self._transport)
+                found[node] = parallel.ShardedRows(value, placed.layouts[root.points], self._transport)
             else:
-                found[node] = self._transport.fetch(rows.pop(0))[: counts[root.points]]
+                found[node] = self._transport.fetch(value)[: placed.counts[root.points]]
         values = [_assembled(node, found, sharded) for node in wanted]
         return values if several else values[0]
 
@@ -229,51 +229,6 @@ class Solver:
     def _forget_optimizer(self) -> None:
         self._state = self._last = self._loop = None
 
-    def _placed_points(
-        self, tags: Sequence[PointSet], new: Mapping[str, Any]
-    ) -> tuple[dict[PointSet, jax.Array], dict[PointSet, parallel.Layout]]:
-        """Each tag's points on their devices, and how they are laid out there."""
-        named: dict[str, list[PointSet]] = {}
-        for tag in tags:
-            named.setdefault(tag.tag, []).append(tag)
-        for name in new:
-            if len(named.get(name, ())) != 1:
-                held = ", ".join(f"'{tag}'" for tag in named) or "none"
-                why = "belongs to several domains" if name in named else "is none of its tags"
-                raise ValueError(f"points={{'{name}': …}}: the expression is evaluated on {held}; '{name}' {why}")
-        placed, layouts = {}, {}
-        for tag in tags:
-            rows = tag.conform(new[tag.tag]) if tag.tag in new else tag.coordinates
-            layouts[tag] = parallel.Layout(len(rows), self._transport.size)
-            if tag.tag in new:
-                placed[tag] = self._place(rows, layouts[tag])
-            else:
-                if tag not in self._placed:
-                    self._placed[tag] = self._place(rows, layouts[tag])
-                placed[tag] = self._placed[tag]
-        return placed, layouts
-
-    def _place(self, rows: np.ndarray, layout: parallel.Layout) -> jax.Array:
-        return self._transport.place(layout.pad(rows).astype(self._dtype))
-
-    def _compile_eval(
-        self,
-        roots: Sequence[Node],
-        tags: Sequence[PointSet],
-        layouts: Mapping[PointSet, parallel.Layout],
-        trainables: Sequence[Trainable],
-    ) -> Any:
-        program, limit = lower.Program(tuple(roots)), self._limit
-
-        def evaluate(collectives: parallel.Collectives, points: Any, parameters: Any) -> tuple[Any, Any]:
-            here = dict(zip(tags, points, strict=True))
-            known = dict(zip(trainables, parameters, strict=True))
-            values = program.run(collectives, layouts, here, known, limit=limit)
-            pairs = list(zip(roots, values, strict=True))
-            return [v for r, v in pairs if r.points is None], [v for r, v in pairs if r.points is not None]
-
-        return self._transport.spmd(evaluate)
-
     def _check_optimizers(self) -> dict[Trainable, Any]:
         """The optimizer of everything trained."""
         found = {t: self._own_optimizers.get(t) or self._default_optimizer for t in self._terms.trained}
@@ -301,11 +256,10 @@ class Solver:
         loss_roots = (lower.gradient_of(total, order.wrt), *losses)
         watched_roots = lower.expand([t.node for t in terms.trackers.values()], jacobian.RULES)
         every = lower.Program((*loss_roots, *watched_roots))
-        placed, layouts = self._placed_points(every.tags, {})
-        counts = {tag: layout.count for tag, layout in layouts.items()}
-        jacobian.refuse_oversized(every.roots, counts, self._dtype.itemsize, RESULT_LIMIT, sharded=True)
+        placed = self._executor.place(every.tags)
+        jacobian.refuse_oversized(every.roots, placed.counts, self._dtype.itemsize, RESULT_LIMIT, sharded=True)
         given = tuple(every.fixed)
-        values = self._fixed_values(given, placed, layouts)
+        values = self._fixed_values(every, placed)
 
         def program(*roots: Node) -> lower.Program:
             used = set(lower.shared(roots))
@@ -322,32 +276,24 @@ class Solver:
             program(*loss_roots),
             tuple(terms.losses),
             watched,
-            layouts,
+            placed.layouts,
             order,
             tuple(terms.trainables),
             given,
-            self._limit,
+            self._executor.limit,
         )
         trackers = [tracker.named(name) for name, tracker in terms.trackers.items()]
         names = [*terms.losses, *terms.trackers]
-        return Loop(problem, self._transport, placed, values, names, trackers, self._explain, timing=self.timing)
+        return Loop(problem, self._transport, placed.rows, values, names, trackers, self._explain, timing=self.timing)
 
-    def _fixed_values(self, given: Sequence[Node], placed: Any, layouts: Any) -> list[Any]:
-        """Values that training does not change, such as how many points a group has."""
-        if not given:
-            return []
-        tags = lower.Program(tuple(given)).tags
-        compute = self._compile_eval(given, tags, {tag: layouts[tag] for tag in tags}, [])
-        values, _ = compute(tuple(placed[tag] for tag in tags), [])
-        for node, value in zip(given, values, strict=True):
-            group = lower.counted_group(node)
-            if group is not None and value == 0:
-                assert group.points is not None
-                raise ValueError(
-                    f"group {group} holds none of the {len(group.points)} points of '{group.points.tag}': "
-                    f"a mean over it is undefined. Change its condition, or add points there"
-                )
-        return list(values)
+    def _fixed_values(self, program: lower.Program, placed: lower.Placed) -> list[Any]:
+        """Values that training does not change, such as how many points a group has: none may be empty."""
+        given = program.fixed
+        sizes = {g: n for g, n in lower.group_sizes(program.roots).items() if not lower.trainables_of([g])}
+        wanted = [*given, *sizes.values()]
+        found = self._executor.compute(wanted, placed, {}) if wanted else {}
+        _refuse_empty_groups(sizes, found, placed)
+        return [found[node] for node in given]
 
     def _explain(self, parameters: Parameters, epoch: int, values: np.ndarray, slope_finite: bool) -> str:
         """Which terms are not finite at the parameters given, or whose gradient is not."""
@@ -363,17 +309,7 @@ class Solver:
             finally:
                 self._parameters = kept
             bad = [(n, np.nan) for n, slope in zip(terms, slopes, strict=True) if not np.isfinite(slope).all()]
-        parts = []
-        for name, value in bad:
-            tags = ", ".join(f"'{tag.tag}'" for tag in lower.Program((terms[name],)).tags)
-            parts.append(f"the {what} of {name} = {terms[name]} (tag {tags}) is {value}")
-        found = "; ".join(parts) or "the sum of the terms overflows"
-        after = (
-            "Nothing was changed; look for a division by zero, a logarithm or a root of a negative number there"
-            if epoch == 0
-            else f"The parameters of epoch {epoch - 1}, the last finite one, are kept; try a smaller learning rate"
-        )
-        return f"training stopped at epoch {epoch}: {found}. {after}"
+        return describe_trouble(terms, epoch, what, bad)
 
 
 def load(path: str | Path, like: Any = None) -> Any:
@@ -404,6 +340,17 @@ def load(path: str | Path, like: Any = None) -> Any:
 
 def _rebuilt(trainable: Trainable, parameters: Any) -> Any:
     return eqx.combine(parameters, trainable.module)
+
+
+def _refuse_empty_groups(sizes: Mapping[Node, Node], values: Mapping[Node, Any], placed: lower.Placed) -> None:
+    for group, size in sizes.items():
+        if values[size] == 0:
+            tag = group.points
+            assert tag is not None
+            raise ValueError(
+                f"group {group} holds none of the {placed.layouts[tag].count} points of '{tag.tag}': a mean or "
+                f"maximum over it is undefined. Change its condition, or add points there"
+            )
 
 
 def _parts(node: Node) -> tuple[Node, ...]:

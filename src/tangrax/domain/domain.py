@@ -174,10 +174,16 @@ def _product(space: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def line(
-    a: float = 0.0, b: float = 1.0, *, mesh_size: float | None = None, n: int | None = None, seed: int = 0
+    a: float = 0.0,
+    b: float = 1.0,
+    *,
+    mesh_size: float | None = None,
+    n: int | None = None,
+    boundary: int | None = None,
+    seed: int = 0,
 ) -> Domain:
-    """The interval (a, b)."""
-    return box((a,), (b,), mesh_size=mesh_size, n=n, seed=seed)
+    """The interval (a, b); its sides are left and right. `boundary` counts over time only: a steady one has 2."""
+    return box((a,), (b,), mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
 
 
 def rect(

@@ -3,47 +3,21 @@
 from . import ops as ops
 from .functions import (
     cosine as cosine,
-)
-from .functions import (
     function as function,
-)
-from .functions import (
     lift as lift,
-)
-from .functions import (
     lift_reduction as lift_reduction,
-)
-from .functions import (
     lift_sequence as lift_sequence,
-)
-from .functions import (
     periodic as periodic,
-)
-from .functions import (
     stop_gradient as stop_gradient,
-)
-from .functions import (
     tracker as tracker,
 )
-from .node import (
-    Node as Node,
-)
-from .node import (
+from .graph import (
     all_nodes as all_nodes,
-)
-from .node import (
-    apply as apply,
-)
-from .node import (
-    as_node as as_node,
-)
-from .node import (
+    arguments_first as arguments_first,
     describe as describe,
-)
-from .node import (
     local_nodes as local_nodes,
 )
+from .node import Node as Node, apply as apply, as_node as as_node
 from .points import PointSet as PointSet
 from .tracker import Tracker as Tracker
-from .trainable import Selection as Selection
-from .trainable import Trainable as Trainable
+from .trainable import Selection as Selection, Trainable as Trainable

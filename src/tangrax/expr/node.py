@@ -1,12 +1,13 @@
 """The node: what every expression is made of."""
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
 
+from .graph import describe, local_nodes
 from .ops import (
     Apply,
     Component,
@@ -185,7 +186,14 @@ class Node:
     def mean(self) -> "Node":
         """Mean over points and components; of Jacobian rows: the group mean, (P,)."""
         rows = self.args[0] if isinstance(self.op, Restrict) else self
-        return Node(RowMean(), self) if isinstance(rows.op, Jacobian) else self._reduce("mean")
+        if isinstance(rows.op, Jacobian):
+            return Node(RowMean(), self)
+        if any(isinstance(node.op, Jacobian) and node.shape == rows.shape for node in local_nodes([rows])):
+            raise TypeError(
+                f"{self}.mean: of rows, or of all numbers in them? Take the mean of the Jacobian first "
+                f"(2 * J.mean), or say tx.np.mean(…, axis=-1) to average each row"
+            )
+        return self._reduce("mean")
 
     @property
     def mean_by_rows(self) -> "Node":
@@ -270,6 +278,12 @@ class Node:
     def __floordiv__(self, other: Any) -> "Node":
         return apply(operator.floordiv, "//", self, other)
 
+    def __rfloordiv__(self, other: Any) -> "Node":
+        return apply(operator.floordiv, "//", other, self)
+
+    def __rmod__(self, other: Any) -> "Node":
+        return apply(operator.mod, "%", other, self)
+
     def __mod__(self, other: Any) -> "Node":
         return apply(operator.mod, "%", self, other)
 
@@ -334,45 +348,6 @@ def apply(function: Callable[..., Any], name: str, *args: Any, **kwargs: Any) ->
         if isinstance(constant.op, Constant):
             _refuse_point_values(constant, nodes)
     return Node(Apply(function, name, tuple(sorted(kwargs.items()))), *nodes)
-
-
-def local_nodes(roots: Iterable[Node]) -> list[Node]:
-    """All nodes computed at the same point as the roots, arguments first.
-
-    Nodes that see all points at once (reductions, opaque functions) are listed, but not entered.
-    """
-    order: dict[Node, None] = {}
-    stack = [(root, False) for root in roots]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            order[node] = None
-        elif node not in order:
-            stack.append((node, True))
-            if node.op.local:
-                stack.extend((arg, False) for arg in node.args)
-    return list(order)
-
-
-def all_nodes(roots: Iterable[Node]) -> list[Node]:
-    """Every node that the roots are made of, arguments first."""
-    order: dict[Node, None] = {}
-    stack = [(root, False) for root in roots]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            order[node] = None
-        elif node not in order:
-            stack.append((node, True))
-            stack.extend((arg, False) for arg in node.args)
-    return list(order)
-
-
-def describe(node: Node, depth: int = 6) -> str:
-    """The expression as a person would write it, deep parts left out."""
-    if depth == 0 and node.args:
-        return "…"
-    return node.op.text([describe(arg, depth - 1) for arg in node.args])
 
 
 class _Texts(Sequence[str]):

@@ -97,7 +97,9 @@ class Constant(Op):
         return Facts(None, self.shape, kinds[self.dtype] if not self.shape else np.dtype(self.dtype).kind)
 
     def text(self, args):
-        return f"{self.data:.6g}" if not self.shape and self.dtype != "bool" else f"{np.asarray(self.value).tolist()}"
+        if self.shape:
+            return f"array{self.shape}" if np.size(self.value) > 4 else f"{self.value.tolist()}"
+        return f"{self.data}" if self.dtype == "bool" else f"{self.data:.6g}"
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class PointSet:
         """
         columns = len(self.axes)
         points = np.asarray(points, dtype=np.float64)
+        given = points.shape
         if points.ndim == 1 and columns - self.steady == 1:
             points = points[:, None]
         if self.steady and points.ndim == 2 and points.shape[1] == columns - 1:
@@ -52,7 +53,9 @@ class PointSet:
         if points.ndim != 2 or points.shape[1] != columns or len(points) == 0:
             wanted = ", ".join(self.axes[: columns - self.steady])
             raise ValueError(
-                f"points for '{self.tag}' have shape {points.shape}: give one row per point, at least one, "
+                f"points for '{self.tag}' have shape {given}: give one row per point, at least one, "
                 f"with the columns ({wanted})"
             )
+        if not np.isfinite(points).all():
+            raise ValueError(f"points for '{self.tag}' hold a number that is not finite")
         return points

@@ -46,4 +46,4 @@ def _bytes(field: Node, counts: Mapping[PointSet, int], itemsize: int) -> int:
 
 
 def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
+    return f"{size / 2**30:.2f} GiB" if size >= 2**28 else f"{size:,} bytes"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from ..expr import Node, Trainable, all_nodes, local_nodes
+from ..expr import Node, Trainable, all_nodes, arguments_first, local_nodes
 from ..expr.ops import Call, Gradient, Sensitivity
 from .primitives import Exchange, Gathered, PointSum, Scattered
 
@@ -30,16 +30,7 @@ def feeds(node: Node) -> list[Node]:
 
 def shared(roots: Sequence[Node]) -> list[Node]:
     """All shared values beneath the roots, themselves included, in the order they can be computed."""
-    order: dict[Node, None] = {}
-    stack = [(node, False) for node in shared_by(roots)]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            order[node] = None
-        elif node not in order:
-            stack.append((node, True))
-            stack.extend((feed, False) for feed in feeds(node))
-    return list(order)
+    return arguments_first(shared_by(roots), feeds)
 
 
 def levels(roots: Sequence[Node], given: Iterable[Node] = ()) -> dict[Node, int]:

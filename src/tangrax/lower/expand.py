@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax.numpy as jnp
 
 from ..expr import Node, Selection, all_nodes, apply, ops
-from .dependence import shared_by, trainables_of
+from .dependence import shared, shared_by, trainables_of
 from .primitives import Count, Gathered, PointMax, PointSum, Scattered
 
 Rule = Callable[[Node, Sequence[Node]], Node]
@@ -44,17 +44,15 @@ def indicator(group):
     return jnp.where(group, 1.0, 0.0)
 
 
-def counted_group(node: Node) -> Node | None:
-    """The group whose points a sum counts, if that is what it does."""
-    if isinstance(node.op, PointSum):
-        counted = node.args[0]
-        if isinstance(counted.op, ops.Apply) and counted.op.function is indicator:
-            return counted.args[0]
-    return None
+def group_sizes(roots: Sequence[Node]) -> dict[Node, Node]:
+    """The groups that the roots are reduced over, each with the term that counts its points."""
+    groups = [node.args[1] for node in shared(roots) if len(node.args) == 2]
+    return {group: Node(PointSum(), apply(indicator, "indicator", group)) for group in groups}
 
 
 def gradient_of(term: Node, wrt: tuple[Selection, ...]) -> Node:
     """∂term/∂θ; a term of several numbers is differentiated number by number."""
+    _refuse_second(term, wrt)
     term = _differentiable(term)
     if not term.shape:
         return Node(ops.Gradient(wrt), term)
@@ -147,8 +145,20 @@ def _jacobian(node: Node, args: Sequence[Node]) -> Node:
                 f"the Jacobian of what goes into it, or make it pointwise: tx.np.function(..., pointwise=True)"
             )
     sums = [feed for feed in inner if isinstance(feed.op, PointSum)]
+    _refuse_second(field, node.op.wrt)
     op = ops.Jacobian(node.op.wrt, tuple(sums))
     return Node(op, field, *[gradient_of(feed, node.op.wrt) for feed in sums])
+
+
+def _refuse_second(node: Node, wrt: tuple[Selection, ...]) -> None:
+    """A gradient is put together from sums over shards; its own derivative would have to pass through them."""
+    wanted = {selection.trainable for selection in wrt}
+    for found in shared([node]):
+        if isinstance(found.op, ops.Gradient) and wanted.intersection(trainables_of([found])):
+            raise ValueError(
+                f"{node}.grad(…): it holds the gradient {found}, which depends on the same parameters and cannot be "
+                f"differentiated by them again. Rows can: take .mean_by_rows of a Jacobian in place of its .mean"
+            )
 
 
 def _gradient(node: Node, args: Sequence[Node]) -> Node:

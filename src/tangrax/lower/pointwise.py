@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..expr import Node, PointSet, Selection, Trainable
+from ..expr import Node, PointSet, Selection, Trainable, arguments_first
 from ..expr.ops import Apply, Call, Constant, Coordinate, Derivative, Jacobian, Laplacian
 from .primitives import Count
 
@@ -59,19 +59,13 @@ def _in_scope(roots: Sequence[Node], known: Mapping[Node, Any]) -> list[Node]:
 
     A derivative is not entered: what it differentiates is computed at points around this one.
     """
-    order: dict[Node, None] = {}
-    stack = [(root, False) for root in roots]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            order[node] = None
-        elif node not in order and node not in known:
-            stack.append((node, True))
-            if isinstance(node.op, Jacobian):
-                stack.extend((arg, False) for arg in node.args[1:])
-            elif not isinstance(node.op, (Derivative, Laplacian)):
-                stack.extend((arg, False) for arg in node.args)
-    return list(order)
+
+    def beneath(node: Node) -> Sequence[Node]:
+        if node in known or isinstance(node.op, (Derivative, Laplacian)):
+            return ()
+        return node.args[1:] if isinstance(node.op, Jacobian) else node.args
+
+    return [node for node in arguments_first(roots, beneath) if node not in known]
 
 
 def _axes_of(node: Node) -> list[Axes]:

@@ -49,7 +49,8 @@ class Program:
 
         All that a round sums goes into one all-reduce. `limit` bounds the temporaries of a round in bytes.
         """
-        dtype = jax.tree.leaves([list(points.values()), list(parameters.values())])[0].dtype
+        leaves = jax.tree.leaves([list(points.values()), list(parameters.values())])
+        dtype = leaves[0].dtype if leaves else jnp.result_type(float)
         counts = {tag: layout.count for tag, layout in layouts.items()}
         known = dict(zip(self.given, given, strict=True))
         values = Values(parameters, known, counts, dtype)

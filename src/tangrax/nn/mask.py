@@ -19,9 +19,10 @@ def mask_flags(trainable: Trainable, mask: Any) -> tuple[bool, ...]:
     given = jax.tree.structure(mask)
     if given not in (like_parameters, like_module):
         raise ValueError(
-            f"mask of '{trainable.name}' has another structure than the network: {given} is neither that of "
-            f"net.params, {like_parameters}, nor that of net.module. Build it with "
-            f"jax.tree.map(lambda _: False, net.params) and eqx.tree_at(...)"
+            f"mask of '{trainable.name}' has another structure than the network: its {given.num_leaves} leaves are "
+            f"arranged neither like the {like_parameters.num_leaves} of net.params nor like the "
+            f"{like_module.num_leaves} of net.module. Build it with jax.tree.map(lambda _: False, net.params) and "
+            f"eqx.tree_at(...)"
         )
     leaves = jax.tree.leaves(mask)
     for leaf in leaves:

@@ -44,6 +44,12 @@ class ShardedRows:
         """All N rows as one local array."""
         return self._transport.fetch(self._rows)[: self._layout.count]
 
+    def __len__(self) -> int:
+        return self._layout.count
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.gather(), dtype=dtype, copy=copy)
+
     @property
     def T(self) -> "TransposedRows":
         return TransposedRows(self)
@@ -102,15 +108,13 @@ class TransposedRows:
     def __matmul__(self, other: Any) -> np.ndarray:
         """Σ over points of row times entry: one all-reduce; `other` has one entry (or row) a point."""
         rows, transport, layout = self.rows, self.rows._transport, self.rows._layout
+        shape = other.shape if isinstance(other, ShardedRows) else np.shape(other)
+        if shape[:1] != (layout.count,):
+            raise ValueError(f"J.T @ array of shape {shape}: its first axis must be the {layout.count} points")
         if isinstance(other, ShardedRows):
             padded = other.padded
         else:
-            array = np.asarray(other, rows.dtype)
-            if array.shape[:1] != (layout.count,):
-                raise ValueError(
-                    f"J.T @ array of shape {array.shape}: its first axis must be the {layout.count} points"
-                )
-            padded = transport.place(layout.pad(array))
+            padded = transport.place(layout.pad(np.asarray(other, rows.dtype)))
 
         def program(collectives: Collectives, sharded: Any, nothing: Any) -> tuple[Any, Any]:
             mine, weights = sharded

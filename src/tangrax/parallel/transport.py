@@ -1,7 +1,7 @@
 """Where the shards live: placing points, compiling a program for one shard, fetching results."""
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -115,14 +115,14 @@ class Devices(Transport):
         return np.asarray(rows)
 
 
-def make_transport(devices: int | Mesh | Sequence[Any] | None = None) -> Transport:
+def make_transport(devices: int | Mesh | None = None) -> Transport:
     """The transport for a choice of devices: all visible ones, the first k, or those of a mesh."""
     visible = jax.devices()
     if devices is None:
         chosen = visible
     elif isinstance(devices, Mesh):
         chosen = list(devices.devices.flat)
-    elif isinstance(devices, int):
+    elif isinstance(devices, int) and not isinstance(devices, bool):
         if not 1 <= devices <= len(visible):
             raise ValueError(
                 f"devices={devices}: {len(visible)} visible ({visible[0].platform}). Ask for 1 to {len(visible)}, or "

@@ -69,7 +69,7 @@ def read(path: str | Path) -> Saved:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             about = json.loads(archive["about"].tobytes().decode())
             if about["format"] != FORMAT:
-                raise ValueError(f"it has format {about['format']}, this version reads {FORMAT}")
+                raise KeyError(f"format {about['format']} where this version reads {FORMAT}")
             leaves = {
                 name: {leaf: archive[f"network/{name}/{i}"] for i, leaf in enumerate(network["leaves"])}
                 for name, network in about["networks"].items()
@@ -78,7 +78,9 @@ def read(path: str | Path) -> Saved:
             history = {name: (archive[f"epochs/{name}"], archive[f"values/{name}"]) for name in about["history"]}
             return Saved(leaves, recipes, int(about["epoch"]), history)
     except (KeyError, ValueError, TypeError, OSError, EOFError, BadZipFile, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a saved solver, or is damaged: {error}") from error
+        # NumPy's own words would advise to load it unsafely.
+        why = f" ({error})" if isinstance(error, KeyError) else ""
+        raise ValueError(f"{path} is not what solver.save writes, or is damaged{why}: save it anew") from error
 
 
 def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:

@@ -117,3 +117,18 @@ def _roles(terms: Sequence[Node]) -> tuple[tuple[Trainable, ...], dict[Trainable
         why = f"{held} is frozen" if held else "no term holds a network or parameter"
         raise ValueError(f"tx.core has nothing to train: {why}")
     return trained, optimizers
+
+
+def describe_trouble(terms: Mapping[str, Node], epoch: int, what: str, bad: Sequence[tuple[str, float]]) -> str:
+    """A message for a run that met values (or gradients: `what`) that are not finite: which, where, what to do."""
+    parts = []
+    for name, value in bad:
+        tags = dict.fromkeys(n.op.points.tag for n in all_nodes([terms[name]]) if isinstance(n.op, ops.Coordinate))
+        where = ", ".join(f"'{tag}'" for tag in tags)
+        parts.append(f"the {what} of {name} = {terms[name]} (tag {where}) is {value}")
+    found = "; ".join(parts) or "the sum of the terms overflows"
+    if epoch == 0:
+        after = "Nothing was changed; look for a division by zero, a logarithm or a root of a negative number there"
+    else:
+        after = f"The parameters of epoch {epoch - 1}, the last finite one, are kept; try a smaller learning rate"
+    return f"training stopped at epoch {epoch}: {found}. {after}"
