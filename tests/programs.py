@@ -27,8 +27,9 @@ def flops(compiled) -> float:
 
 def training_program(solver):
     """The compiled stretch of a solver."""
-    solver.solve(1, progress=False)
-    return solver._loop.compiled
+    loop = solver._make_loop()
+    state = loop.init(solver._parameters)
+    return loop._jitted().lower(*loop.arguments(state, state, 0, 1)).compile()
 
 
 def eval_program(solver, nodes):

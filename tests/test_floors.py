@@ -16,8 +16,9 @@ FLOORS = [
     {"jacobian"},
     {"solve"},
     {"run"},
-    {"solver", "report", "numpy"},
-    {"__init__"},
+    {"solver", "report", "numpy", "launch"},
+    {"cli"},
+    {"__init__", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
 MODULES = sorted(SOURCE.rglob("*.py"))

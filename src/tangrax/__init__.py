@@ -1,6 +1,6 @@
 """Tangrax: a distributed PINN solver that shows, during training, what the network is learning."""
 
-from . import domain as domain, nn as nn, numpy as np
+from . import domain as domain, nn as nn, numpy as np, parallel as parallel
 from .parallel import setup as setup
 from .solve import NonFiniteLoss as NonFiniteLoss
 from .solver import Solver as Solver, core as core, load as load

@@ -175,7 +175,9 @@ class Solver:
     def module(self, net: Any) -> Any:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
         trainable = net.selection.trainable
-        return _rebuilt(trainable, self._parameters_of(trainable))
+        # Arrays of this process alone, which it can use without the others.
+        own = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), self._parameters_of(trainable))
+        return _rebuilt(trainable, own)
 
     # On disk
 
@@ -185,8 +187,8 @@ class Solver:
         leaves = {name: run.leaves_of(t, self._parameters[t]) for t, name in names.items()}
         recipes = {name: t.recipe for t, name in names.items()}
         history = {name: (self.history.epochs(name), self.history[name]) for name in self.history}
-        if self._transport.writes:
-            run.save(path, run.Saved(leaves, recipes, self.epoch, history))
+        saved = run.Saved(leaves, recipes, self.epoch, history)
+        self._transport.first_writes(lambda: run.save(path, saved))
 
     def load(self, path: str | Path) -> "Solver":
         """Take parameters, epoch and history from a file that `save` wrote for the same networks.

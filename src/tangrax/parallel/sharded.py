@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .base import Transport
 from .collectives import Collectives
 from .layout import Layout
-from .transport import Transport
 
 
 class ShardedRows:
@@ -36,9 +36,8 @@ class ShardedRows:
     @property
     def local(self) -> np.ndarray:
         """The rows that the devices of this process hold, without padding."""
-        shards = sorted(self._rows.addressable_shards, key=lambda shard: shard.index[0].start or 0)
-        rows = np.concatenate([np.asarray(shard.data) for shard in shards])
-        return rows[: max(0, self._layout.count - (shards[0].index[0].start or 0))]
+        start, rows = self._transport.local(self._rows)
+        return rows[: max(0, self._layout.count - start)]
 
     def gather(self) -> np.ndarray:
         """All N rows as one local array."""

@@ -1,7 +1,7 @@
-"""Where the shards live: placing points, compiling a program for one shard, fetching results."""
+"""Transports of XLA: one device, several of one process, or those of many processes that JAX has joined."""
 
-import abc
-from collections.abc import Callable
+import functools
+import os
 from functools import partial
 from typing import Any
 
@@ -10,47 +10,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .base import AXIS, Transport, with_precision
 from .collectives import Collectives, Local, Xla
+from .detect import detect
+from .mpi import make_mpi_transport
 from .setup import settings
-
-AXIS = "points"
-Program = Callable[..., tuple[Any, Any]]
-
-
-class Transport(eqx.Module):
-    """Devices that share the points, and the program each of them runs."""
-
-    mesh: eqx.AbstractVar[Mesh]
-
-    @property
-    @abc.abstractmethod
-    def collectives(self) -> Collectives:
-        """What a program for one shard talks through."""
-
-    @property
-    @abc.abstractmethod
-    def writes(self) -> bool:
-        """Whether this process is the one that writes files and prints."""
-
-    @abc.abstractmethod
-    def place(self, rows: np.ndarray) -> jax.Array:
-        """Padded rows, each shard's on its own device."""
-
-    @abc.abstractmethod
-    def replicate(self, tree: Any) -> Any:
-        """A copy of every array on every device."""
-
-    @abc.abstractmethod
-    def spmd(self, program: Program) -> Any:
-        """Jitted `program(collectives, sharded, replicated) -> (replicated, sharded)`, run by every shard."""
-
-    @abc.abstractmethod
-    def fetch(self, rows: jax.Array) -> np.ndarray:
-        """All shards' rows as one local array, the same on every process."""
-
-    @property
-    def size(self) -> int:
-        return self.collectives.size
 
 
 class OneDevice(Transport):
@@ -73,14 +37,17 @@ class OneDevice(Transport):
         return jax.device_put(tree, self.mesh.devices.flat[0])
 
     def spmd(self, program):
-        return jax.jit(_with_precision(partial(program, self.collectives)))
+        return jax.jit(with_precision(partial(program, self.collectives)))
 
     def fetch(self, rows):
         return np.asarray(rows)
 
+    def local(self, rows):
+        return 0, np.asarray(rows)
+
 
 class Devices(Transport):
-    """Points split over several devices of this process."""
+    """Points split over the devices of a mesh, those of this process or of many that JAX has joined."""
 
     mesh: Mesh = eqx.field(static=True)
 
@@ -90,20 +57,25 @@ class Devices(Transport):
 
     @property
     def writes(self) -> bool:
-        return True
+        return jax.process_index() == 0
 
     def place(self, rows):
-        return jax.device_put(rows, NamedSharding(self.mesh, PartitionSpec(AXIS)))
+        # Every process has all rows on its host and hands its own devices their blocks.
+        sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        return jax.make_array_from_callback(rows.shape, sharding, lambda index: rows[index])
 
     def replicate(self, tree):
-        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        sharding = NamedSharding(self.mesh, PartitionSpec())
+        if self.mesh.is_multi_process:
+            return jax.tree.map(lambda x: _on_every_process(x, sharding), tree)
+        return jax.device_put(tree, sharding)
 
     def spmd(self, program):
         split, same = PartitionSpec(AXIS), PartitionSpec()
         # check_vma=False: the program sums what it means to sum and no derivative passes a collective.
         return jax.jit(
             jax.shard_map(
-                _with_precision(partial(program, self.collectives)),
+                with_precision(partial(program, self.collectives)),
                 mesh=self.mesh,
                 in_specs=(split, same),
                 out_specs=(same, split),
@@ -112,11 +84,40 @@ class Devices(Transport):
         )
 
     def fetch(self, rows):
+        if self.mesh.is_multi_process:
+            rows = _gathered_by(self)(rows, ())[0]
         return np.asarray(rows)
+
+    def local(self, rows):
+        shards = sorted(rows.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+        return shards[0].index[0].start or 0, np.concatenate([np.asarray(shard.data) for shard in shards])
+
+
+def _on_every_process(x: Any, sharding: NamedSharding) -> jax.Array:
+    """An array that each process has, as one replicated array."""
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        return x
+    local = np.asarray(x)
+    return jax.make_array_from_callback(local.shape, sharding, lambda index: local[index])
+
+
+@functools.cache
+def _gathered_by(transport: Transport) -> Any:
+    """The program that gives every shard all rows."""
+    return transport.spmd(lambda collectives, rows, nothing: (collectives.gather(rows), ()))
 
 
 def make_transport(devices: int | Mesh | None = None) -> Transport:
-    """The transport for a choice of devices: all visible ones, the first k, or those of a mesh."""
+    """The transport for a choice of devices: all that the processes see, the first k, or those of a mesh."""
+    launch = settings().launch or detect(os.environ)
+    if launch.transport == "mpi":
+        return make_mpi_transport(devices)
+    if launch.transport == "xla" and launch.processes > 1 and jax.process_count() == 1:
+        raise RuntimeError(
+            f"this is process {launch.process} of {launch.processes} ({launch.rule}), but they were not joined: "
+            f"each would train a copy of its own. Start the script with `tangrax run script.py`, or call tx.setup() "
+            f"at its top, before anything is computed"
+        )
     visible = jax.devices()
     if devices is None:
         chosen = visible
@@ -131,14 +132,11 @@ def make_transport(devices: int | Mesh | None = None) -> Transport:
         chosen = visible[:devices]
     else:
         raise TypeError(f"devices={devices!r}: give a number of devices, or a jax.sharding.Mesh")
+    if {device.process_index for device in chosen} != set(range(jax.process_count())):
+        raise ValueError(
+            f"devices={devices}: with {jax.process_count()} processes every process must take part; leave devices "
+            f"out to use all {len(visible)}, or start fewer processes"
+        )
     # Mesh(...) has Auto axes; jax.make_mesh's Explicit ones refuse J @ J.T of a row-sharded J.
     mesh = Mesh(np.array(chosen), (AXIS,))
     return OneDevice(mesh) if len(chosen) == 1 else Devices(mesh)
-
-
-def _with_precision(program: Callable[..., Any]) -> Callable[..., Any]:
-    def traced(*args):
-        with jax.default_matmul_precision(settings().matmul_precision):
-            return program(*args)
-
-    return traced

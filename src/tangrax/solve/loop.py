@@ -58,7 +58,7 @@ class Loop:
     trackers: Sequence[Tracker]
     explain: Callable[[Parameters, int, np.ndarray, bool], str]
     timing: Timing = field(default_factory=Timing)
-    compiled: Any = None
+    program: Any = None
 
     def init(self, parameters: Parameters) -> State:
         """A fresh state: the parameters as they are, optimizers at their beginning."""
@@ -102,7 +102,8 @@ class Loop:
                 if self.timing.seconds_to_first_step is None:
                     self.timing.seconds_to_first_step = time.perf_counter() - began
                 else:
-                    length = max(1, min(LONGEST, round(SECONDS * found.done / seconds)))
+                    # Clocks differ from process to process: all follow the first one's.
+                    length = self.transport.agree(max(1, min(LONGEST, round(SECONDS * found.done / seconds))))
                 self.timing.seconds += seconds
                 self.timing.epochs += found.done
                 newest = history.last([*self.names, "loss"])
@@ -113,12 +114,11 @@ class Loop:
                 listener.on_end()
 
     def _stretch(self, state: State, last: State, first: int, count: int) -> Recorded:
-        points = tuple(self.points.values())
-        replicated = (state, last, tuple(self.given), np.int32(first), np.int32(count))
-        if self.compiled is None:
-            self.compiled = self._lowered(points, replicated).compile()
-            self.timing.compilations += 1
-        (state, last, done, finite, slope_finite, terms, watched), _ = self.compiled(points, replicated)
+        if self.program is None:
+            self.program = self._jitted()
+        (state, last, done, finite, slope_finite, terms, watched), _ = self.program(
+            *self.arguments(state, last, first, count)
+        )
         done = int(done)
         # A tracker due in the epoch that failed saw parameters whose loss is not finite: it does not count.
         fired = [
@@ -128,14 +128,20 @@ class Loop:
         rows = np.asarray(terms)[: done + (not finite)]
         return Recorded(state, last, done, bool(finite), bool(slope_finite), rows, fired)
 
-    def _lowered(self, points: Any, replicated: Any) -> Any:
+    def arguments(self, state: State, last: State, first: int, count: int) -> tuple[Any, Any]:
+        """What the program of a stretch takes."""
+        clock = self.transport.replicate((np.int32(first), np.int32(count)))
+        return tuple(self.points.values()), (state, last, tuple(self.given), *clock)
+
+    def _jitted(self) -> Any:
         tags = list(self.points)
 
         def program(collectives: Collectives, points: Any, replicated: Any) -> tuple[Any, Any]:
+            self.timing.compilations += 1  # this line runs when JAX traces the program, once a compilation
             here = dict(zip(tags, points, strict=True))
             return stretch_program(self.problem, collectives, here, *replicated), ()
 
-        return self.transport.spmd(program).lower(points, replicated)
+        return self.transport.spmd(program)
 
     def _record(self, history: History, first: int, found: Recorded) -> tuple[str, ...]:
         epochs = np.arange(first, first + found.done)

@@ -1,0 +1,5 @@
+"""`python -m tangrax`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,133 @@
+"""Starting the processes of a run on one machine."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+GRACE = 5.0  # seconds between asking the other processes to stop and stopping them
+
+
+def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi: bool) -> int:
+    """Run `tangrax run SCRIPT …` in `count` processes; the exit code of the first that failed, or 0.
+
+    Output comes line by line with the process's number in front.
+    """
+    if count < 1 or (devices is not None and devices < 1):
+        print(f"tangrax launch: {count} processes of {devices} devices: both are at least 1", file=sys.stderr)
+        return 2
+    if mpi and devices not in (None, 1):
+        print("tangrax launch --mpi: an MPI rank has one device; raise -n instead", file=sys.stderr)
+        return 2
+    environment = _environment(devices)
+    command = [sys.executable, "-m", "tangrax", "run", *script]
+    if mpi:
+        return _with_mpirun(command, count, environment)
+    port = _free_port()
+    processes = []
+    for rank in range(count):
+        told = {
+            "TANGRAX_PROCESSES": str(count),
+            "TANGRAX_PROCESS": str(rank),
+            "TANGRAX_COORDINATOR": f"127.0.0.1:{port}",
+        }
+        processes.append(_start(command, {**environment, **told}, f"[{rank}] "))
+    return _wait(processes)
+
+
+def _environment(devices: int | None) -> dict[str, str]:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if devices is not None:
+        flags = environment.get("XLA_FLAGS", "").split()
+        kept = [flag for flag in flags if not flag.startswith("--xla_force_host_platform_device_count")]
+        environment["XLA_FLAGS"] = " ".join([*kept, f"--xla_force_host_platform_device_count={devices}"])
+        environment.setdefault("JAX_PLATFORMS", "cpu")
+    return environment
+
+
+def _with_mpirun(command: Sequence[str], count: int, environment: Mapping[str, str]) -> int:
+    # The MPI that was installed beside this Python comes before another one of the system.
+    beside = os.path.dirname(sys.executable)
+    mpirun = shutil.which("mpirun", path=os.pathsep.join([beside, environment.get("PATH", "")]))
+    if mpirun is None:
+        print("tangrax launch --mpi: no mpirun was found: pip install mpich, or load your site's MPI", file=sys.stderr)
+        return 2
+    version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False).stdout
+    label = ["--tag-output"] if "Open MPI" in version or "OpenRTE" in version else ["-prepend-rank"]
+    told = {**environment, "TANGRAX_TRANSPORT": "mpi"}
+    return _wait([_start([mpirun, *label, "-n", str(count), *command], told, "")])
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str], prefix: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        command,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # so that all a process starts can be stopped with it
+    )
+    assert process.stdout is not None
+    threading.Thread(target=_copy, args=(process.stdout, prefix), daemon=True).start()
+    return process
+
+
+def _copy(stream: IO[str], prefix: str) -> None:
+    for line in stream:
+        print(f"{prefix}{line}", end="", flush=True)
+
+
+def _wait(processes: Sequence[subprocess.Popen[str]]) -> int:
+    """Until all have ended, or one has failed: then the others are stopped."""
+    try:
+        while True:
+            codes = [process.poll() for process in processes]
+            failed = [(rank, code) for rank, code in enumerate(codes) if code]
+            if failed:
+                rank, code = failed[0]
+                how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+                others = sum(code is None for code in codes)
+                time.sleep(0.2)  # let its last lines come first
+                print(f"tangrax launch: process {rank} {how}; stopping {others} other(s)", file=sys.stderr, flush=True)
+                return code if code > 0 else 128 - code
+            if all(code == 0 for code in codes):
+                return 0
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        print("tangrax launch: interrupted; stopping all processes", file=sys.stderr, flush=True)
+        return 130
+    finally:
+        _stop([process for process in processes if process.poll() is None])
+        time.sleep(0.05)
+
+
+def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Ask, then stop: JAX's preemption notifier may swallow the first."""
+    for process in processes:
+        _signal(process, signal.SIGTERM)
+    end = time.monotonic() + (GRACE if processes else 0)
+    while time.monotonic() < end and any(process.poll() is None for process in processes):
+        time.sleep(0.05)
+    for process in processes:
+        if process.poll() is None:
+            _signal(process, signal.SIGKILL)
+            process.wait()
+
+
+def _signal(process: subprocess.Popen[str], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,74 @@
+"""How the processes of a run came to be, read off the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TRANSPORTS = ("single", "xla", "mpi")
+# A step that srun started has all of these; a shell inside an allocation, or an ssh to one of its nodes, only some.
+SLURM_STEP = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+MPI_RANKS = (
+    ("PMI_SIZE", "PMI_RANK"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+)
+LAUNCH = ("TANGRAX_PROCESSES", "TANGRAX_PROCESS", "TANGRAX_COORDINATOR")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What was found: the transport that fits, how many processes, which one this is, and which rule said so."""
+
+    transport: str
+    launcher: str
+    processes: int
+    process: int
+    rule: str
+    coordinator: str | None = None
+
+
+def detect(environ: Mapping[str, str], transport: str | None = None) -> Launch:
+    """The launch that the environment tells of.
+
+    `transport` (an argument) beats TANGRAX_TRANSPORT, which beats detection: the processes that `tangrax launch`
+    started or a complete Slurm step mean xla, an MPI launcher's variables without one mean mpi, nothing means single.
+    """
+    wanted, source = transport, f"transport={transport!r} was given"
+    if wanted is None and environ.get("TANGRAX_TRANSPORT"):
+        wanted = environ["TANGRAX_TRANSPORT"]
+        source = f"TANGRAX_TRANSPORT={wanted} is set"
+    if wanted is not None and wanted not in TRANSPORTS:
+        raise ValueError(f"{source}: choose one of {', '.join(TRANSPORTS)}")
+    found = _found(environ)
+    if wanted is None or wanted == found.transport:
+        return found
+    if wanted == "single":
+        return Launch("single", found.launcher, 1, 0, source)
+    if wanted == "mpi":
+        processes, process = _mpi_ranks(environ) or (found.processes, found.process)
+        return Launch("mpi", found.launcher, processes, process, source)
+    # xla needs to be told of the other processes, which an MPI launcher alone does not do.
+    return Launch("xla", found.launcher, 1, 0, f"{source}; no Slurm step and no tangrax launch")
+
+
+def _found(environ: Mapping[str, str]) -> Launch:
+    if all(environ.get(name) for name in LAUNCH):
+        size, rank, coordinator = (environ[name] for name in LAUNCH)
+        return Launch("xla", "tangrax", int(size), int(rank), f"{', '.join(LAUNCH)} are set", coordinator)
+    present = [name for name in SLURM_STEP if environ.get(name)]
+    if len(present) == len(SLURM_STEP):
+        size, rank = int(environ["SLURM_NTASKS"]), int(environ["SLURM_PROCID"])
+        return Launch("xla" if size > 1 else "single", "slurm", size, rank, "a complete Slurm step")
+    ranks = _mpi_ranks(environ)
+    if ranks is not None:
+        return Launch("mpi" if ranks[0] > 1 else "single", "mpirun", *ranks, "an MPI launcher's variables")
+    if present:
+        absent = ", ".join(name for name in SLURM_STEP if name not in present)
+        return Launch("single", "single", 1, 0, f"inside a Slurm allocation but not in a step of srun: no {absent}")
+    return Launch("single", "single", 1, 0, "no launcher's variables")
+
+
+def _mpi_ranks(environ: Mapping[str, str]) -> tuple[int, int] | None:
+    for size, rank in MPI_RANKS:
+        if environ.get(size) and environ.get(rank):
+            return int(environ[size]), int(environ[rank])
+    return None

@@ -1,0 +1,93 @@
+"""Three problems whose results must not depend on how many devices and processes share the points.
+
+Run as a script (`python problems.py OUT.npz`) by each process of a launch, it writes what this process got.
+"""
+
+import sys
+
+import jax
+import numpy as np
+import optax
+
+import tangrax as tx
+
+
+def prime():
+    """A prime number of points, groups, trackers, a boundary of two points."""
+    domain = tx.domain.line(mesh_size=1 / 30)  # 29 points
+    x, _ = domain.variable("interior")
+    ends, _ = domain.variable("boundary")
+    net = tx.nn.mlp(1, width=6, depth=2, key=0, name="net")
+    u = net(x)
+    pde = -u.d2(x) - tx.np.sin(tx.np.pi * x)
+    J = u.grad(net)
+    halves = tx.np.cosine([J[x < 0.3].mean, J[x > 0.8].mean, J.mean])
+    terms = {
+        "pde": pde.mse,
+        "ends": 10 * net(ends).mse,
+        "halves": halves.tracker(10),
+        "conflict": tx.np.cosine(pde.mse.grad(net), net(ends).mse.grad(net)).tracker(7),
+        "largest": pde.max.tracker(5),
+    }
+    return terms, [net], [u, pde[x < 0.3], J, J[x < 0.3].mean, pde.std]
+
+
+def few():
+    """Fewer points than shards, and a function of all of them."""
+    domain = tx.domain.line(mesh_size=1 / 3)  # 2 points
+    x, _ = domain.variable("interior")
+    net = tx.nn.mlp(1, width=5, depth=1, key=1, name="net")
+    u = net(x) * x
+    spread = tx.np.function(lambda v: ((v - v.mean()) ** 2).sum(), [u])
+    return {"fit": (u - x).mse, "spread": spread + (u - u.mean).mse}, [net], [u, u.grad(net), spread]
+
+
+def pair():
+    """Two networks and a trainable scalar over time, in low-discrepancy points."""
+    domain = tx.domain.line(n=23).over_time(0.0, 1.0, initial=5)
+    x, t = domain.variable("interior")
+    x0, t0 = domain.variable("initial")
+    first = tx.nn.mlp(2, width=4, depth=1, key=2, name="u")
+    second = tx.nn.mlp(2, outputs=2, width=4, depth=1, key=3, name="v")
+    k = tx.nn.parameter(0.5, name="k")
+    u, v = first(x, t), second(x, t)
+    heat = u.d(t) - k * u.d2(x) + v[0] * v[1]
+    terms = {
+        "heat": heat.mse,
+        "start": (first(x0, t0) - tx.np.sin(tx.np.pi * x0)).mse,
+        "tie": (v.d(x)[0] - u).mae,
+        "k": k.tracker(10),
+    }
+    return terms, [first, second, k], [u, v, heat.grad(first, k), v.grad(second)[x < 0.5].mean]
+
+
+PROBLEMS = {"prime": prime, "few": few, "pair": pair}
+
+
+def results(devices=None):
+    """Everything that must agree, by name."""
+    found = {}
+    for name, make in PROBLEMS.items():
+        terms, nets, nodes = make()
+        solver = tx.core(terms, optimizer=optax.adam(1e-2), devices=devices, dtype="float64")
+        solver.solve(50, progress=False)
+        for i, value in enumerate(solver.eval(nodes)):
+            found[f"{name}/eval{i}"] = np.asarray(value)
+        for key in solver.history:
+            found[f"{name}/history/{key}"] = solver.history[key]
+            found[f"{name}/epochs/{key}"] = solver.history.epochs(key)
+        for net in nets:
+            for i, leaf in enumerate(jax.tree.leaves(solver.module(net))):
+                found[f"{name}/{net.trainable.name}/{i}"] = np.asarray(leaf)
+        rows = solver.eval(nodes[0], sharded=True)
+        found[f"{name}/gathered"] = rows.gather()
+        # Not compared, but looked at: what this process holds.
+        found[f"local/{name}"] = np.array([len(rows.local), len(rows), solver._transport.size])
+    return found
+
+
+if __name__ == "__main__":
+    tx.setup(dtype="float64")
+    written = results()
+    rank = tx.parallel.settings().launch.process
+    np.savez(sys.argv[1].replace("RANK", str(rank)), **written)
