@@ -7,7 +7,7 @@ export JAX_PLATFORMS ?= cpu
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: setup demo test test-slow lint build bench clean
+.PHONY: setup mpi demo test test-slow lint build bench clean
 
 setup: $(VENV)/installed
 
@@ -16,13 +16,25 @@ $(VENV)/installed: pyproject.toml
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+mpi: $(VENV)/mpi-installed
+
+# mpi4py and mpi4jax are built against the MPI of the wheel `mpich`. An empty CUDA_PATH keeps mpi4jax from building
+# its GPU bridge where nvcc is found without its headers.
+$(VENV)/mpi-installed: $(VENV)/installed
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check mpich mpi4py
+	mkdir -p $(VENV)/no-cuda
+	PATH="$(CURDIR)/$(RUN):$$PATH" CUDA_PATH="$(CURDIR)/$(VENV)/no-cuda" \
+		$(RUN)/python -m pip install --quiet --disable-pip-version-check '.[mpi]'
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
 demo: setup
 	$(RUN)/python scripts/demo.py --devices 4 --emulate
 
-test: setup
+test: setup mpi
 	$(RUN)/python -m pytest -n 2 -m "not slow"
 
-test-slow: setup
+test-slow: setup mpi
 	$(RUN)/python -m pytest -n 2 -m slow
 
 lint: setup

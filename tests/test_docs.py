@@ -9,6 +9,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from tangrax import parallel
+
 matplotlib.use("Agg")
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -17,6 +19,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Pages call tx.setup, whose choices hold for the process.
+    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "_settings", parallel.Settings())
     space = {}
     for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
         exec(compile(block, page.name, "exec"), space)

@@ -26,7 +26,10 @@ def agree(found, expected):
             np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("devices", [2, 3, 4, 8])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=SLOW), 3, pytest.param(4, marks=SLOW), 8])
 def test_devices_of_one_process(devices, one_device):
     agree(problems.results(devices), one_device)
 
@@ -40,7 +43,7 @@ def launched(arguments, folder):
     return [dict(np.load(path)) for path in sorted(folder.glob("*.npz"))]
 
 
-@pytest.mark.parametrize("processes, devices", [(2, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize("processes, devices", [pytest.param(2, 1, marks=SLOW), (2, 2), pytest.param(3, 1, marks=SLOW)])
 def test_processes(processes, devices, one_device, tmp_path):
     """jax.distributed: every process gets every result, and holds its own points only."""
     each = launched(["-n", str(processes), "--devices-per-process", str(devices)], tmp_path)
@@ -51,7 +54,7 @@ def test_processes(processes, devices, one_device, tmp_path):
 
 
 @pytest.mark.skipif(not WITH_MPI, reason="mpi4jax is not installed: make mpi")
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=SLOW)])
 def test_ranks(ranks, one_device, tmp_path):
     each = launched(["-n", str(ranks), "--mpi"], tmp_path)
     assert len(each) == ranks

@@ -119,12 +119,12 @@ def test_any_number_of_points(count, k):
     assert np.isfinite(solver.history["loss"]).all()
 
 
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [3])
 def test_chunks_change_nothing_but_rounding(k):
     """Points in chunks within a memory limit: the same training, and still one all-reduce."""
     results = []
     for limit in (2**30, 40_000):
-        terms, u, pde, net, x = poisson(101, width=6)
+        terms, u, pde, net, x = poisson(101, width=4)
         tracked = tx.np.function(lambda J: J.T @ J, [u.grad(net)]).tracker(4, name="dual")
         peak = pde.max.tracker(3, name="peak")
         solver = solver_of([*terms, (u - u.std).mse, tracked, peak], k, memory_limit=limit)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..expr import Node, Selection
-from .memory import bytes_per_point
+from .memory import chunks_within
 from .pointwise import Values, evaluate, put_selected
 from .primitives import Gathered, PointMax, PointSum
 
@@ -71,9 +71,7 @@ def run_task(
         here = dict(zip(scattered, scattered_rows, strict=True))
         return _chunk(task, values, points, valid, here, cotangents)
 
-    count = 1
-    if limit is not None:
-        count = min(rows, max(1, -(-rows * bytes_per_point(of, inputs) // limit)))
+    count = 1 if limit is None else chunks_within(limit, of, inputs)
     if count == 1:
         return _merged(task, *of(inputs))
     size = -(-rows // count)

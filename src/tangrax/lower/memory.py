@@ -8,18 +8,22 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 
-def bytes_per_point(function: Callable[[Any], Any], rows: Any) -> int:
-    """Bytes of intermediate values that one more row adds to `function`, an upper bound on its temporaries.
+def chunks_within(limit: int, function: Callable[[Any], Any], rows: Any) -> int:
+    """How many chunks `function` of some rows must be cut into so that its temporaries stay below `limit` bytes.
 
-    Every array of the traced program is counted, as if none were fused away or freed early; what does not
-    grow with the rows (parameters and their gradient) cancels.
+    Every array of the traced program is counted, as if none were fused away or freed early: an upper bound. What
+    does not grow with the rows (parameters and their gradient) is left out where it matters.
     """
 
     def traced(count: int) -> int:
         structs = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), rows)
         return _bytes_of(jax.make_jaxpr(function)(structs).jaxpr)
 
-    return max(1, traced(3) - traced(2))
+    count = len(jax.tree.leaves(rows)[0])
+    if traced(count) <= limit:
+        return 1
+    per_row = max(1, traced(3) - traced(2))
+    return min(count, max(1, -(-count * per_row // limit)))
 
 
 def _bytes_of(jaxpr: Any) -> int:
