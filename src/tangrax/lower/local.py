@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..expr import Node, Selection
 from .memory import chunks_within
+from .merge import merged
 from .pointwise import Values, evaluate, put_selected
 from .primitives import Gathered, PointMax, PointSum
 
@@ -155,7 +156,7 @@ def _at_points(fields: Sequence[Node], values: Values, points: Any, scattered: M
         here = Values(values.parameters, values.known, values.counts, values.dtype, own)
         return [jnp.asarray(value) for value in evaluate(fields, here, point)]
 
-    return jax.vmap(at)(points, list(scattered.values()))
+    return jax.vmap(merged(at))(points, list(scattered.values()))
 
 
 def _along(mask: Array, value: Array) -> Array:

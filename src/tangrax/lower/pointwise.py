@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..expr import Node, PointSet, Selection, Trainable, arguments_first
@@ -99,7 +100,7 @@ def _chain(function: Callable[[Array], Any], axes: Axes) -> Callable[[Array], tu
 
     def extended(inner: Callable[[Array], tuple[Any, ...]], axis: int) -> Callable[[Array], tuple[Any, ...]]:
         def outer(point: Array) -> tuple[Any, ...]:
-            unit = jnp.zeros_like(point).at[axis].set(1)
+            unit = np.eye(len(point), dtype=point.dtype)[axis]  # a constant, the same in every pass: see merge.py
             values, tangents = jax.jvp(inner, (point,), (unit,))
             return (*values, tangents[-1])
 
