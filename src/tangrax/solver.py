@@ -158,17 +158,19 @@ class Solver:
         jacobian.refuse_oversized(roots, placed.counts, self._dtype.itemsize, limit, sharded)
         parameters = {trainable: self._parameters_of(trainable) for trainable in lower.trainables_of(roots)}
         sizes = lower.group_sizes(roots)
-        computed = self._executor.compute([*roots, *sizes.values()], placed, parameters)
+        parts = {root: jacobian.blocks(root) if sharded else [root] for root in roots}
+        fields = [part for root in roots for part in parts[root]]
+        computed = self._executor.compute([*fields, *sizes.values()], placed, parameters)
         _refuse_empty_groups(sizes, computed, placed)
         found: dict[Node, Any] = {}
         for node, root in zip(asked, roots, strict=True):
-            value = computed[root]
             if root.points is None:
-                found[node] = np.asarray(value)
+                found[node] = np.asarray(computed[root])
             elif sharded:
-                found[node] = parallel.ShardedRows(value, placed.layouts[root.points], self._transport)
+                blocks = [computed[part] for part in parts[root]]
+                found[node] = parallel.ShardedRows(blocks, placed.layouts[root.points], self._transport)
             else:
-                found[node] = self._transport.fetch(value)[: placed.counts[root.points]]
+                found[node] = self._transport.fetch(computed[root])[: placed.counts[root.points]]
         values = [_assembled(node, found, sharded) for node in wanted]
         return values if several else values[0]
 

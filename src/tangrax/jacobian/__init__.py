@@ -1,4 +1,4 @@
 """Diagnosis from parameter Jacobians: rows and group means."""
 
 from .means import RULES as RULES
-from .rows import refuse_oversized as refuse_oversized
+from .rows import blocks as blocks, refuse_oversized as refuse_oversized

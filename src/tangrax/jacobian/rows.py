@@ -1,9 +1,25 @@
 """Rows of J that are asked for as such: what they cost, and when they are too many."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 
-from ..expr import Node, PointSet, all_nodes
-from ..lower import Gathered
+from ..expr import Node, PointSet, all_nodes, ops
+from ..lower import Columns, Gathered
+
+
+def blocks(root: Node) -> list[Node]:
+    """A Jacobian as one field for each weight, side by side; anything else as it is.
+
+    One array a weight is written once. A joined one costs as much again, in memory and time.
+    """
+    if not isinstance(root.op, ops.Jacobian):
+        return [root]
+    ends = [0]
+    for selection in root.op.wrt:
+        shapes = zip(selection.flags, selection.trainable.leaf_shapes, strict=True)
+        ends += itertools.accumulate((math.prod(shape) for flag, shape in shapes if flag), initial=ends.pop())
+    return [Node(Columns(a, b), root) for a, b in itertools.pairwise(ends)]
 
 
 def refuse_oversized(

@@ -11,5 +11,5 @@ from .expand import (
     total as total,
 )
 from .pointwise import Values as Values, evaluate as evaluate
-from .primitives import Gathered as Gathered, PointSum as PointSum
+from .primitives import Columns as Columns, Gathered as Gathered, PointSum as PointSum
 from .program import Program as Program

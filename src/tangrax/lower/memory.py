@@ -1,11 +1,13 @@
 """How much memory a point costs, from the program itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, Var
+
+SAME = ("reshape", "transpose", "squeeze", "slice")  # what moves no numbers, or that XLA can write in place
 
 
 def chunks_within(limit: int, function: Callable[[Any], Any], rows: Any) -> int:
@@ -17,7 +19,8 @@ def chunks_within(limit: int, function: Callable[[Any], Any], rows: Any) -> int:
 
     def traced(count: int) -> int:
         structs = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), rows)
-        return _bytes_of(jax.make_jaxpr(function)(structs).jaxpr)
+        jaxpr = jax.make_jaxpr(function)(structs).jaxpr
+        return _bytes_of(jaxpr, _results(jaxpr))
 
     count = len(jax.tree.leaves(rows)[0])
     if traced(count) <= limit:
@@ -26,12 +29,25 @@ def chunks_within(limit: int, function: Callable[[Any], Any], rows: Any) -> int:
     return min(count, max(1, -(-count * per_row // limit)))
 
 
-def _bytes_of(jaxpr: Any) -> int:
+def _results(jaxpr: Any) -> set[Any]:
+    """Variables that are results, or that results are made of without another copy: those are no temporaries."""
+    found = {variable for variable in jaxpr.outvars if isinstance(variable, Var)}
+    whole = frozenset(found)
+    for equation in reversed(jaxpr.eqns):
+        # XLA takes a slice of joined arrays from the array it lies in; where the joined one is wanted, it copies.
+        joins = equation.primitive.name == "concatenate" and whole.isdisjoint(equation.outvars)
+        if (joins or equation.primitive.name in SAME) and found.issuperset(equation.outvars):
+            found.update(variable for variable in equation.invars if isinstance(variable, Var))
+    return found
+
+
+def _bytes_of(jaxpr: Any, results: Collection[Any] = ()) -> int:
     total = 0
     for equation in jaxpr.eqns:
         inner = [_bytes_of(sub) for value in equation.params.values() for sub in _jaxprs(value)]
         # A nested program's result is counted inside it.
-        total += sum(inner) if inner else sum(_size(variable.aval) for variable in equation.outvars)
+        own = [variable for variable in equation.outvars if variable not in results]
+        total += sum(inner) if inner else sum(_size(variable.aval) for variable in own)
     return total
 
 

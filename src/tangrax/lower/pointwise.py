@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ..expr import Node, PointSet, Selection, Trainable, arguments_first
 from ..expr.ops import Apply, Call, Constant, Coordinate, Derivative, Jacobian, Laplacian
-from .primitives import Count
+from .primitives import Columns, Count
 
 Axes = tuple[int, ...]
 
@@ -122,6 +122,8 @@ def _value(node: Node, memo: Mapping[Node, Any], values: Values, point: Float[Ar
             return jnp.asarray(array, values.dtype if array.dtype.kind == "f" else None)
         case Count():
             return values.counts[op.points]
+        case Columns():
+            return memo[node.args[0]][..., op.start : op.stop]
         case Coordinate():
             assert point is not None
             return point[op.axis]

@@ -64,6 +64,20 @@ class Scattered(Op):
 
 
 @dataclass(frozen=True)
+class Columns(Op):
+    """Entries `start` to `stop` of a field of vectors."""
+
+    start: int
+    stop: int
+
+    def infer(self, args, texts):
+        return Facts(args[0].points, (*args[0].shape[:-1], self.stop - self.start), args[0].kind)
+
+    def text(self, args):
+        return f"{args[0]}[…, {self.start}:{self.stop}]"
+
+
+@dataclass(frozen=True)
 class Count(Op):
     """N, the number of points of a tag: known when a program is built, and another for new points."""
 

@@ -10,6 +10,20 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .network import Network, wrap
 
+
+@jax.custom_jvp
+def _tanh(x: Array) -> Array:
+    return jnp.tanh(x)
+
+
+@_tanh.defjvp
+def _(primals, tangents):
+    # 1 - a² where JAX has (t + ta)(1 - a): two operations less in each order of derivative, forwards and backwards.
+    (x,), (t,) = primals, tangents
+    a = _tanh(x)
+    return a, (1 - a * a) * t
+
+
 # Activations that a saved network can name.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
@@ -44,7 +58,7 @@ class Dense(eqx.Module):
             self.scale, self.weight = None, weight
 
     def __call__(self, inputs: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
-        product = self.weight @ inputs
+        product = inputs @ self.weight.T  # over many points faster than W x: points stay rows
         return (product if self.scale is None else jnp.exp(self.scale) * product) + self.bias
 
 
@@ -73,7 +87,7 @@ class MLP(eqx.Module):
         key: PRNGKeyArray,
     ):
         keys = jax.random.split(key, depth + 1)
-        self.activation = activation
+        self.activation = _tanh if activation is jnp.tanh else activation
         self.frequencies = frequencies
         sizes = [2 * len(frequencies) if frequencies else inputs, *[width] * depth]
         self.layers = tuple(

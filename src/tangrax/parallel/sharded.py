@@ -1,5 +1,7 @@
 """Results that stay on their shards."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,31 +19,48 @@ class ShardedRows:
     Products keep the rows where they are: `J @ v`, `J.T @ w`, and `J @ J.T`, whose rows are sharded like J's.
     """
 
-    def __init__(self, rows: jax.Array, layout: Layout, transport: Transport):
-        self._rows, self._layout, self._transport = rows, layout, transport
+    def __init__(self, blocks: Sequence[jax.Array], layout: Layout, transport: Transport):
+        """`blocks` lie side by side: all have every row, each some of the columns."""
+        self._blocks, self._layout, self._transport = list(blocks), layout, transport
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self._layout.count, *self._rows.shape[1:])
+        first, *rest = [block.shape[1:] for block in self._blocks]
+        return (self._layout.count, *(first if not rest else (*first[:-1], self._ends[-1])))
+
+    @property
+    def _ends(self) -> list[int]:
+        """Where each block's columns end."""
+        return list(itertools.accumulate(block.shape[-1] for block in self._blocks))
 
     @property
     def dtype(self) -> Any:
-        return self._rows.dtype
+        return self._blocks[0].dtype
 
     @property
     def padded(self) -> jax.Array:
-        """The rows as JAX holds them: blocks of equal size, one a device, the last rows repeated."""
-        return self._rows
+        """The rows as one JAX array: parts of equal size, one a device, the last rows repeated.
+
+        Those of a Jacobian are held as an array for each weight and joined here, for as much memory again.
+        """
+        if len(self._blocks) > 1:
+
+            def program(collectives: Collectives, blocks: Any, nothing: Any) -> tuple[Any, Any]:
+                return (), jnp.concatenate(blocks, axis=-1)
+
+            _, joined = self._transport.spmd(program)(self._blocks, ())
+            self._blocks = [joined]
+        return self._blocks[0]
 
     @property
     def local(self) -> np.ndarray:
         """The rows that the devices of this process hold, without padding."""
-        start, rows = self._transport.local(self._rows)
-        return rows[: max(0, self._layout.count - start)]
+        held = [self._transport.local(block) for block in self._blocks]
+        return _joined([rows for _, rows in held])[: max(0, self._layout.count - held[0][0])]
 
     def gather(self) -> np.ndarray:
         """All N rows as one local array."""
-        return self._transport.fetch(self._rows)[: self._layout.count]
+        return _joined([self._transport.fetch(block) for block in self._blocks])[: self._layout.count]
 
     def __len__(self) -> int:
         return self._layout.count
@@ -61,11 +80,12 @@ class ShardedRows:
         if len(self.shape) != 2 or factor.shape[:1] != self.shape[1:]:
             raise ValueError(f"rows of shape {self.shape} @ array of shape {factor.shape}: inner sizes differ")
 
-        def program(collectives: Collectives, rows: Any, factor: Any) -> tuple[Any, Any]:
-            return (), rows @ factor
+        def program(collectives: Collectives, blocks: Any, factors: Any) -> tuple[Any, Any]:
+            return (), sum(block @ part for block, part in zip(blocks, factors, strict=True))
 
-        _, product = self._transport.spmd(program)(self._rows, self._transport.replicate(factor))
-        return ShardedRows(product, self._layout, self._transport)
+        parts = jnp.split(factor, self._ends[:-1])
+        _, product = self._transport.spmd(program)(self._blocks, self._transport.replicate(parts))
+        return ShardedRows([product], self._layout, self._transport)
 
     def _gram(self, other: "ShardedRows") -> "ShardedRows":
         if len(self.shape) != 2 or self.shape[1:] != other.shape[1:]:
@@ -80,18 +100,25 @@ class ShardedRows:
             def hop(k: Any, carry: Any) -> Any:
                 columns, held = carry
                 start = ((rank - k) % size) * block
-                columns = jax.lax.dynamic_update_slice(columns, mine @ held.T, (jnp.zeros_like(start), start))
+                product = sum(a @ b.T for a, b in zip(mine, held, strict=True))
+                columns = jax.lax.dynamic_update_slice(columns, product, (jnp.zeros_like(start), start))
                 return columns, collectives.shift(held)
 
-            empty = jnp.zeros((len(mine), size * block), mine.dtype)
+            empty = jnp.zeros((len(mine[0]), size * block), mine[0].dtype)
             columns, _ = jax.lax.fori_loop(0, size, hop, (empty, theirs))
             return (), columns[:, :count]
 
-        _, product = self._transport.spmd(program)((self._rows, other._rows), ())
-        return ShardedRows(product, self._layout, self._transport)
+        alike = self._ends == other._ends
+        pair = (self._blocks, other._blocks) if alike else ([self.padded], [other.padded])
+        _, product = self._transport.spmd(program)(pair, ())
+        return ShardedRows([product], self._layout, self._transport)
 
     def __repr__(self) -> str:
         return f"ShardedRows{self.shape} of {self.dtype} on {self._transport.size} device(s)"
+
+
+def _joined(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-1)
 
 
 class TransposedRows:
@@ -119,7 +146,8 @@ class TransposedRows:
             mine, weights = sharded
             valid = layout.valid(collectives.rank)
             kept = jnp.where(valid.reshape(-1, *(1,) * (weights.ndim - 1)), weights, 0)
-            return collectives.sum(jnp.tensordot(mine, kept, axes=(0, 0))), ()
+            products = [jnp.tensordot(block, kept, axes=(0, 0)) for block in mine]
+            return collectives.sum(products[0] if len(mine) == 1 else jnp.concatenate(products, mine[0].ndim - 2)), ()
 
-        product, _ = transport.spmd(program)((rows.padded, padded), ())
+        product, _ = transport.spmd(program)((rows._blocks, padded), ())
         return np.asarray(product)
