@@ -40,7 +40,7 @@ test-slow: setup mpi
 lint: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
-	$(RUN)/pyright
+	$(RUN)/pyright --pythonpath $(RUN)/python
 
 build: setup
 	$(RUN)/python -m build --outdir dist
