@@ -93,9 +93,11 @@ def test_sharded_rows(devices):
     solver, net, u = build(devices)
     J = solver.eval(u.grad(net), sharded=True)
     rows = solver.eval(u.grad(net))
-    np.testing.assert_array_equal(J.gather(), rows)
-    np.testing.assert_array_equal(J.local, rows)
-    np.testing.assert_array_equal(np.asarray(J), rows)
+    # Two programs: one joins the columns of all weights, the other holds them apart. They differ by roundings.
+    np.testing.assert_allclose(J.gather(), rows, rtol=1e-13, atol=1e-15)
+    np.testing.assert_array_equal(J.local, J.gather())
+    np.testing.assert_array_equal(np.asarray(J), J.gather())
+    np.testing.assert_array_equal(np.asarray(J.padded)[:21], J.gather())
     assert len(J) == 21
     v, w = np.arange(51.0), np.arange(21.0)
     np.testing.assert_allclose((J @ v).gather(), rows @ v, rtol=1e-12)
