@@ -31,7 +31,7 @@ Contestants = dict[str, tuple[Worker, str]]
 
 @dataclass
 class Options:
-    """What is run. The defaults take about four minutes on two cores."""
+    """What is run. The defaults take about five minutes on two cores."""
 
     devices: tuple[int, ...] = (1, 4)
     rounds: int = 9
@@ -39,10 +39,10 @@ class Options:
     """epochs of one timed run"""
     peer_epochs: int = 300
     """the same for jNO, whose first call of a program is not timed; a multiple of 100"""
-    pairs: int = 25
+    pairs: int = 15
     """pairs of runs with and without the tracker"""
-    pair_epochs: int = 400
-    """epochs of each of those"""
+    pair_epochs: int = 2000
+    """epochs of each of those; with a few hundred, what is wanted is lost in the noise of a shared machine"""
 
 
 def main(options: Options) -> None:
