@@ -52,8 +52,6 @@ def core(
 class Solver:
     """Owns the parameters, the devices and the history of a problem."""
 
-    history: History
-
     def __init__(
         self,
         terms: Terms,
@@ -287,8 +285,7 @@ class Solver:
             self._executor.limit,
         )
         trackers = [tracker.named(name) for name, tracker in terms.trackers.items()]
-        names = [*terms.losses, *terms.trackers]
-        return Loop(problem, self._transport, placed.rows, values, names, trackers, self._explain, timing=self.timing)
+        return Loop(problem, self._transport, placed.rows, values, trackers, self._explain, timing=self.timing)
 
     def _fixed_values(self, program: lower.Program, placed: lower.Placed) -> list[Any]:
         """Values that training does not change, such as how many points a group has: none may be empty."""

@@ -110,8 +110,8 @@ def _chunk(task: Task, values: Values, points: Any, valid: Any, scattered: Any, 
             of, selected, [values.known[n] for n in pull.feeds], [scattered[n] for n in pull.scattered]
         )
         known.update(zip(pull.nodes, found, strict=True))
-        pairs = zip(pull.cotangents, rows_of, found, strict=True)
-        pulled.append(back([c if r is None else jnp.where(_along(valid, r), r, 0) for c, r, _ in pairs]))
+        pairs = zip(pull.cotangents, rows_of, strict=True)
+        pulled.append(back([c if r is None else jnp.where(_along(valid, r), r, 0) for c, r in pairs]))
     # A value whose gradient is pulled back is known from that pass: computing it apart would cost a second one.
     rest = [node for node in task.values if node not in wanted]
     known.update(zip(rest, _contributions(rest, values, points, valid, scattered), strict=True))
@@ -170,16 +170,18 @@ def _in_chunks(rows: Array, count: int, size: int) -> Array:
     return padded.reshape(count, size, *rows.shape[1:])
 
 
+def _are_maxima(task: Task) -> list[bool]:
+    """For each value that chunks add up to: whether it is a maximum, not a sum."""
+    return [isinstance(node.op, PointMax) for node in task.values if not isinstance(node.op, Gathered)]
+
+
 def _lowest(task: Task, zeros: list[Any]) -> list[Any]:
-    kinds = [node.op for node in task.values if not isinstance(node.op, Gathered)]
-    return [zero - jnp.inf if isinstance(op, PointMax) else zero for op, zero in zip(kinds, zeros, strict=True)]
+    return [zero - jnp.inf if maximum else zero for maximum, zero in zip(_are_maxima(task), zeros, strict=True)]
 
 
 def _added(task: Task, a: Any, b: Any) -> Any:
-    kinds = [node.op for node in task.values if not isinstance(node.op, Gathered)]
-    values = [
-        jnp.maximum(x, y) if isinstance(op, PointMax) else x + y for op, x, y in zip(kinds, a[0], b[0], strict=True)
-    ]
+    pairs = zip(_are_maxima(task), a[0], b[0], strict=True)
+    values = [jnp.maximum(x, y) if maximum else x + y for maximum, x, y in pairs]
     return values, jax.tree.map(jnp.add, a[1], b[1])
 
 

@@ -53,6 +53,11 @@ class Transport(eqx.Module):
         """The rows that this process holds, padding included, and the index of the first of them among all."""
 
     @property
+    @abc.abstractmethod
+    def processes(self) -> int:
+        """Number of processes that share the points."""
+
+    @property
     def size(self) -> int:
         """Number of shards."""
         return self.collectives.size
@@ -63,6 +68,8 @@ class Transport(eqx.Module):
         What the host decides by its own clock or files must be agreed on: processes that go on differently wait for
         each other for ever.
         """
+        if self.processes == 1:
+            return value
         mine = self.place(np.full(self.size, value, np.int32))
         return int(np.asarray(_first_of(self)(mine, ())[0]))
 

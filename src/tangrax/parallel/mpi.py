@@ -61,6 +61,10 @@ class MpiRanks(Transport):
     def writes(self) -> bool:
         return self.rank == 0
 
+    @property
+    def processes(self) -> int:
+        return self.ranks
+
     def place(self, rows):
         each = len(rows) // self.ranks
         return jax.device_put(rows[self.rank * each : (self.rank + 1) * each], self.mesh.devices.flat[0])

@@ -30,6 +30,10 @@ class OneDevice(Transport):
     def writes(self) -> bool:
         return True
 
+    @property
+    def processes(self) -> int:
+        return 1
+
     def place(self, rows):
         return jax.device_put(rows, self.mesh.devices.flat[0])
 
@@ -58,6 +62,11 @@ class Devices(Transport):
     @property
     def writes(self) -> bool:
         return jax.process_index() == 0
+
+    @property
+    def processes(self) -> int:
+        # `make_transport` sees to it that every process takes part.
+        return jax.process_count()
 
     def place(self, rows):
         # Every process has all rows on its host and hands its own devices their blocks.

@@ -14,6 +14,7 @@ from .first_order import Parameters
 from .history import History
 from .listener import Listener, Run, Stretch
 from .stretch import LONGEST, Problem, State, fired_before, stretch_program
+from .terms import TOTAL
 
 FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes
 SECONDS = 0.5  # what a stretch should take, so that signals and progress stay live
@@ -54,7 +55,6 @@ class Loop:
     transport: Transport
     points: Mapping[PointSet, jax.Array]
     given: Sequence[Any]
-    names: Sequence[str]
     trackers: Sequence[Tracker]
     explain: Callable[[Parameters, int, np.ndarray, bool], str]
     timing: Timing = field(default_factory=Timing)
@@ -85,6 +85,7 @@ class Loop:
         Raises NonFiniteLoss after keeping the last state whose loss was finite.
         """
         began = time.perf_counter()
+        thresholds = {str(tracker.name): tracker.warn_below for tracker in self.trackers}
         end, length = epoch + epochs, FIRST
         for listener in listeners:
             listener.on_start(Run(epoch, end, self._where()))
@@ -93,7 +94,7 @@ class Loop:
                 start = time.perf_counter()
                 found = self._stretch(state, last, epoch, min(length, end - epoch))
                 seconds = time.perf_counter() - start
-                warnings = self._record(history, epoch, found)
+                warnings = self._record(history, epoch, found, thresholds)
                 if not found.finite:
                     self._stop(found, epoch, history, keep)
                 state, last = found.state, found.last
@@ -106,7 +107,7 @@ class Loop:
                     length = self.transport.agree(max(1, min(LONGEST, round(SECONDS * found.done / seconds))))
                 self.timing.seconds += seconds
                 self.timing.epochs += found.done
-                newest = history.last([*self.names, "loss"])
+                newest = history.last([*self.problem.names, *thresholds, TOTAL])
                 for listener in listeners:
                     listener.on_stretch(Stretch(epoch, newest, found.done / seconds, warnings))
         finally:
@@ -143,14 +144,15 @@ class Loop:
 
         return self.transport.spmd(program)
 
-    def _record(self, history: History, first: int, found: Recorded) -> tuple[str, ...]:
+    def _record(
+        self, history: History, first: int, found: Recorded, thresholds: Mapping[str, float | None]
+    ) -> tuple[str, ...]:
         epochs = np.arange(first, first + found.done)
         terms = found.terms[: found.done]
         for index, name in enumerate(self.problem.names):
             history.append(name, epochs, terms[:, index])
-        history.append("loss", epochs, terms.sum(axis=1))
+        history.append(TOTAL, epochs, terms.sum(axis=1))
         warnings: list[str] = []
-        thresholds = {tracker.name: tracker.warn_below for tracker in self.trackers}
         for watched, values in zip(self.problem.watched, found.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
             for name, value in zip(watched.names, values, strict=True):

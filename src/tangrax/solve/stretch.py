@@ -76,15 +76,17 @@ def stretch_program(
     def named(state: State) -> Parameters:
         return dict(zip(problem.trainables, state.parameters, strict=True))
 
-    def loss_and_gradient(parameters: Parameters) -> tuple[Any, Any]:
+    def evaluated(parameters: Parameters) -> tuple[Any, Any, list[Any]]:
         gradient, *terms = run(problem.loss, parameters)
-        return sum(terms[1:], start=terms[0]), gradient
+        return sum(terms[1:], start=terms[0]), gradient, terms
+
+    def loss_and_gradient(parameters: Parameters) -> tuple[Any, Any]:
+        return evaluated(parameters)[:2]
 
     def epoch(carry: Any) -> Any:
         now, state, last, _, _, _, record = carry
         parameters = named(state)
-        gradient, *terms = run(problem.loss, parameters)
-        total = sum(terms[1:], start=terms[0])
+        total, gradient, terms = evaluated(parameters)
         record = jax.lax.dynamic_update_index_in_dim(record, jnp.stack(terms), now - first, 0)
         slope_finite = jnp.isfinite(gradient).all()
         finite = jnp.isfinite(total) & slope_finite
