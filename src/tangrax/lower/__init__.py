@@ -3,13 +3,10 @@
 from .dependence import shared as shared, trainables_of as trainables_of
 from .executor import Executor as Executor, Placed as Placed
 from .expand import (
-    Rule as Rule,
     expand as expand,
     gradient_of as gradient_of,
     group_sizes as group_sizes,
     mean as mean,
-    total as total,
 )
-from .pointwise import Values as Values, evaluate as evaluate
-from .primitives import Columns as Columns, Gathered as Gathered, PointSum as PointSum
+from .primitives import Columns as Columns, Gathered as Gathered
 from .program import Program as Program
