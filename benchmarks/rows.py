@@ -112,7 +112,7 @@ def program_of(solver: tx.Solver) -> tuple[Any, tuple[Any, Any]]:
     """The jitted program that `eval` ran, and its arguments; there is no public way to them."""
     executor = solver._executor
     (program,) = executor._programs.values()
-    return program, (tuple(executor._rows.values()), list(solver._parameters.values()))
+    return program, (tuple(rows for rows, _ in executor._own.values()), list(solver._parameters.values()))
 
 
 def temporaries(function: Any, arguments: tuple[Any, ...]) -> int:

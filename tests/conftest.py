@@ -24,3 +24,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def devices(request) -> int:
     """How many devices share the points: one, a number that divides nothing, all."""
     return request.param
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What tests have measured, such as seconds, stands under their names at the end."""
+    lines = [
+        f"{report.nodeid.removeprefix('tests/')}: {name}: {value}"
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        for line in sorted(lines):
+            terminalreporter.line(line)

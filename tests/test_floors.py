@@ -10,7 +10,8 @@ import tangrax
 SOURCE = Path(tangrax.__file__).parent
 # From the ground up; packages of one floor do not import each other.
 FLOORS = [
-    {"expr", "parallel"},
+    {"expr", "processes"},
+    {"parallel"},
     {"nn", "domain"},
     {"lower"},
     {"jacobian"},

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -10,9 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import IO
 
-GRACE = 5.0  # seconds between asking the other processes to stop and stopping them
+GRACE = 10.0  # seconds between asking the other processes to stop and stopping them
+AFTERMATH = 3.0  # seconds that they have, when one has failed, to say so and end by themselves
 
 
 def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi: bool) -> int:
@@ -30,13 +33,14 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
     command = [sys.executable, "-m", "tangrax", "run", *script]
     if mpi:
         return _with_mpirun(command, count, environment)
-    port = _free_port()
+    port, token = _free_port(), secrets.token_hex(16)
     processes = []
     for rank in range(count):
         told = {
             "TANGRAX_PROCESSES": str(count),
             "TANGRAX_PROCESS": str(rank),
             "TANGRAX_COORDINATOR": f"127.0.0.1:{port}",
+            "TANGRAX_TOKEN": token,
         }
         processes.append(_start(command, {**environment, **told}, f"[{rank}] "))
     return _wait(processes)
@@ -87,6 +91,8 @@ def _copy(stream: IO[str], prefix: str) -> None:
 
 def _wait(processes: Sequence[subprocess.Popen[str]]) -> int:
     """Until all have ended, or one has failed: then the others are stopped."""
+    number = signal.SIGTERM
+    previous = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         while True:
             codes = [process.poll() for process in processes]
@@ -95,31 +101,46 @@ def _wait(processes: Sequence[subprocess.Popen[str]]) -> int:
                 rank, code = failed[0]
                 how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
                 others = sum(code is None for code in codes)
-                time.sleep(0.2)  # let its last lines come first
+                _await_end(processes, AFTERMATH)  # their own last words come first
                 print(f"tangrax launch: process {rank} {how}; stopping {others} other(s)", file=sys.stderr, flush=True)
                 return code if code > 0 else 128 - code
             if all(code == 0 for code in codes):
                 return 0
             time.sleep(0.05)
-    except KeyboardInterrupt:
-        print("tangrax launch: interrupted; stopping all processes", file=sys.stderr, flush=True)
-        return 130
+    except (KeyboardInterrupt, _Terminated) as stopped:
+        # A terminal's Ctrl-C does not reach the processes, which have sessions of their own.
+        number = signal.SIGINT if isinstance(stopped, KeyboardInterrupt) else signal.SIGTERM
+        print(f"tangrax launch: {number.name}; stopping all processes", file=sys.stderr, flush=True)
+        return 128 + number
     finally:
-        _stop([process for process in processes if process.poll() is None])
+        _stop([process for process in processes if process.poll() is None], number)
+        signal.signal(signal.SIGTERM, previous)
         time.sleep(0.05)
 
 
-def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Ask, then stop: JAX's preemption notifier may swallow the first."""
+class _Terminated(Exception):
+    """SIGTERM came."""
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _stop(processes: Sequence[subprocess.Popen[str]], number: signal.Signals) -> None:
+    """Ask, then stop: a compiled stretch ends before a process can answer."""
     for process in processes:
-        _signal(process, signal.SIGTERM)
-    end = time.monotonic() + (GRACE if processes else 0)
-    while time.monotonic() < end and any(process.poll() is None for process in processes):
-        time.sleep(0.05)
+        _signal(process, number)
+    _await_end(processes, GRACE)
     for process in processes:
         if process.poll() is None:
             _signal(process, signal.SIGKILL)
             process.wait()
+
+
+def _await_end(processes: Sequence[subprocess.Popen[str]], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(process.poll() is None for process in processes):
+        time.sleep(0.05)
 
 
 def _signal(process: subprocess.Popen[str], number: int) -> None:

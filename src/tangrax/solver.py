@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from . import jacobian, lower, nn, parallel, run
-from .expr import Node, Tracker, Trainable, as_node, ops
+from .expr import Node, Tracker, Trainable, as_node, ops, outline
 from .solve import (
     FirstOrder,
     History,
@@ -70,6 +70,8 @@ class Solver:
         leaves = jax.tree.leaves([t.initial for t in terms.trainables])
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
         self._transport = parallel.make_transport(devices)
+        if self._transport.processes > 1:
+            parallel.compare(self._transport.peers, "problems", _description(terms))
         self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
         self._parameters: Parameters = {}
         self._state: State | None = None
@@ -188,7 +190,7 @@ class Solver:
         recipes = {name: t.recipe for t, name in names.items()}
         history = {name: (self.history.epochs(name), self.history[name]) for name in self.history}
         saved = run.Saved(leaves, recipes, self.epoch, history)
-        self._transport.first_writes(lambda: run.save(path, saved))
+        self._transport.first_writes(str(path), lambda: run.save(path, saved))
 
     def load(self, path: str | Path) -> "Solver":
         """Take parameters, epoch and history from a file that `save` wrote for the same networks.
@@ -220,8 +222,10 @@ class Solver:
 
     def _set_parameters(self, parameters: Mapping[Trainable, Any]) -> None:
         for trainable, tree in parameters.items():
-            cast = jax.tree.map(lambda leaf: jnp.asarray(leaf, self._dtype), tree)
-            self._parameters[trainable] = self._transport.replicate(cast)
+            leaves, structure = jax.tree.flatten(tree)
+            cast = [np.asarray(leaf, self._dtype) for leaf in leaves]
+            first = self._transport.first(f"the parameters of '{trainable.name}'", cast)
+            self._parameters[trainable] = self._transport.replicate(structure.unflatten(map(jnp.asarray, first)))
 
     def _parameters_of(self, trainable: Trainable) -> Any:
         if trainable not in self._parameters:
@@ -337,6 +341,14 @@ def load(path: str | Path, like: Any = None) -> Any:
         trainable = pattern.trainable if isinstance(pattern, nn.Network) else nn.wrap(pattern, name=name).trainable
         found[name] = _rebuilt(trainable, run.restored(trainable, leaves, path))
     return found if len(found) > 1 else next(iter(found.values()))
+
+
+def _description(terms: Terms) -> list[str]:
+    """What a problem is, without points and parameters."""
+    trackers = {name: tracker.node for name, tracker in terms.trackers.items()}
+    names = [f"term '{name}'" for name in terms.losses]
+    names += [f"tracker '{name}' every {t.interval}" for name, t in terms.trackers.items()]
+    return [*names, *outline([*terms.losses.values(), *trackers.values()])]
 
 
 def _rebuilt(trainable: Trainable, parameters: Any) -> Any:

@@ -18,6 +18,7 @@ from .graph import (
     local_nodes as local_nodes,
 )
 from .node import Node as Node, apply as apply, as_node as as_node
+from .outline import outline as outline
 from .points import PointSet as PointSet
 from .tracker import Tracker as Tracker
 from .trainable import Selection as Selection, Trainable as Trainable

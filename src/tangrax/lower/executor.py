@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..expr import Node, PointSet, Trainable
+from ..expr import Node, PointSet, Trainable, describe
 from ..parallel import Collectives, Layout, Transport
 from .dependence import trainables_of
 from .program import Program
@@ -36,7 +36,7 @@ class Executor:
     transport: Transport
     dtype: Any
     limit: int
-    _rows: dict[PointSet, jax.Array] = field(default_factory=dict)
+    _own: dict[PointSet, tuple[jax.Array, Layout]] = field(default_factory=dict)
     _programs: dict[Any, Any] = field(default_factory=dict)
 
     def place(self, tags: Sequence[PointSet], new: Mapping[str, Any] | None = None) -> Placed:
@@ -45,14 +45,13 @@ class Executor:
         _refuse_unknown(tags, new)
         placed = Placed({}, {})
         for tag in tags:
-            coordinates = tag.conform(new[tag.tag]) if tag.tag in new else tag.coordinates
-            layout = placed.layouts[tag] = Layout(len(coordinates), self.transport.size)
             if tag.tag in new:
-                placed.rows[tag] = self._put(coordinates, layout)
+                found = self._put(tag, tag.conform(new[tag.tag]))
             else:
-                if tag not in self._rows:
-                    self._rows[tag] = self._put(coordinates, layout)
-                placed.rows[tag] = self._rows[tag]
+                if tag not in self._own:
+                    self._own[tag] = self._put(tag, tag.coordinates)
+                found = self._own[tag]
+            placed.rows[tag], placed.layouts[tag] = found
         return placed
 
     def compute(
@@ -85,10 +84,19 @@ class Executor:
             pairs = list(zip(roots, found, strict=True))
             return [v for r, v in pairs if r.points is None], [v for r, v in pairs if r.points is not None]
 
-        return self.transport.spmd(values)
+        return self.transport.spmd(values, _name(roots))
 
-    def _put(self, coordinates: np.ndarray, layout: Layout) -> jax.Array:
-        return self.transport.place(layout.pad(coordinates).astype(self.dtype))
+    def _put(self, tag: PointSet, coordinates: np.ndarray) -> tuple[jax.Array, Layout]:
+        # The first process's, should others have drawn or read different ones.
+        (agreed,) = self.transport.first(f"the points of '{tag.tag}'", [coordinates])
+        layout = Layout(len(agreed), self.transport.size)
+        return self.transport.place(layout.pad(agreed).astype(self.dtype)), layout
+
+
+def _name(roots: Sequence[Node]) -> str:
+    """What is computed, in a few words that are the same on every process."""
+    texts = [describe(root, 3) for root in roots]
+    return f"evaluation of {', '.join(texts)}"[:120]
 
 
 def _refuse_unknown(tags: Sequence[PointSet], new: Mapping[str, Any]) -> None:

@@ -3,9 +3,9 @@
 from . import doctor as doctor
 from .base import Transport as Transport
 from .collectives import Collectives as Collectives, Local as Local, Xla as Xla
-from .detect import Launch as Launch, detect as detect
 from .layout import Layout as Layout
 from .mpi import Mpi as Mpi
+from .operation import ProcessMismatch as ProcessMismatch, compare as compare
 from .setup import Settings as Settings, run_dtype as run_dtype, settings as settings, setup as setup
 from .sharded import ShardedRows as ShardedRows, TransposedRows as TransposedRows
 from .transport import make_transport as make_transport

@@ -1,8 +1,11 @@
 """Where the shards live: placing points, compiling a program for one shard, fetching results."""
 
 import abc
-import functools
-from collections.abc import Callable
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +13,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from ..processes import Peers
 from .collectives import Collectives
+from .operation import Noted, Operation
 from .setup import settings
 
 AXIS = "points"
@@ -29,8 +34,8 @@ class Transport(eqx.Module):
 
     @property
     @abc.abstractmethod
-    def writes(self) -> bool:
-        """Whether this process is the one that writes files and prints."""
+    def peers(self) -> Peers:
+        """The processes that share the points."""
 
     @abc.abstractmethod
     def place(self, rows: np.ndarray) -> jax.Array:
@@ -41,10 +46,6 @@ class Transport(eqx.Module):
         """A copy of every array on every device."""
 
     @abc.abstractmethod
-    def spmd(self, program: Program) -> Any:
-        """Jitted `program(collectives, sharded, replicated) -> (replicated, sharded)`, run by every shard."""
-
-    @abc.abstractmethod
     def fetch(self, rows: jax.Array) -> np.ndarray:
         """All shards' rows as one local array, the same on every process."""
 
@@ -52,45 +53,99 @@ class Transport(eqx.Module):
     def local(self, rows: jax.Array) -> tuple[int, np.ndarray]:
         """The rows that this process holds, padding included, and the index of the first of them among all."""
 
-    @property
     @abc.abstractmethod
-    def processes(self) -> int:
-        """Number of processes that share the points."""
+    def _jit(self, program: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
+        """`program(sharded, replicated) -> (replicated, sharded)`, jitted to be run by every shard."""
+
+    @abc.abstractmethod
+    def _broadcast(self, array: np.ndarray) -> np.ndarray:
+        """The first process's array on every process; all have one of its shape and dtype."""
 
     @property
     def size(self) -> int:
         """Number of shards."""
         return self.collectives.size
 
-    def agree(self, value: int) -> int:
-        """The number that the process of shard 0 has, on every process.
+    @property
+    def processes(self) -> int:
+        """Number of processes that share the points."""
+        return self.peers.size
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes files and prints."""
+        return self.peers.rank == 0
+
+    def spmd(self, program: Program, name: str) -> Any:
+        """Jitted `program(collectives, sharded, replicated) -> (replicated, sharded)`, run by every shard.
+
+        Among several processes each call is an operation of that name.
+        """
+        if self.processes == 1:
+            return self._jit(_with_precision(partial(program, self.collectives)))
+        notes: list[str] = []
+        jitted = self._jit(_with_precision(partial(program, Noted(self.size, self.collectives, notes))))
+        return Operation(name, jitted, notes, self.peers)
+
+    def agree(self, name: str, value: int) -> int:
+        """The number that the first process has, on every process.
 
         What the host decides by its own clock or files must be agreed on: processes that go on differently wait for
         each other for ever.
         """
+        return int(self.peers.exchange(name, lambda: str(value))[0])
+
+    def first(self, name: str, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The arrays of the first process, on every process, with a warning if another one's are different.
+
+        Files listed in another order or random numbers of another seed must not train another problem on each.
+        """
         if self.processes == 1:
-            return value
-        mine = self.place(np.full(self.size, value, np.int32))
-        return int(np.asarray(_first_of(self)(mine, ())[0]))
-
-    def first_writes(self, write: Callable[[], None]) -> None:
-        """Run `write` on the writing process alone; all go on when it is done, or raise alike if it failed."""
-        failure: BaseException | None = None
+            return list(arrays)
+        said = self.peers.exchange(f"comparing {name}", lambda: json.dumps([_about(array) for array in arrays]))
+        each = [json.loads(text) for text in said]
+        others = [str(rank) for rank, about in enumerate(each) if about != each[0]]
+        if not others:
+            return list(arrays)
         if self.writes:
-            try:
-                write()
-            except Exception as error:
-                failure = error
-        if self.agree(0 if failure is None else 1):
-            raise failure or OSError("the process that writes files could not; its message says why")
+            print(
+                f"tangrax: {name} of process {', '.join(others)} differ from those of process 0, which are used: seed "
+                f"random numbers alike, sort lists of files",
+                file=sys.stderr,
+            )
+        found = []
+        for index, (_, shape, dtype) in enumerate(each[0]):
+            mine = arrays[index] if self.writes else np.zeros(shape, dtype)
+            with self.peers.operation(f"sending {name}"):
+                found.append(self._broadcast(np.ascontiguousarray(mine)))
+        return found
+
+    def first_writes(self, name: str, write: Callable[[], None]) -> None:
+        """Run `write` on the writing process alone; all go on when it is done, or raise alike if it failed."""
+        failure: list[Exception] = []
+
+        def attempt() -> str:
+            if self.writes:
+                try:
+                    write()
+                except Exception as error:
+                    failure.append(error)
+                    return f"{type(error).__name__}: {error}"
+            return ""
+
+        trouble = self.peers.exchange(f"writing {name}", attempt)[0]
+        if failure:
+            raise failure[0]
+        if trouble:
+            raise OSError(f"the process that writes files could not write {name}: {trouble}")
 
 
-@functools.cache
-def _first_of(transport: Transport) -> Any:
-    return transport.spmd(lambda collectives, rows, nothing: (collectives.gather(rows)[0], ()))
+def _about(array: np.ndarray) -> list[Any]:
+    """What tells an array from another one, in a few bytes."""
+    return [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest(), list(array.shape), array.dtype.str]
 
 
-def with_precision(program: Callable[..., Any]) -> Callable[..., Any]:
+def _with_precision(program: Callable[..., Any]) -> Callable[..., Any]:
     """The program, traced with the precision of matrix products that was set up."""
 
     def traced(*args):

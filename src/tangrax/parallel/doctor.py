@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from ..processes import detect, mpi
 from .base import Transport
-from .detect import detect
 from .mpi import make_mpi_transport
 from .transport import make_transport
 
@@ -45,7 +45,7 @@ def report(console: Console | None = None) -> int:
             continue
         try:
             if name == "mpi":
-                table.add_row("MPI library", _mpi_library())
+                table.add_row("MPI library", mpi.version())
             table.add_row(f"1 MB all-reduce, {name}", f"{1e3 * _all_reduce(make()):.2f} ms")
         except Exception as error:
             broken = True
@@ -61,7 +61,7 @@ def _all_reduce(transport: Transport) -> float:
     def program(collectives: Any, mine: Any, nothing: Any) -> tuple[Any, Any]:
         return collectives.sum(mine), ()
 
-    compiled = transport.spmd(program)
+    compiled = transport.spmd(program, "a 1 MB all-reduce")
     total = np.asarray(jax.block_until_ready(compiled(rows, ())[0]))
     if not np.allclose(total, transport.size):
         raise RuntimeError(f"the sum over {transport.size} shards of ones is {total.flat[0]}")
@@ -76,9 +76,3 @@ def _installed(name: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
-
-
-def _mpi_library() -> str:
-    from mpi4py import MPI
-
-    return MPI.Get_library_version().splitlines()[0]

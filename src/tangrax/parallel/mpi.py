@@ -1,7 +1,8 @@
 """Transport of MPI: ranks that talk through mpi4jax, one device each."""
 
-import importlib
-from functools import partial
+import functools
+import os
+from collections.abc import MutableMapping
 from typing import Any
 
 import equinox as eqx
@@ -11,10 +12,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
-from .base import AXIS, Transport, with_precision
+from ..processes import Peers, mpi
+from ..processes.mpi import REBUILD
+from .base import AXIS, Transport
 from .collectives import Collectives
-
-INSTALL = "pip install mpich mpi4py && pip install 'tangrax[mpi]' (or load your site's MPI before mpi4py is built)"
+from .setup import settings, setup
 
 
 class Mpi(Collectives):
@@ -34,16 +36,16 @@ class Mpi(Collectives):
         if not jax.tree.leaves(tree):
             return tree
         flat, unravel = ravel_pytree(tree)
-        return unravel(_mpi4jax().allreduce(flat, op=_mpi().SUM, comm=_world()))
+        return unravel(mpi.bridge().allreduce(flat, op=mpi.library().SUM, comm=mpi.world()))
 
     def gather(self, rows):
-        everyone = _mpi4jax().allgather(jnp.asarray(rows), comm=_world())
+        everyone = mpi.bridge().allgather(jnp.asarray(rows), comm=mpi.world())
         return everyone.reshape(-1, *everyone.shape[2:])
 
     def shift(self, tree, k=1):
         before, after = (self.index - k) % self.size, (self.index + k) % self.size
         flat, unravel = ravel_pytree(tree)
-        return unravel(_mpi4jax().sendrecv(flat, flat, source=before, dest=after, comm=_world()))
+        return unravel(mpi.bridge().sendrecv(flat, flat, source=before, dest=after, comm=mpi.world()))
 
 
 class MpiRanks(Transport):
@@ -62,8 +64,8 @@ class MpiRanks(Transport):
         return self.rank == 0
 
     @property
-    def processes(self) -> int:
-        return self.ranks
+    def peers(self) -> Peers:
+        return settings().peers
 
     def place(self, rows):
         each = len(rows) // self.ranks
@@ -72,47 +74,53 @@ class MpiRanks(Transport):
     def replicate(self, tree):
         return jax.device_put(tree, self.mesh.devices.flat[0])
 
-    def spmd(self, program):
-        return jax.jit(with_precision(partial(program, self.collectives)))
-
     def fetch(self, rows):
-        return np.concatenate(_world().allgather(np.asarray(rows)))
+        with self.peers.operation("gathering rows"):
+            return np.concatenate(mpi.world().allgather(np.asarray(rows)))
 
     def local(self, rows):
         return self.rank * len(rows), np.asarray(rows)
 
+    def _jit(self, program):
+        return jax.jit(program)
+
+    def _broadcast(self, array):
+        return mpi.world().bcast(array)
+
 
 def make_mpi_transport(devices: Any = None) -> MpiRanks:
-    """The transport of this process's MPI rank."""
-    _mpi4jax()
+    """The transport of this process's MPI rank, joined to the others if it was not."""
+    mpi.bridge()
     if devices not in (None, 1):
         raise ValueError(
             f"devices={devices!r}: under MPI every rank has one device, since mpi4jax's calls are ordered by an effect "
             f"that JAX allows for a single device. Start as many ranks as there are devices"
         )
+    setup()
+    world, local = mpi.world(), jax.local_devices()
     # Ranks of one node take its devices in turn; on a CPU each rank has its own process's first one.
-    world, local = _world(), jax.local_devices()
-    on_node = world.Split_type(_mpi().COMM_TYPE_SHARED).Get_rank()
-    device = local[on_node % len(local)] if local[0].platform != "cpu" else local[0]
+    device = local[_place_on_node() % len(local)] if local[0].platform != "cpu" else local[0]
+    check_gpu(device.platform, os.environ)
     return MpiRanks(Mesh(np.array([device]), (AXIS,)), world.Get_size(), world.Get_rank())
 
 
-def _world() -> Any:
-    return _mpi().COMM_WORLD
+@functools.cache
+def _place_on_node() -> int:
+    return mpi.world().Split_type(mpi.library().COMM_TYPE_SHARED).Get_rank()
 
 
-def _mpi4jax() -> Any:
-    _mpi()
-    try:
-        return importlib.import_module("mpi4jax")
-    except ImportError as error:
-        raise ImportError(f"the mpi transport needs mpi4jax, which cannot be imported ({error}): {INSTALL}") from error
-
-
-def _mpi() -> Any:
-    try:
-        return importlib.import_module("mpi4py.MPI")
-    except (ImportError, RuntimeError) as error:
-        raise ImportError(
-            f"the mpi transport needs mpi4py and an MPI library, which cannot be loaded ({error}): {INSTALL}"
-        ) from error
+def check_gpu(platform: str, environ: MutableMapping[str, str]) -> None:
+    """What would else fail, or crash, in the middle of the first step on a GPU."""
+    if platform not in ("gpu", "cuda", "rocm"):
+        return
+    if not mpi.bridge().has_cuda_support():
+        raise RuntimeError(
+            "mpi4jax was built without CUDA support, and this rank's device is a GPU: rebuild it where nvcc is found "
+            f"({REBUILD}), or use transport='xla', or JAX_PLATFORMS=cpu"
+        )
+    # mpi4jax copies through the host unless told otherwise.
+    if environ.setdefault("MPI4JAX_USE_CUDA_MPI", "0") == "1" and mpi.knows_cuda() is False:
+        raise RuntimeError(
+            "MPI4JAX_USE_CUDA_MPI=1 asks for an MPI that reads GPU memory, and this one does not "
+            f"({mpi.version()}): load one built with CUDA, or unset the variable to copy through the host"
+        )

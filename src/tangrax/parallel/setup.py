@@ -1,29 +1,30 @@
 """Choices that hold for the whole process, and joining it to the others of its run."""
 
 import os
-import socket
-import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import jax
 
-from .detect import Launch, detect
+from ..processes import Alone, Launch, Limits, Peers, announce, detect, meet, own_gpus
 
 DTYPES = ("float32", "float64")
 PRECISIONS = ("default", "high", "highest")
 TIMEOUT = 120  # seconds to wait for the other processes
+JAX_HEARTBEAT = 100  # seconds that JAX's own watch waits beyond ours, which names the process at fault
 
 
 @dataclass(frozen=True)
 class Settings:
     """`dtype` None means: as the networks are. Matrix products are exact to their dtype by default (no TF32).
 
-    `launch` is how the processes came to be, once they have been joined.
+    `launch` is how the processes came to be, and `peers` ties to them, once they have been joined.
     """
 
     dtype: str | None = None
     matmul_precision: str = "highest"
     launch: Launch | None = None
+    peers: Peers = field(default_factory=Alone)
 
 
 _settings = Settings()
@@ -40,6 +41,8 @@ def setup(
     matmul_precision: str | None = None,
     transport: str | None = None,
     timeout: int = TIMEOUT,
+    heartbeat: float | None = None,
+    watchdog: float | None = None,
 ) -> Settings:
     """Choose the precision of this process and join it to the others; call it first, before anything is computed.
 
@@ -49,6 +52,10 @@ def setup(
     Where a launcher started several processes, they find each other within `timeout` seconds. `transport` is "xla",
     "mpi" or "single"; left out, TANGRAX_TRANSPORT or the launcher's own variables decide. Calling it again changes
     nothing of that.
+
+    A process that has been silent for `heartbeat` seconds (40 unless said, here or in TANGRAX_HEARTBEAT) counts as
+    lost, as does one that others have waited for in an operation of all for `watchdog` seconds (50, TANGRAX_WATCHDOG);
+    all others then end with a message. `inf` switches either off.
     """
     global _settings  # noqa: PLW0603 - the one process-wide state, set here alone
     if dtype is not None and dtype not in DTYPES:
@@ -59,8 +66,9 @@ def setup(
         raise ValueError(f"setup(timeout={timeout}): a positive number of seconds")
     if _settings.launch is None:
         launch = detect(os.environ, transport)
-        if launch.transport == "xla" and launch.processes > 1:
-            _join(launch, timeout)
+        limits = _limits(os.environ, heartbeat, watchdog)
+        if launch.processes > 1:
+            _settings = replace(_settings, peers=_join(launch, timeout, limits))
         _settings = replace(_settings, launch=launch)
     elif transport not in (None, _settings.launch.transport):
         raise RuntimeError(
@@ -88,44 +96,54 @@ def run_dtype(requested: str | None, networks: str) -> str:
     return dtype
 
 
-def _join(launch: Launch, timeout: int) -> None:
-    """Join the processes of a launch through `jax.distributed`."""
-    coordinator = os.environ.get("JAX_COORDINATOR_ADDRESS") or launch.coordinator or _slurm_coordinator(os.environ)
-    host = coordinator.rpartition(":")[0]
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError as error:
+def _limits(environ: Mapping[str, str], heartbeat: float | None, watchdog: float | None) -> Limits:
+    given: dict[str, float] = {}
+    for name, value in (("heartbeat", heartbeat), ("watchdog", watchdog)):
+        variable = f"TANGRAX_{name.upper()}"
+        if value is not None:
+            given[name] = value
+        elif environ.get(variable):
+            try:
+                given[name] = float(environ[variable])
+            except ValueError:
+                raise ValueError(f"{variable}={environ[variable]}: a number of seconds, or inf") from None
+    return Limits(**given)
+
+
+def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
+    """Join the processes of a launch; those of xla through `jax.distributed` as well."""
+    if launch.transport == "mpi":
+        peers, _ = meet(launch, timeout, limits, os.environ)
+        announce(peers, launch, peers.size)
+        return peers
+    if _jax_has_started():
         raise RuntimeError(
-            f"the coordinator's name '{host}' cannot be resolved on {socket.gethostname()} ({error}): set "
-            f"JAX_COORDINATOR_ADDRESS=host:port to an address of the first node that all nodes can reach"
-        ) from error
-    try:
-        jax.distributed.initialize(coordinator, launch.processes, launch.process, initialization_timeout=timeout)
-    except Exception as error:
-        if "before any JAX" in str(error) or "must be called before" in str(error):
-            raise RuntimeError(
-                "tx.setup() came too late: JAX has started its devices already. Call it at the top of the script, "
-                "before arrays or networks are made, or start the script with `tangrax run script.py`"
-            ) from error
-        raise RuntimeError(
-            f"process {launch.process} of {launch.processes} could not join the others at {coordinator} within "
-            f"{timeout} s ({launch.rule}): are all processes running, is the port free, and does no firewall stand "
-            f"between the nodes? JAX said: {error}"
-        ) from error
-    if launch.process == 0:
-        nodes = os.environ.get("SLURM_NNODES", "1")
-        print(
-            f"tangrax: xla, {launch.processes} processes ({launch.launcher}), {jax.device_count()} devices, "
-            f"{nodes} node(s)",
-            file=sys.stderr,
+            "tx.setup() came too late: JAX has started its devices already. Call it at the top of the script, "
+            "before arrays or networks are made, or start the script with `tangrax run script.py`"
         )
+    peers, greeting = meet(launch, timeout, limits, os.environ)
+    # Signals are answered by the training loop; JAX's notifier would swallow them.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.distributed.initialize(
+        greeting["jax"],
+        launch.processes,
+        launch.process,
+        local_device_ids=own_gpus(os.environ),
+        cluster_detection_method="deactivate",
+        initialization_timeout=int(timeout) + 1,
+        coordinator_bind_address=greeting["bind"],
+        heartbeat_timeout_seconds=JAX_HEARTBEAT + int(min(limits.heartbeat, 1e6)),
+    )
+    announce(peers, launch, jax.device_count())
+    return peers
 
 
-def _slurm_coordinator(environ) -> str:
-    """The first node of the step, and a port that other jobs are unlikely to have."""
-    nodes = environ["SLURM_STEP_NODELIST"]
-    first = nodes.split(",")[0]
-    if "[" in first:
-        stem, _, rest = first.partition("[")
-        first = stem + rest.split("-")[0].rstrip("]")
-    return f"{first}:{61440 + int(environ['SLURM_JOB_ID']) % 4096}"
+def _jax_has_started() -> bool:
+    """Whether JAX has made its devices, which is when it refuses this setting to change."""
+    before = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        jax.config.update("jax_num_cpu_devices", 1 if before != 1 else 2)
+    except RuntimeError:
+        return True
+    jax.config.update("jax_num_cpu_devices", before)
+    return False

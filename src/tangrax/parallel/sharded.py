@@ -48,7 +48,7 @@ class ShardedRows:
             def program(collectives: Collectives, blocks: Any, nothing: Any) -> tuple[Any, Any]:
                 return (), jnp.concatenate(blocks, axis=-1)
 
-            _, joined = self._transport.spmd(program)(self._blocks, ())
+            _, joined = self._transport.spmd(program, "joining columns")(self._blocks, ())
             self._blocks = [joined]
         return self._blocks[0]
 
@@ -84,7 +84,7 @@ class ShardedRows:
             return (), sum(block @ part for block, part in zip(blocks, factors, strict=True))
 
         parts = jnp.split(factor, self._ends[:-1])
-        _, product = self._transport.spmd(program)(self._blocks, self._transport.replicate(parts))
+        _, product = self._transport.spmd(program, "rows @ vector")(self._blocks, self._transport.replicate(parts))
         return ShardedRows([product], self._layout, self._transport)
 
     def _gram(self, other: "ShardedRows") -> "ShardedRows":
@@ -110,7 +110,7 @@ class ShardedRows:
 
         alike = self._ends == other._ends
         pair = (self._blocks, other._blocks) if alike else ([self.padded], [other.padded])
-        _, product = self._transport.spmd(program)(pair, ())
+        _, product = self._transport.spmd(program, "rows @ rows.T")(pair, ())
         return ShardedRows([product], self._layout, self._transport)
 
     def __repr__(self) -> str:
@@ -149,5 +149,5 @@ class TransposedRows:
             products = [jnp.tensordot(block, kept, axes=(0, 0)) for block in mine]
             return collectives.sum(products[0] if len(mine) == 1 else jnp.concatenate(products, mine[0].ndim - 2)), ()
 
-        product, _ = transport.spmd(program)((rows._blocks, padded), ())
+        product, _ = transport.spmd(program, "rows.T @ vector")((rows._blocks, padded), ())
         return np.asarray(product)

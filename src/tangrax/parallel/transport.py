@@ -2,19 +2,21 @@
 
 import functools
 import os
-from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .base import AXIS, Transport, with_precision
+from ..processes import Alone, Peers, detect
+from .base import AXIS, Transport
 from .collectives import Collectives, Local, Xla
-from .detect import detect
 from .mpi import make_mpi_transport
 from .setup import settings
+
+ALONE = Alone()
 
 
 class OneDevice(Transport):
@@ -27,12 +29,8 @@ class OneDevice(Transport):
         return Local()
 
     @property
-    def writes(self) -> bool:
-        return True
-
-    @property
-    def processes(self) -> int:
-        return 1
+    def peers(self) -> Peers:
+        return ALONE
 
     def place(self, rows):
         return jax.device_put(rows, self.mesh.devices.flat[0])
@@ -40,14 +38,17 @@ class OneDevice(Transport):
     def replicate(self, tree):
         return jax.device_put(tree, self.mesh.devices.flat[0])
 
-    def spmd(self, program):
-        return jax.jit(with_precision(partial(program, self.collectives)))
-
     def fetch(self, rows):
         return np.asarray(rows)
 
     def local(self, rows):
         return 0, np.asarray(rows)
+
+    def _jit(self, program):
+        return jax.jit(program)
+
+    def _broadcast(self, array):
+        return array
 
 
 class Devices(Transport):
@@ -60,13 +61,9 @@ class Devices(Transport):
         return Xla(self.mesh.size, AXIS)
 
     @property
-    def writes(self) -> bool:
-        return jax.process_index() == 0
-
-    @property
-    def processes(self) -> int:
+    def peers(self) -> Peers:
         # `make_transport` sees to it that every process takes part.
-        return jax.process_count()
+        return settings().peers if self.mesh.is_multi_process else ALONE
 
     def place(self, rows):
         # Every process has all rows on its host and hands its own devices their blocks.
@@ -79,19 +76,6 @@ class Devices(Transport):
             return jax.tree.map(lambda x: _on_every_process(x, sharding), tree)
         return jax.device_put(tree, sharding)
 
-    def spmd(self, program):
-        split, same = PartitionSpec(AXIS), PartitionSpec()
-        # check_vma=False: the program sums what it means to sum and no derivative passes a collective.
-        return jax.jit(
-            jax.shard_map(
-                with_precision(partial(program, self.collectives)),
-                mesh=self.mesh,
-                in_specs=(split, same),
-                out_specs=(same, split),
-                check_vma=False,
-            )
-        )
-
     def fetch(self, rows):
         if self.mesh.is_multi_process:
             rows = _gathered_by(self)(rows, ())[0]
@@ -100,6 +84,19 @@ class Devices(Transport):
     def local(self, rows):
         shards = sorted(rows.addressable_shards, key=lambda shard: shard.index[0].start or 0)
         return shards[0].index[0].start or 0, np.concatenate([np.asarray(shard.data) for shard in shards])
+
+    def _jit(self, program):
+        split, same = PartitionSpec(AXIS), PartitionSpec()
+        # check_vma=False: the program sums what it means to sum and no derivative passes a collective.
+        return jax.jit(
+            jax.shard_map(program, mesh=self.mesh, in_specs=(split, same), out_specs=(same, split), check_vma=False)
+        )
+
+    def _broadcast(self, array):
+        # By bytes: JAX would round 64-bit numbers where they are switched off.
+        flat = np.frombuffer(array.tobytes(), np.uint8)
+        sent = np.asarray(multihost_utils.broadcast_one_to_all(flat))
+        return np.frombuffer(sent.tobytes(), array.dtype).reshape(array.shape)
 
 
 def _on_every_process(x: Any, sharding: NamedSharding) -> jax.Array:
@@ -113,7 +110,7 @@ def _on_every_process(x: Any, sharding: NamedSharding) -> jax.Array:
 @functools.cache
 def _gathered_by(transport: Transport) -> Any:
     """The program that gives every shard all rows."""
-    return transport.spmd(lambda collectives, rows, nothing: (collectives.gather(rows), ()))
+    return transport.spmd(lambda collectives, rows, nothing: (collectives.gather(rows), ()), "gathering rows")
 
 
 def make_transport(devices: int | Mesh | None = None) -> Transport:

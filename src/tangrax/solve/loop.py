@@ -10,6 +10,7 @@ import numpy as np
 
 from ..expr import PointSet, Tracker
 from ..parallel import Collectives, Transport
+from ..processes import Interruption, raise_for
 from .first_order import Parameters
 from .history import History
 from .listener import Listener, Run, Stretch
@@ -82,37 +83,50 @@ class Loop:
 
         `keep` is called with every state reached and the one before it, so that none is lost.
 
-        Raises NonFiniteLoss after keeping the last state whose loss was finite.
+        Raises NonFiniteLoss after keeping the last state whose loss was finite, and KeyboardInterrupt or SystemExit
+        after the stretch in which any of the processes got a signal.
         """
         began = time.perf_counter()
         thresholds = {str(tracker.name): tracker.warn_below for tracker in self.trackers}
-        end, length = epoch + epochs, FIRST
+        end, length, stop = epoch + epochs, FIRST, 0
+        interruption = Interruption()
         for listener in listeners:
             listener.on_start(Run(epoch, end, self._where()))
         try:
-            while epoch < end:
-                start = time.perf_counter()
-                found = self._stretch(state, last, epoch, min(length, end - epoch))
-                seconds = time.perf_counter() - start
-                warnings = self._record(history, epoch, found, thresholds)
-                if not found.finite:
-                    self._stop(found, epoch, history, keep)
-                state, last = found.state, found.last
-                epoch += found.done
-                keep(state, last, epoch)
-                if self.timing.seconds_to_first_step is None:
-                    self.timing.seconds_to_first_step = time.perf_counter() - began
-                else:
-                    # Clocks differ from process to process: all follow the first one's.
-                    length = self.transport.agree(max(1, min(LONGEST, round(SECONDS * found.done / seconds))))
-                self.timing.seconds += seconds
-                self.timing.epochs += found.done
-                newest = history.last([*self.problem.names, *thresholds, TOTAL])
-                for listener in listeners:
-                    listener.on_stretch(Stretch(epoch, newest, found.done / seconds, warnings))
+            with interruption.held():
+                while epoch < end and not stop:
+                    start = time.perf_counter()
+                    found = self._stretch(state, last, epoch, min(length, end - epoch))
+                    seconds = time.perf_counter() - start
+                    warnings = self._record(history, epoch, found, thresholds)
+                    if not found.finite:
+                        self._stop(found, epoch, history, keep)
+                    state, last = found.state, found.last
+                    epoch += found.done
+                    keep(state, last, epoch)
+                    if self.timing.seconds_to_first_step is None:
+                        self.timing.seconds_to_first_step = time.perf_counter() - began
+                    else:
+                        length = max(1, min(LONGEST, round(SECONDS * found.done / seconds)))
+                    self.timing.seconds += seconds
+                    self.timing.epochs += found.done
+                    newest = history.last([*self.problem.names, *thresholds, TOTAL])
+                    for listener in listeners:
+                        listener.on_stretch(Stretch(epoch, newest, found.done / seconds, warnings))
+                    length, stop = self._agreed(length, interruption.signal)
         finally:
             for listener in listeners:
                 listener.on_end()
+        if stop:
+            raise_for(stop, f"after epoch {epoch}, whose parameters and history it has", self.transport.writes)
+
+    def _agreed(self, length: int, signal: int) -> tuple[int, int]:
+        """The next stretch and a signal to stop, the same on all processes.
+
+        Clocks differ from process to process: all follow the first one's. A signal that any of them got is for all.
+        """
+        said = self.transport.peers.exchange("the next stretch", lambda: f"{length} {signal}")
+        return int(said[0].split()[0]), max(int(text.split()[1]) for text in said)
 
     def _stretch(self, state: State, last: State, first: int, count: int) -> Recorded:
         if self.program is None:
@@ -142,7 +156,7 @@ class Loop:
             here = dict(zip(tags, points, strict=True))
             return stretch_program(self.problem, collectives, here, *replicated), ()
 
-        return self.transport.spmd(program)
+        return self.transport.spmd(program, "training")
 
     def _record(
         self, history: History, first: int, found: Recorded, thresholds: Mapping[str, float | None]
@@ -175,7 +189,7 @@ class Loop:
         raise NonFiniteLoss(message)
 
     def _where(self) -> str:
-        mesh = self.transport.mesh
-        kind = mesh.devices.flat[0].platform
+        kind, size = self.transport.mesh.devices.flat[0].platform, self.transport.size
         points = " + ".join(f"{len(tag)} {tag.tag}" for tag in self.points)
-        return f"{mesh.size} {kind} device{'s' if mesh.size > 1 else ''}, {points} points"
+        shared = f" of {self.transport.processes} processes" if self.transport.processes > 1 else ""
+        return f"{size} {kind} device{'s' if size > 1 else ''}{shared}, {points} points"

@@ -1,0 +1,169 @@
+"""Process 0's side: it takes in the others, passes on what they say, and tells all when the run is lost."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from .judge import Doing, Limits, Seen, different_ways, verdict
+from .wire import LONGEST, receive, send
+
+HELLO = 5.0  # seconds that who connects has to say who it is
+SETTLE = 0.5  # seconds from the first sign of trouble to the verdict
+REMEMBERED = 1000  # operations whose names are kept: no process is further behind
+
+
+@dataclass
+class Member:
+    """A process that has come."""
+
+    writer: asyncio.StreamWriter
+    node: str
+    doing: Doing = field(default_factory=Doing)
+    heard: float = field(default_factory=time.monotonic)
+    ended: bool = False
+
+
+class Hub:
+    """Serves `size` processes on a listening socket, from within an event loop."""
+
+    def __init__(self, size: int, token: str, limits: Limits, greeting: dict[str, Any]):
+        self.size, self.token, self.limits, self.greeting = size, token, limits, greeting
+        self.members: dict[int, Member] = {}
+        self.refused: list[str] = []
+        self._complete = asyncio.Event()
+        self._said: dict[int, dict[int, str]] = {}
+        self._names: dict[int, tuple[int, str]] = {}
+        self._reasons: list[tuple[int | None, str, int]] = []
+        self._dead: set[int] = set()
+        self._told = False
+
+    async def serve(self, listening: socket.socket, timeout: float) -> None:
+        """Until the event loop ends; processes that have not all come after `timeout` seconds are told so."""
+        server = await asyncio.start_server(self._talk, sock=listening, limit=LONGEST)
+        async with server:
+            try:
+                await asyncio.wait_for(self._complete.wait(), timeout)
+            except TimeoutError:
+                missing = [str(rank) for rank in range(self.size) if rank not in self.members]
+                also = f". Refused: {'; '.join(self.refused)}" if self.refused else ""
+                self._tell(
+                    refused=f"{len(self.members)} of {self.size} processes came within {timeout:g} s; missing: "
+                    f"{', '.join(missing)}{also}. Was the job started with as many tasks as it says?"
+                )
+                return
+            nodes = len({member.node for member in self.members.values()})
+            self._tell(welcome={**self.greeting, "nodes": nodes})
+            for member in self.members.values():
+                member.heard = time.monotonic()
+            while True:
+                await asyncio.sleep(self.limits.beat)
+                self._tell(beat=True)
+                now = time.monotonic()
+                seen = {r: Seen(m.doing, now - m.heard, m.ended) for r, m in sorted(self.members.items())}
+                found = verdict(seen, self.limits)
+                if found:
+                    self._blame(None, found)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            rank = await self._take_in(reader, writer)
+            if rank is None:
+                return
+            member = self.members[rank]
+            message = None
+            with contextlib.suppress(ValueError):
+                while message := await receive(reader):
+                    member.heard = time.monotonic()
+                    self._hear(rank, member, message)
+            if not self._complete.is_set():
+                del self.members[rank]  # it gave up before all had come
+            elif not member.ended:
+                self._dead.add(rank)
+                self._blame(
+                    rank,
+                    f"process {rank} on {member.node} died: its connection closed without a word (killed, out of "
+                    f"memory, or crashed); it was {member.doing}",
+                )
+
+    async def _take_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int | None:
+        """The rank of who has connected; None if it is none of this run."""
+        try:
+            message = await asyncio.wait_for(receive(reader), HELLO) or {}
+            hello = message["hello"]
+            token, rank, size, node = hello["token"], int(hello["rank"]), int(hello["size"]), str(hello["node"])
+        except (ValueError, KeyError, TypeError, TimeoutError):
+            return None  # a stranger: nothing is said to it
+        why = None
+        if token != self.token:
+            why = "it belongs to another run, which uses the same address"
+        elif size != self.size:
+            why = f"it was told of {size} processes, process 0 of {self.size}"
+        elif not 0 <= rank < size or rank in self.members:
+            why = f"there is a process {rank} already"
+        if why:
+            self.refused.append(f"process {rank} on {node}: {why}")
+            send(writer, refused=f"process {rank} of {size} on {node} is refused: {why}")
+            return None
+        self.members[rank] = Member(writer, node)
+        if len(self.members) == self.size:
+            self._complete.set()
+        return rank
+
+    def _hear(self, rank: int, member: Member, message: dict[str, Any]) -> None:
+        if "doing" in message:
+            member.doing = Doing(**message["doing"])
+            self._compare(rank, member.doing)
+        if "say" in message:
+            self._collect(rank, *message["say"])
+        if "fail" in message:
+            member.ended = True
+            self._blame(rank, f"process {rank} {message['fail']}", message.get("code", 1))
+        if "bye" in message:
+            member.ended = True
+            if all(m.ended for m in self.members.values()):
+                self._tell(gone=True)
+
+    def _collect(self, rank: int, number: int, text: str) -> None:
+        said = self._said.setdefault(number, {})
+        said[rank] = text
+        if len(said) == self.size:
+            del self._said[number]
+            self._tell(all=[number, [said[r] for r in range(self.size)]])
+
+    def _compare(self, rank: int, doing: Doing) -> None:
+        """All processes call an operation by the same name; the first to enter it sets it."""
+        if not doing.inside:
+            return
+        other, name = self._names.setdefault(doing.number, (rank, doing.name))
+        if name != doing.name:
+            self._blame(None, different_ways(doing.number, {other: name, rank: doing.name}))
+        while len(self._names) > REMEMBERED:
+            del self._names[next(iter(self._names))]
+
+    def _blame(self, rank: int | None, why: str, code: int = 1) -> None:
+        """Process `rank` is at fault (None: it cannot be told): all are told in a moment, when more is known.
+
+        Those that a dead process leaves behind fail too, and their own words may come first. A death is told at once:
+        launchers kill the others.
+        """
+        self._reasons.append((rank, why, code))
+        if rank in self._dead:
+            self._tell_reason()
+        elif len(self._reasons) == 1:
+            asyncio.get_running_loop().call_later(SETTLE, self._tell_reason)
+
+    def _tell_reason(self) -> None:
+        if self._told:
+            return
+        self._told = True
+        causes = [reason for reason in self._reasons if reason[0] is None]
+        deaths = [reason for reason in self._reasons if reason[0] in self._dead]
+        rank, why, code = (causes or deaths or self._reasons)[0]
+        self._tell(verdict=why, code=code, rank=rank)
+
+    def _tell(self, **message: Any) -> None:
+        for member in list(self.members.values()):
+            send(member.writer, **message)

@@ -1,0 +1,126 @@
+"""How the processes of a run find each other, before anything is computed."""
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from . import mpi
+from .detect import Launch
+from .hub import Hub
+from .judge import Limits
+from .peers import Joined, Peers
+
+Started = tuple[Hub, socket.socket]
+
+
+def meet(launch: Launch, timeout: float, limits: Limits, environ: Mapping[str, str]) -> tuple[Peers, dict[str, Any]]:
+    """Join this process to the others of its launch; what process 0 greets them with.
+
+    Raises RuntimeError with the reason if they have not all come after `timeout` seconds.
+    """
+    peers = Joined(launch.process, launch.processes, limits)
+    if launch.transport == "mpi":
+        addresses, token, hub = _told_by_mpi(launch, limits)
+    else:
+        addresses, token, hub = _told_by_launcher(launch, limits, environ)
+    return peers, peers.join(addresses, token, timeout, hub)
+
+
+def _told_by_launcher(
+    launch: Launch, limits: Limits, environ: Mapping[str, str]
+) -> tuple[list[tuple[str, int]], str, Started | None]:
+    """Where process 0 listens follows from the environment."""
+    address = environ.get("JAX_COORDINATOR_ADDRESS") or launch.coordinator or slurm_coordinator(environ)
+    host, _, number = address.rpartition(":")
+    if not host or not number.isdigit():
+        raise RuntimeError(f"the coordinator's address '{address}' is not of the form host:port")
+    port = int(number)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise RuntimeError(
+            f"the coordinator's name '{host}' cannot be resolved on {socket.gethostname()} ({error}): set "
+            f"JAX_COORDINATOR_ADDRESS=host:port to an address of the first node that all nodes can reach"
+        ) from error
+    loopback = all(str(entry[4][0]).startswith(("127.", "::1")) for entry in found)
+    token = environ.get("TANGRAX_TOKEN") or environ.get("SLURM_JOB_ID", "")
+    hub = None
+    if launch.process == 0:
+        try:
+            # A name may be that of one of several networks: all are listened on, but for a run on one machine.
+            listening = _listen(host if loopback else "", port)
+        except OSError as error:
+            raise RuntimeError(
+                f"process 0 cannot listen on port {port} of {socket.gethostname()} ({error.strerror}): another program "
+                f"has it; set JAX_COORDINATOR_ADDRESS={host}:PORT to a free one, the same for all processes"
+            ) from error
+        jax_bind = host if loopback else "[::]"
+        jax_port = _free_port(host if loopback else "")
+        greeting = {"jax": f"{host}:{jax_port}", "bind": f"{jax_bind}:{jax_port}"}
+        hub = Hub(launch.processes, token, limits, greeting), listening
+    return [(host, port)], token, hub
+
+
+def _told_by_mpi(launch: Launch, limits: Limits) -> tuple[list[tuple[str, int]], str, Started | None]:
+    """Rank 0 tells the others through MPI where it listens."""
+    world = mpi.world()
+    if world.Get_size() != launch.processes:
+        raise RuntimeError(
+            f"the launcher started {launch.processes} ranks ({launch.rule}), but the MPI library of this Python sees "
+            f"{world.Get_size()}: its mpirun or srun --mpi=… belongs to another MPI than mpi4py's ({mpi.version()})"
+        )
+    alone = world.Split_type(mpi.library().COMM_TYPE_SHARED).Get_size() == world.Get_size()
+    addresses, token, hub = None, "", None
+    if world.Get_rank() == 0:
+        listening = _listen("127.0.0.1" if alone else "", 0)
+        port, token = listening.getsockname()[1], os.urandom(16).hex()
+        addresses = [(host, port) for host in (["127.0.0.1"] if alone else _own_names())]
+        hub = Hub(launch.processes, token, limits, {}), listening
+    addresses, token = world.bcast((addresses, token))
+    return addresses, token, hub
+
+
+def slurm_coordinator(environ: Mapping[str, str]) -> str:
+    """The first node of the step, and a port that other jobs are unlikely to have."""
+    nodes = environ["SLURM_STEP_NODELIST"]
+    first = nodes.split(",")[0]
+    if "[" in first:
+        stem, _, rest = first.partition("[")
+        first = stem + rest.split("-")[0].rstrip("]")
+    return f"{first}:{61440 + int(environ['SLURM_JOB_ID']) % 4096}"
+
+
+def announce(peers: Peers, launch: Launch, devices: int) -> None:
+    """One line on the first process: who has met."""
+    if peers.rank == 0:
+        sys.stderr.write(
+            f"tangrax: {launch.transport}, {peers.size} processes ({launch.launcher}), {devices} devices, "
+            f"{peers.nodes} node{'s' if peers.nodes > 1 else ''}\n"
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if host or not socket.has_dualstack_ipv6():
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+
+
+def _free_port(host: str) -> int:
+    with _listen(host, 0) as probe:
+        return probe.getsockname()[1]
+
+
+def _own_names() -> list[str]:
+    """What other nodes may know this one by, the likeliest first."""
+    name = socket.gethostname()
+    names = [name, socket.getfqdn()]
+    with contextlib.suppress(OSError):  # its own name may be unknown to it and known to the others
+        names += [str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+    # Names may resolve to loopback on the node itself; addresses of its interfaces do not.
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent: it asks which interface would be used
+        names.append(probe.getsockname()[0])
+    return list(dict.fromkeys(names))

@@ -1,0 +1,58 @@
+"""SIGTERM and Ctrl-C as a request that training answers between two stretches, on every process alike."""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+AGREED = "training stopped on all processes"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """The signal that has come while a loop holds it back, 0 if none has."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, the first signal is noted; a second one acts as it would have without."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may set handlers; a signal acts there as always
+            return
+        previous = {number: signal.getsignal(number) for number in SIGNALS}
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.signal = number
+            _restore(previous)
+
+        for number, handler in previous.items():
+            if handler is not None and handler != signal.SIG_IGN:
+                signal.signal(number, note)
+        try:
+            yield
+        finally:
+            _restore(previous)
+
+
+def raise_for(number: int, where: str, says: bool) -> None:
+    """End as the signal asked for: Ctrl-C as KeyboardInterrupt, SIGTERM with exit code 143.
+
+    `where` is how far the run had come; the process that `says` so is one of all.
+    """
+    name = signal.Signals(number).name
+    if says:
+        sys.stderr.write(f"tangrax: stopped by {name} {where}\n")
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt(AGREED)
+    raise SystemExit(128 + number)
+
+
+def _restore(previous: dict[signal.Signals, Any]) -> None:
+    for number, handler in previous.items():
+        if handler is not None:
+            signal.signal(number, handler)

@@ -1,0 +1,63 @@
+"""A run of several processes in which one goes wrong.
+
+`python faults.py WHAT RANK`: process RANK does WHAT a moment after training began; the others are well.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import optax
+
+import tangrax as tx
+
+what, guilty = sys.argv[1], int(sys.argv[2])
+SIGNALS = {
+    "killed": signal.SIGKILL,
+    "stopped": signal.SIGSTOP,
+    "terminated": signal.SIGTERM,
+    "interrupted": signal.SIGINT,
+}
+
+tx.setup(timeout=60)
+domain = tx.domain.line(mesh_size=0.1)
+x, _ = domain.variable("interior")
+net = tx.nn.mlp(1, width=4, depth=1)
+u = net(x)
+solver = tx.core([u.mse], optimizer=optax.adam(1e-3))
+rank = tx.parallel.settings().peers.rank
+sys.stdout.write(f"pid {os.getpid()}\n")
+solver.solve(20, progress=False)
+
+
+def now():
+    if rank == guilty:
+        # In one write: mpirun breaks lines that come in several.
+        sys.stdout.write(f"fault at {time.time()}\n")
+        sys.stdout.flush()
+    return rank == guilty
+
+
+def signalled():
+    time.sleep(1)  # in the middle of a compiled stretch, most likely
+    now()
+    os.kill(os.getpid(), SIGNALS[what])
+
+
+if what in SIGNALS:
+    if rank == guilty:
+        threading.Thread(target=signalled, daemon=True).start()
+elif now():
+    if what == "raises":
+        raise ValueError("a mistake on one process")
+    if what == "ends":
+        sys.exit(0)
+    if what == "leaves":  # it goes on, but not with the others
+        time.sleep(1000)
+    if what == "strays":  # it calls what the others do not
+        solver.eval(u.mean)
+
+while True:
+    solver.solve(1000, progress=False)

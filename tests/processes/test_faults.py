@@ -1,0 +1,251 @@
+"""What becomes of a run when one of its processes goes wrong: the rows of the table in docs/processes.md.
+
+The processes are started bare, as by srun without --kill-on-bad-exit: no launcher ends those left behind (mpirun cannot
+be kept from it). The summary lists the seconds from the fault until all other processes are gone.
+"""
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent / "faults.py"
+WITH_MPI = importlib.util.find_spec("mpi4jax") is not None
+SLOW = pytest.mark.slow
+LIMITS = {"TANGRAX_HEARTBEAT": "4", "TANGRAX_WATCHDOG": "5"}
+COUNT = 3
+
+
+def environment(**more):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_FLAGS", "TANGRAX", "SLURM"))}
+    beside = os.path.dirname(sys.executable)
+    return {**env, "PYTHONUNBUFFERED": "1", "PATH": os.pathsep.join([beside, env["PATH"]]), **more}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Run:
+    """Processes, the files that hold their output, and when each of them was seen to have ended."""
+
+    def __init__(self, folder):
+        self.folder, self.processes, self.ends = folder, [], {}
+
+    def start(self, command, **env):
+        out = open(self.folder / f"{len(self.processes)}.txt", "w+")  # noqa: SIM115 - closed with the run
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment(**env))
+        process.output = out
+        self.processes.append(process)
+
+    def wait(self, seconds, but=None):
+        """Until all have ended but one; raises if any has not after `seconds`."""
+        end = time.monotonic() + seconds
+        while len(self.ends) < len(self.processes) - (but is not None):
+            assert time.monotonic() < end, f"still running: {self.text()}"
+            for index, process in enumerate(self.processes):
+                if index not in self.ends and process.poll() is not None:
+                    self.ends[index] = time.time()
+            time.sleep(0.02)
+
+    def text(self, index=None):
+        chosen = self.processes if index is None else [self.processes[index]]
+        return "\n".join((self.folder / f"{self.processes.index(p)}.txt").read_text() for p in chosen)
+
+    @property
+    def codes(self):
+        return [process.returncode for process in self.processes]
+
+    def seconds(self):
+        fault = float(re.search(r"fault at ([\d.]+)", self.text())[1])
+        return max(self.ends.values()) - fault
+
+
+@pytest.fixture
+def run(tmp_path):
+    found = Run(tmp_path)
+    yield found
+    pids = [int(pid) for pid in re.findall(r"pid (\d+)", found.text())] + [p.pid for p in found.processes]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for process in found.processes:
+        process.wait()
+        process.output.close()
+
+
+def start_xla(run, arguments, count=COUNT, told=None, **env):
+    port = free_port()
+    for rank in range(count):
+        run.start(
+            [sys.executable, *map(str, arguments)],
+            TANGRAX_PROCESSES=str(told or count),
+            TANGRAX_PROCESS=str(rank),
+            TANGRAX_COORDINATOR=f"127.0.0.1:{port}",
+            **env,
+        )
+
+
+def start_mpi(run, arguments, **env):
+    mpirun = shutil.which("mpirun", path=environment()["PATH"])
+    assert mpirun, "mpi4jax is there, and no mpirun"
+    run.start([mpirun, "-n", str(COUNT), sys.executable, *map(str, arguments)], **env)
+
+
+TRANSPORTS = [
+    "xla",
+    pytest.param("mpi", marks=pytest.mark.skipif(not WITH_MPI, reason="mpi4jax is not installed: make mpi")),
+]
+# What goes wrong, on which process, what the others say, their exit codes under xla (None: any but 0).
+NOT_HEARD = "process {rank} has not been heard of for"
+FAULTS = {
+    # JAX's own client may be faster to abort when the process that holds its service dies.
+    "killed-0": ("process 0 died|leader task was preempted/died/restarted", None),
+    "killed-1": ("process 1 on .* died: its connection closed without a word", 1),
+    "stopped-0": (NOT_HEARD, 1),
+    "stopped-1": (NOT_HEARD, 1),
+    "raises-1": ("process 1 failed: ValueError: a mistake on one process", 1),
+    "ends-1": ("process 1 has ended its script, while process [02] is in operation", 1),
+    "leaves-2": (r"process [01] is in operation \d+, 'training', .* process 2 does not join it", 1),
+    "strays-2": (r"operation \d+ \(process [01]: 'training'; process 2: 'evaluation of ", 1),
+    "terminated-1": ("stopped by SIGTERM after epoch", 143),
+    "interrupted-0": ("stopped by SIGINT after epoch", -signal.SIGINT),
+}
+ALWAYS = {("killed-1", "xla"), ("stopped-1", "mpi"), ("raises-1", "mpi"), ("terminated-1", "xla")}
+
+
+def rows():
+    for fault in FAULTS:
+        for transport in TRANSPORTS:
+            name = transport if isinstance(transport, str) else transport.values[0]
+            marks = [] if isinstance(transport, str) else list(transport.marks)
+            yield pytest.param(fault, name, marks=marks + ([] if (fault, name) in ALWAYS else [SLOW]))
+
+
+@pytest.mark.parametrize("fault, transport", list(rows()))
+def test_fault(fault, transport, run, record_property):
+    what, rank = fault.split("-")
+    says, code = FAULTS[fault]
+    (start_xla if transport == "xla" else start_mpi)(run, [SCRIPT, what, rank], **LIMITS)
+    # A stopped process stays stopped, until its launcher kills it.
+    stopped = int(rank) if what == "stopped" and transport == "xla" else None
+    run.wait(90, but=stopped)
+    record_property("seconds until the others are gone", f"{run.seconds():.1f}")
+    assert run.seconds() < 20
+    if transport == "mpi" and what == "strays":
+        # MPI aborts all at once where messages do not match in size.
+        says = f"{says}|rank 2 in comm 0.*internal_Allreduce"
+    on_all = what in ("terminated", "interrupted")  # one speaks for all, and none is at fault
+    others = [index for index in range(len(run.processes)) if transport == "mpi" or index != int(rank)]
+    texts = [run.text(index) for index in (range(len(run.processes)) if on_all else others)]
+    found = [bool(re.search(says.format(rank=rank), text)) for text in texts]
+    assert any(found) if on_all else all(found), texts
+    codes = [run.codes[index] for index in others]
+    assert all(codes), codes
+    if code is not None and transport == "xla":
+        assert codes == [code] * len(others), texts
+
+
+@SLOW
+def test_a_stopped_process_within_a_minute(run, record_property):
+    """With the limits that hold unless others are set."""
+    start_xla(run, [SCRIPT, "stopped", "1"])
+    run.wait(120, but=1)
+    record_property("seconds until the others are gone", f"{run.seconds():.1f}")
+    assert run.seconds() < 60
+
+
+@SLOW
+def test_a_process_that_stays_away_within_a_minute(run, record_property):
+    start_xla(run, [SCRIPT, "leaves", "1"])
+    run.wait(120)
+    record_property("seconds until the others are gone", f"{run.seconds():.1f}")
+    assert run.seconds() < 60
+
+
+@pytest.mark.parametrize(
+    "transport", [TRANSPORTS[0], pytest.param(*TRANSPORTS[1].values, marks=[*TRANSPORTS[1].marks, SLOW])]
+)
+def test_checked_collectives(transport, run, record_property):
+    """TANGRAX_CHECK_COLLECTIVES=1: named before anything is communicated, on every process, as an exception."""
+    start = start_xla if transport == "xla" else start_mpi
+    start(run, [SCRIPT, "strays", "2"], TANGRAX_CHECK_COLLECTIVES="1", **LIMITS)
+    run.wait(90)
+    record_property("seconds until all are gone", f"{run.seconds():.1f}")
+    says = (
+        r"ProcessMismatch: the collectives of the processes differ, first at line 0: program 'training' on process 0, "
+        r"program 'evaluation of .*' on process 2"
+    )
+    texts = [run.text(index) for index in range(len(run.processes))]
+    assert all(re.search(says, text) for text in texts), texts
+    assert all(run.codes)
+
+
+# Processes that do not find each other: before JAX or MPI communicate.
+
+JOIN = "import sys, time, tangrax as tx; tx.setup(timeout=int(sys.argv[1])); print('joined')"
+
+
+def refused(run, seconds, says):
+    run.wait(seconds)
+    assert all(run.codes) and "joined" not in run.text(), run.text()
+    for index in range(len(run.processes)):
+        assert re.search(says, run.text(index)), run.text(index)
+
+
+def test_fewer_processes_than_told(run):
+    """Two of three come: both say which one is missing."""
+    start_xla(run, ["-c", JOIN, "4"], count=2, told=3)
+    refused(run, 30, r"RuntimeError: 2 of 3 processes came within 4 s; missing: 2")
+
+
+def test_no_process_0(run):
+    address = f"127.0.0.1:{free_port()}"
+    run.start(
+        [sys.executable, "-c", JOIN, "3"], TANGRAX_PROCESSES="2", TANGRAX_PROCESS="1", TANGRAX_COORDINATOR=address
+    )
+    refused(run, 30, f"RuntimeError: process 1 of 2 could not reach process 0 at {address} within 3 s ")
+
+
+def test_processes_told_of_different_numbers(run):
+    address = f"127.0.0.1:{free_port()}"
+    for rank, count in ((0, 2), (1, 3)):
+        told = {"TANGRAX_PROCESSES": str(count), "TANGRAX_PROCESS": str(rank), "TANGRAX_COORDINATOR": address}
+        run.start([sys.executable, "-c", JOIN, "4"], **told)
+    refused(run, 30, "process 1 (of 3 )?on .*: it was told of 3 processes, process 0 of 2")
+
+
+def test_a_coordinator_that_cannot_be_resolved(run):
+    told = {"TANGRAX_PROCESSES": "2", "TANGRAX_COORDINATOR": "no-such-host.invalid:1234"}
+    for rank in "01":
+        run.start([sys.executable, "-c", JOIN, "30"], TANGRAX_PROCESS=rank, **told)
+    refused(run, 25, "'no-such-host.invalid' cannot be resolved .*JAX_COORDINATOR_ADDRESS")
+
+
+def test_a_port_in_use(run):
+    """Another program listens there and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for rank in "01":
+            told = {"TANGRAX_PROCESSES": "2", "TANGRAX_PROCESS": rank, "TANGRAX_COORDINATOR": address}
+            run.start([sys.executable, "-c", JOIN, "4"], **told)
+        refused(run, 30, "cannot listen on port .*another program has it|is not process 0 of this run")
+
+
+@pytest.mark.skipif(not WITH_MPI, reason="mpi4jax is not installed: make mpi")
+def test_the_mpirun_of_another_mpi(run):
+    """Each rank is alone in its own library's eyes."""
+    told = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
+    run.start([sys.executable, "-c", JOIN, "5"], **told)
+    refused(run, 30, "the launcher started 2 ranks .* of this Python sees 1: .* another MPI")
