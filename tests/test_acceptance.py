@@ -1,22 +1,24 @@
-"""The two scripts users brought, run unchanged on several numbers of devices."""
+"""The two scripts users brought, run unchanged on several numbers of devices, processes and ranks."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from launching import NEEDS_MPI, environment, launched, mpirun
 
 SCRIPTS = Path(__file__).parent.parent.parent / "shared" / "acceptance"
 # Runs a script, then writes what its solver (`crux`) recorded and what its last lines computed.
 RUNNER = """
 import runpy, sys, numpy as np
 space = runpy.run_path(sys.argv[1])
+import tangrax
+rank = tangrax.parallel.settings().peers.rank
 history = space["crux"].history
 found = {f"history/{k}": history[k] for k in history} | {f"epochs/{k}": history.epochs(k) for k in history}
 found |= {k: np.asarray(space[k]) for k in ("rel_l2", "cos_sim", "eff_rank", "eigvals")}
-np.savez(sys.argv[2], **found)
+np.savez(f"{sys.argv[2]}/{rank}.npz", **found)
 """
 
 pytestmark = [
@@ -25,30 +27,54 @@ pytestmark = [
 ]
 
 
+def on_devices(count):
+    def start(command):
+        env = environment(XLA_FLAGS=f"--xla_force_host_platform_device_count={count}")
+        run = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=900, env=env)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+    return start
+
+
+def under_mpirun(command):
+    whole = [mpirun(), "-n", "2", sys.executable, *command]
+    run = subprocess.run(whole, capture_output=True, text=True, timeout=900, env=environment())
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+# How a script is started, and how many processes write what they found.
+WAYS = {f"{count} devices": (on_devices(count), 1) for count in (1, 3, 4, 8)} | {
+    "launch": (lambda command: launched(["-n", "2"], command, timeout=900), 2),
+    "mpirun": (under_mpirun, 2),
+}
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     done = {}
 
-    def of(name, devices):
-        if (name, devices) not in done:
-            out = tmp_path_factory.mktemp("acceptance") / f"{name}{devices}.npz"
-            env = {
-                **os.environ,
-                "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
-            }
-            command = [sys.executable, "-c", RUNNER, str(SCRIPTS / f"{name}.py"), str(out)]
-            finished = subprocess.run(command, capture_output=True, text=True, timeout=900, env=env)
-            assert finished.returncode == 0, finished.stdout + finished.stderr
-            done[name, devices] = dict(np.load(out))
-        return done[name, devices]
+    def of(name, way):
+        if (name, way) not in done:
+            out = tmp_path_factory.mktemp("acceptance")
+            runner = out / "runner.py"
+            runner.write_text(RUNNER)
+            start, count = WAYS[way]
+            start([str(runner), str(SCRIPTS / f"{name}.py"), str(out)])
+            done[name, way] = [dict(np.load(out / f"{rank}.npz")) for rank in range(count)]
+        return done[name, way]
 
     return of
 
 
-@pytest.mark.parametrize("devices", [1, 3, 4, 8])
+@pytest.mark.parametrize("way", [pytest.param(way, marks=[NEEDS_MPI] if way == "mpirun" else []) for way in WAYS])
 @pytest.mark.parametrize("name", ["seed_script", "seed_tutorial"])
-def test_script(name, devices, runs):
-    found, one = runs(name, devices), runs(name, 1)
+def test_script(name, way, runs):
+    (one,) = runs(name, "1 devices")
+    for found in runs(name, way):
+        agrees(name, found, one)
+
+
+def agrees(name, found, one):
     fired = {"seed_script": 50, "seed_tutorial": 25}[name]
     assert len(found["history/tracker_0"]) == fired
     np.testing.assert_array_equal(found["epochs/tracker_0"], np.arange(fired) * (5000 // fired))

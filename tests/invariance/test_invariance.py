@@ -1,18 +1,14 @@
 """The same numbers on any number of devices, processes and MPI ranks, to 1e-10 in float64."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from launching import NEEDS_MPI, launched
 
 from . import problems
 
 SCRIPT = Path(problems.__file__)
-WITH_MPI = importlib.util.find_spec("mpi4jax") is not None
 
 
 @pytest.fixture(scope="module")
@@ -34,29 +30,29 @@ def test_devices_of_one_process(devices, one_device):
     agree(problems.results(devices), one_device)
 
 
-def launched(arguments, folder):
+def each_of(arguments, folder, **env):
     """Each process's results after `tangrax launch`."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_FLAGS", "TANGRAX"))}
-    command = [sys.executable, "-m", "tangrax", "launch", *arguments, str(SCRIPT), str(folder / "RANK.npz")]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
-    assert run.returncode == 0, run.stdout + run.stderr
+    launched(arguments, [SCRIPT, folder / "RANK.npz"], **env)
     return [dict(np.load(path)) for path in sorted(folder.glob("*.npz"))]
 
 
-@pytest.mark.parametrize("processes, devices", [pytest.param(2, 1, marks=SLOW), (2, 2), pytest.param(3, 1, marks=SLOW)])
+@pytest.mark.parametrize(
+    "processes, devices",
+    [pytest.param(2, 1, marks=SLOW), (2, 2), pytest.param(3, 1, marks=SLOW), pytest.param(3, 2, marks=SLOW)],
+)
 def test_processes(processes, devices, one_device, tmp_path):
     """jax.distributed: every process gets every result, and holds its own points only."""
-    each = launched(["-n", str(processes), "--devices-per-process", str(devices)], tmp_path)
+    each = each_of(["-n", str(processes), "--devices-per-process", str(devices)], tmp_path)
     assert len(each) == processes
     for found in each:
         agree(found, one_device)
     points_are_split(each, processes * devices)
 
 
-@pytest.mark.skipif(not WITH_MPI, reason="mpi4jax is not installed: make mpi")
+@NEEDS_MPI
 @pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=SLOW)])
 def test_ranks(ranks, one_device, tmp_path):
-    each = launched(["-n", str(ranks), "--mpi"], tmp_path)
+    each = each_of(["-n", str(ranks), "--mpi"], tmp_path)
     assert len(each) == ranks
     for found in each:
         agree(found, one_device)

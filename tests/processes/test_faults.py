@@ -5,10 +5,8 @@ be kept from it). The summary lists the seconds from the fault until all other p
 """
 
 import contextlib
-import importlib.util
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,24 +15,12 @@ import time
 from pathlib import Path
 
 import pytest
+from launching import NEEDS_MPI, TRANSPORTS, environment, free_port, mpirun, told
 
 SCRIPT = Path(__file__).parent / "faults.py"
-WITH_MPI = importlib.util.find_spec("mpi4jax") is not None
 SLOW = pytest.mark.slow
 LIMITS = {"TANGRAX_HEARTBEAT": "4", "TANGRAX_WATCHDOG": "5"}
 COUNT = 3
-
-
-def environment(**more):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_FLAGS", "TANGRAX", "SLURM"))}
-    beside = os.path.dirname(sys.executable)
-    return {**env, "PYTHONUNBUFFERED": "1", "PATH": os.pathsep.join([beside, env["PATH"]]), **more}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Run:
@@ -85,28 +71,16 @@ def run(tmp_path):
         process.output.close()
 
 
-def start_xla(run, arguments, count=COUNT, told=None, **env):
+def start_xla(run, arguments, count=COUNT, of=None, **env):
     port = free_port()
     for rank in range(count):
-        run.start(
-            [sys.executable, *map(str, arguments)],
-            TANGRAX_PROCESSES=str(told or count),
-            TANGRAX_PROCESS=str(rank),
-            TANGRAX_COORDINATOR=f"127.0.0.1:{port}",
-            **env,
-        )
+        run.start([sys.executable, *map(str, arguments)], **told(rank, of or count, port), **env)
 
 
 def start_mpi(run, arguments, **env):
-    mpirun = shutil.which("mpirun", path=environment()["PATH"])
-    assert mpirun, "mpi4jax is there, and no mpirun"
-    run.start([mpirun, "-n", str(COUNT), sys.executable, *map(str, arguments)], **env)
+    run.start([mpirun(), "-n", str(COUNT), sys.executable, *map(str, arguments)], **env)
 
 
-TRANSPORTS = [
-    "xla",
-    pytest.param("mpi", marks=pytest.mark.skipif(not WITH_MPI, reason="mpi4jax is not installed: make mpi")),
-]
 # What goes wrong, on which process, what the others say, their exit codes under xla (None: any but 0).
 NOT_HEARD = "process {rank} has not been heard of for"
 FAULTS = {
@@ -174,9 +148,7 @@ def test_a_process_that_stays_away_within_a_minute(run, record_property):
     assert run.seconds() < 60
 
 
-@pytest.mark.parametrize(
-    "transport", [TRANSPORTS[0], pytest.param(*TRANSPORTS[1].values, marks=[*TRANSPORTS[1].marks, SLOW])]
-)
+@pytest.mark.parametrize("transport", [TRANSPORTS[0], pytest.param("mpi", marks=[NEEDS_MPI, SLOW])])
 def test_checked_collectives(transport, run, record_property):
     """TANGRAX_CHECK_COLLECTIVES=1: named before anything is communicated, on every process, as an exception."""
     start = start_xla if transport == "xla" else start_mpi
@@ -206,44 +178,39 @@ def refused(run, seconds, says):
 
 def test_fewer_processes_than_told(run):
     """Two of three come: both say which one is missing."""
-    start_xla(run, ["-c", JOIN, "4"], count=2, told=3)
+    start_xla(run, ["-c", JOIN, "4"], count=2, of=3)
     refused(run, 30, r"RuntimeError: 2 of 3 processes came within 4 s; missing: 2")
 
 
 def test_no_process_0(run):
-    address = f"127.0.0.1:{free_port()}"
-    run.start(
-        [sys.executable, "-c", JOIN, "3"], TANGRAX_PROCESSES="2", TANGRAX_PROCESS="1", TANGRAX_COORDINATOR=address
-    )
-    refused(run, 30, f"RuntimeError: process 1 of 2 could not reach process 0 at {address} within 3 s ")
+    port = free_port()
+    run.start([sys.executable, "-c", JOIN, "3"], **told(1, 2, port))
+    refused(run, 30, f"RuntimeError: process 1 of 2 could not reach process 0 at 127.0.0.1:{port} within 3 s ")
 
 
 def test_processes_told_of_different_numbers(run):
-    address = f"127.0.0.1:{free_port()}"
+    port = free_port()
     for rank, count in ((0, 2), (1, 3)):
-        told = {"TANGRAX_PROCESSES": str(count), "TANGRAX_PROCESS": str(rank), "TANGRAX_COORDINATOR": address}
-        run.start([sys.executable, "-c", JOIN, "4"], **told)
+        run.start([sys.executable, "-c", JOIN, "4"], **told(rank, count, port))
     refused(run, 30, "process 1 (of 3 )?on .*: it was told of 3 processes, process 0 of 2")
 
 
 def test_a_coordinator_that_cannot_be_resolved(run):
-    told = {"TANGRAX_PROCESSES": "2", "TANGRAX_COORDINATOR": "no-such-host.invalid:1234"}
-    for rank in "01":
-        run.start([sys.executable, "-c", JOIN, "30"], TANGRAX_PROCESS=rank, **told)
+    for rank in range(2):
+        env = {**told(rank, 2, 1), "TANGRAX_COORDINATOR": "no-such-host.invalid:1234"}
+        run.start([sys.executable, "-c", JOIN, "30"], **env)
     refused(run, 25, "'no-such-host.invalid' cannot be resolved .*JAX_COORDINATOR_ADDRESS")
 
 
 def test_a_port_in_use(run):
     """Another program listens there and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        for rank in "01":
-            told = {"TANGRAX_PROCESSES": "2", "TANGRAX_PROCESS": rank, "TANGRAX_COORDINATOR": address}
-            run.start([sys.executable, "-c", JOIN, "4"], **told)
+        for rank in range(2):
+            run.start([sys.executable, "-c", JOIN, "4"], **told(rank, 2, taken.getsockname()[1]))
         refused(run, 30, "cannot listen on port .*another program has it|is not process 0 of this run")
 
 
-@pytest.mark.skipif(not WITH_MPI, reason="mpi4jax is not installed: make mpi")
+@NEEDS_MPI
 def test_the_mpirun_of_another_mpi(run):
     """Each rank is alone in its own library's eyes."""
     told = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}

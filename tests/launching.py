@@ -1,0 +1,47 @@
+"""Starting processes from tests."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+WITH_MPI = importlib.util.find_spec("mpi4jax") is not None
+NEEDS_MPI = pytest.mark.skipif(not WITH_MPI, reason="mpi4jax is not installed: make mpi")
+TRANSPORTS = ["xla", pytest.param("mpi", marks=NEEDS_MPI)]
+
+
+def environment(**more):
+    """That of a user's shell: one device a process, nothing of a launcher; mpirun is the one beside this Python."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_FLAGS", "TANGRAX", "SLURM"))}
+    beside = os.path.dirname(sys.executable)
+    return {**env, "PYTHONUNBUFFERED": "1", "PATH": os.pathsep.join([beside, env["PATH"]]), **more}
+
+
+def mpirun():
+    found = shutil.which("mpirun", path=environment()["PATH"])
+    assert found, "mpi4jax is there, and no mpirun"
+    return found
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def told(rank, count, port):
+    """What `tangrax launch` tells a process."""
+    address = f"127.0.0.1:{port}"
+    return {"TANGRAX_PROCESSES": str(count), "TANGRAX_PROCESS": str(rank), "TANGRAX_COORDINATOR": address}
+
+
+def launched(options, command, timeout=300, **more):
+    """`tangrax launch OPTIONS COMMAND` to its good end."""
+    whole = [sys.executable, "-m", "tangrax", "launch", *options, *map(str, command)]
+    run = subprocess.run(whole, capture_output=True, text=True, timeout=timeout, env=environment(**more))
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
