@@ -7,7 +7,7 @@ export JAX_PLATFORMS ?= cpu
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: setup mpi demo test test-slow lint build bench clean
+.PHONY: setup mpi demo test test-slow test-slurm lint build bench clean
 
 setup: $(VENV)/installed
 
@@ -18,13 +18,18 @@ $(VENV)/installed: pyproject.toml
 
 mpi: $(VENV)/mpi-installed
 
+# The wheel of mpi4jax takes a minute or two to build and is kept.
+WHEELS ?= $(CURDIR)/.cache/wheels
+
 # mpi4py and mpi4jax are built against the MPI of the wheel `mpich`. An empty CUDA_PATH keeps mpi4jax from building
 # its GPU bridge where nvcc is found without its headers.
 $(VENV)/mpi-installed: $(VENV)/installed
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check mpich mpi4py
 	mkdir -p $(VENV)/no-cuda
 	PATH="$(CURDIR)/$(RUN):$$PATH" CUDA_PATH="$(CURDIR)/$(VENV)/no-cuda" \
-		$(RUN)/python -m pip install --quiet --disable-pip-version-check '.[mpi]'
+		$(RUN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--wheel-dir $(WHEELS) --find-links $(WHEELS) 'mpi4jax>=0.9.1'
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --find-links $(WHEELS) '.[mpi]'
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
@@ -32,10 +37,14 @@ demo: setup
 	$(RUN)/python scripts/demo.py --devices 4 --emulate
 
 test: setup mpi
-	$(RUN)/python -m pytest -n 2 -m "not slow"
+	$(RUN)/python -m pytest -n 2 -m "not slow and not slurm"
 
 test-slow: setup mpi
-	$(RUN)/python -m pytest -n 2 -m slow
+	$(RUN)/python -m pytest -n 2 -m "slow and not slurm"
+
+# The batch files on a Slurm of four nodes that is started for it. Root installs what is missing.
+test-slurm: setup mpi
+	PYTHON=$(RUN)/python tests/slurm/run.sh
 
 lint: setup
 	$(RUN)/ruff check .

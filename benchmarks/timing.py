@@ -3,6 +3,7 @@
 Needs the standard library only, so that a peer can use it from an environment of its own.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 MARK = "answer: "  # before each answer, to tell it from what libraries print
+FAREWELL = 10  # seconds that a process has to end by itself
 PATIENCE = 300  # seconds without an answer after which a process is given up
 
 
@@ -44,17 +46,27 @@ def clocked(work: Callable[[], object]) -> tuple[float, float]:
 class Worker:
     """A process that serves contestants on a number of emulated devices."""
 
-    def __init__(self, python: str, script: Path, devices: int, arguments: Sequence[str] = ()):
+    def __init__(
+        self,
+        python: str,
+        script: Path,
+        devices: int,
+        arguments: Sequence[str] = (),
+        before: Sequence[str] = (),
+        more: Mapping[str, str] | None = None,
+    ):
+        """`before` is what starts the program, a launcher say; `more` goes into its environment."""
         self._folder = tempfile.TemporaryDirectory()  # some programs write files where they are started
         self._log = Path(self._folder.name) / "stderr.txt"
         environment = {
             **os.environ,
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            **(more or {}),
         }
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [python, str(script), *arguments],
+                [*before, python, str(script), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -74,8 +86,15 @@ class Worker:
         return wall, cpu
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        assert self._process.stdin is not None
+        # A program that a launcher started ends by itself when nobody speaks to it.
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(FAREWELL)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

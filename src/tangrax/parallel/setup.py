@@ -26,6 +26,16 @@ class Settings:
     launch: Launch | None = None
     peers: Peers = field(default_factory=Alone)
 
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that prints and writes files. Every one of them computes."""
+        return self.peers.rank == 0
+
+    @property
+    def processes(self) -> int:
+        """How many processes share the points."""
+        return self.peers.size
+
 
 _settings = Settings()
 
