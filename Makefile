@@ -7,7 +7,7 @@ export JAX_PLATFORMS ?= cpu
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: setup mpi demo test test-slow test-slurm lint build bench clean
+.PHONY: setup mpi demo test test-slow test-lowest test-slurm lint build bench clean
 
 setup: $(VENV)/installed
 
@@ -42,6 +42,20 @@ test: setup mpi
 test-slow: setup mpi
 	$(RUN)/python -m pytest -n 2 -m "slow and not slurm"
 
+# The core of the suite with the lowest jax that pyproject.toml admits, in an environment of its own.
+LOWEST := .venv-lowest
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/python -m pytest -n 2 -m "not slow and not slurm" \
+		tests/oracle tests/lower tests/expr tests/nn tests/domain tests/solve tests/invariance
+
+$(LOWEST)/installed: pyproject.toml
+	$(PYTHON) -m venv $(LOWEST)
+	sed -n 's/^  "jax>=\(.*\)",$$/jax==\1.*/p' pyproject.toml > $(LOWEST)/constraints.txt
+	grep -q jax== $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/constraints.txt \
+		--editable '.[dev]'
+	touch $@
+
 # The batch files on a Slurm of four nodes that is started for it. Root installs what is missing.
 test-slurm: setup mpi
 	PYTHON=$(RUN)/python tests/slurm/run.sh
@@ -59,4 +73,4 @@ bench: setup
 	$(RUN)/python benchmarks/rows.py
 
 clean:
-	rm -rf $(VENV) .cache dist runs
+	rm -rf $(VENV) $(LOWEST) .cache dist runs

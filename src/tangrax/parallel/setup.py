@@ -122,29 +122,26 @@ def _limits(environ: Mapping[str, str], heartbeat: float | None, watchdog: float
 
 def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
     """Join the processes of a launch; those of xla through `jax.distributed` as well."""
-    if launch.transport == "mpi":
-        peers, _ = meet(launch, timeout, limits, os.environ)
-        announce(peers, launch, peers.size)
-        return peers
-    if _jax_has_started():
+    if launch.transport == "xla" and _jax_has_started():
         raise RuntimeError(
             "tx.setup() came too late: JAX has started its devices already. Call it at the top of the script, "
             "before arrays or networks are made, or start the script with `tangrax run script.py`"
         )
     peers, greeting = meet(launch, timeout, limits, os.environ)
-    # Signals are answered by the training loop; JAX's notifier would swallow them.
-    jax.config.update("jax_enable_preemption_service", False)
-    jax.distributed.initialize(
-        greeting["jax"],
-        launch.processes,
-        launch.process,
-        local_device_ids=own_gpus(os.environ),
-        cluster_detection_method="deactivate",
-        initialization_timeout=int(timeout) + 1,
-        coordinator_bind_address=greeting["bind"],
-        heartbeat_timeout_seconds=JAX_HEARTBEAT + int(min(limits.heartbeat, 1e6)),
-    )
-    announce(peers, launch, jax.device_count())
+    if launch.transport == "xla":
+        jax.distributed.initialize(
+            greeting["jax"],
+            launch.processes,
+            launch.process,
+            local_device_ids=own_gpus(os.environ),
+            cluster_detection_method="deactivate",
+            initialization_timeout=int(timeout) + 1,
+            coordinator_bind_address=greeting["bind"],
+            # Ours, which names the process at fault, is to speak first.
+            heartbeat_timeout_seconds=JAX_HEARTBEAT + int(min(limits.heartbeat, 1e6)),
+        )
+    peers.heed_sigterm()
+    announce(peers, launch, peers.size if launch.transport == "mpi" else jax.device_count())
     return peers
 
 

@@ -16,7 +16,7 @@ from .peers import Joined, Peers
 Started = tuple[Hub, socket.socket]
 
 
-def meet(launch: Launch, timeout: float, limits: Limits, environ: Mapping[str, str]) -> tuple[Peers, dict[str, Any]]:
+def meet(launch: Launch, timeout: float, limits: Limits, environ: Mapping[str, str]) -> tuple[Joined, dict[str, Any]]:
     """Join this process to the others of its launch; what process 0 greets them with.
 
     Raises RuntimeError with the reason if they have not all come after `timeout` seconds.

@@ -108,11 +108,14 @@ class Joined(Peers):
             self.fail(f"failed: {kind.__name__}: {error}"[:1000], 130 if kind is KeyboardInterrupt else 1)
 
         sys.excepthook = told
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(TERM) == signal.SIG_DFL:
-            signal.signal(TERM, self._stopped)
         # Registered after JAX's and MPI's own, so run before them: they would wait for processes that are lost.
         atexit.register(self._leave)
         return greeting
+
+    def heed_sigterm(self) -> None:
+        """End by SIGTERM as by a failure, telling the others. JAX's notifier would swallow it: call this after JAX."""
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(TERM) == signal.SIG_DFL:
+            signal.signal(TERM, self._stopped)
 
     @contextlib.contextmanager
     def operation(self, name: str) -> Iterator[None]:
