@@ -50,7 +50,7 @@ test-lowest: $(LOWEST)/installed
 
 $(LOWEST)/installed: pyproject.toml
 	$(PYTHON) -m venv $(LOWEST)
-	sed -n 's/^  "jax>=\(.*\)",$$/jax==\1.*/p' pyproject.toml > $(LOWEST)/constraints.txt
+	sed -n 's/^  "jax>=\(.*\)",$$/jax==\1/p' pyproject.toml > $(LOWEST)/constraints.txt
 	grep -q jax== $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/constraints.txt \
 		--editable '.[dev]'
