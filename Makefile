@@ -68,9 +68,10 @@ lint: setup
 build: setup
 	$(RUN)/python -m build --outdir dist
 
-bench: setup
+bench: setup mpi
 	$(RUN)/python benchmarks/train_step.py
 	$(RUN)/python benchmarks/rows.py
+	$(RUN)/python benchmarks/scaling.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .cache dist runs

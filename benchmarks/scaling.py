@@ -26,14 +26,14 @@ GPUS = (8, 16, 32, 64, 128, 256, 512)
 
 @dataclass
 class Options:
-    """What is run. The defaults take about six minutes on two cores."""
+    """What is run. The defaults take about four minutes on two cores."""
 
     points: int = 2**16
     """collocation points a core"""
     width: int = 64
     depth: int = 4
-    rounds: int = 9
-    epochs: int = 3
+    rounds: int = 15
+    epochs: int = 8
     """epochs of one timed run"""
     gpu_points: int = 2**16
     """collocation points a GPU in the model"""

@@ -3,7 +3,6 @@
 Prints the solution error, the cosines and a summary of the tangent kernel as a table and draws them.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,45 +16,11 @@ from rich.table import Table
 
 import tangrax as tx
 from tangrax import report
+from tangrax.jacobian import Spectrum
 from tangrax.solve import History
 
 WARN_COSINE = 0.3  # below it, groups that should learn together do not
 WARN_RANK = 1.5  # below it, hardly more than one pattern is learned
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """Summary of K = J Jᵀ; `eps` is the rounding of the numbers in J."""
-
-    eigenvalues: Float[np.ndarray, " n"]  # falling
-    effective_rank: float
-    parameters: int
-    eps: float
-
-    @classmethod
-    def of(cls, rows: Float[np.ndarray, "n p"]) -> "Kernel":
-        """In float64, so that nothing is lost beyond the rounding of the rows themselves."""
-        exact = rows.astype(np.float64)
-        kernel = exact @ exact.T
-        eigenvalues = np.linalg.eigvalsh(kernel)[::-1]
-        rank = np.trace(kernel) ** 2 / np.sum(kernel**2)
-        return cls(eigenvalues, float(rank), rows.shape[1], float(np.finfo(rows.dtype).eps))
-
-    @property
-    def largest(self) -> float:
-        return float(self.eigenvalues[0])
-
-    @property
-    def resolved(self) -> int:
-        """How many eigenvalues stand above the rounding of J."""
-        return int(np.sum(self.eigenvalues > self.eps * self.largest))
-
-    @property
-    def condition(self) -> str:
-        """λ_max/λ_min; where λ_min is lost in rounding, the bound that this implies."""
-        if self.resolved == len(self.eigenvalues):
-            return f"{self.largest / float(self.eigenvalues[-1]):.1e}"
-        return f"at least {1 / self.eps:.1e}"
 
 
 def main(devices: int | None = None, emulate: bool = False, epochs: int = 5000, out: Path = Path("runs/demo")) -> None:
@@ -96,16 +61,16 @@ def main(devices: int | None = None, emulate: bool = False, epochs: int = 5000, 
         devices=devices,
     ).solve(epochs)
 
-    places, values, wanted, rows, terms, halves = solver.eval([x, u, exact, J, of_terms, of_halves])
+    asked = [x, u, exact, of_terms, of_halves, J.spectrum()]
+    places, values, wanted, terms, halves, kernel = solver.eval(asked)
     error = float(np.linalg.norm(values - wanted) / np.linalg.norm(wanted))
-    kernel = Kernel.of(rows)
 
     Console().print(summary(error, float(terms), float(halves), kernel))
     draw(solver.history, places, values, wanted, kernel, out)
     print(f"pictures: {out}/solution.png, loss.png, cosine.png, spectrum.png, overview.png")
 
 
-def summary(error: float, terms: float, halves: float, kernel: Kernel) -> Table:
+def summary(error: float, terms: float, halves: float, kernel: Spectrum) -> Table:
     """The figures, what each of them is, and what they call for."""
     table = Table(title="1-D Poisson problem after training", show_lines=True)
     table.add_column("quantity")
@@ -136,18 +101,22 @@ def summary(error: float, terms: float, halves: float, kernel: Kernel) -> Table:
     row(
         "effective rank",
         f"{kernel.effective_rank:.2f}",
-        f"tr(K)²/‖K‖² of K = J Jᵀ: patterns that count in training ({len(kernel.eigenvalues)} points, "
-        f"{kernel.parameters} parameters)",
+        f"tr(K)²/‖K‖² of K = J Jᵀ: patterns that count in training ({kernel.rows} points, {kernel.columns} parameters)",
         unless=kernel.effective_rank >= WARN_RANK,
         advice="near 1: take a wider network or more collocation points",
     )
     row("largest eigenvalue", f"{kernel.largest:.3g}", "of K: the pattern learned fastest")
     row(
         "eigenvalues resolved",
-        f"{kernel.resolved} of {len(kernel.eigenvalues)}",
-        f"above ε·λ_max, ε = {kernel.eps:.1e}: the rest is lost in the rounding of J",
+        f"{kernel.resolved} of {kernel.rows}",
+        f"above {kernel.floor / kernel.largest:.1e} of the largest: the rest is lost in the rounding of J",
     )
-    row("condition number", kernel.condition, "λ_max/λ_min of K: fastest against slowest pattern")
+    condition = kernel.condition
+    row(
+        "condition number",
+        f"{'' if condition.exact else 'at least '}{condition.value:.1e}",
+        "λ_max/λ_min of K: fastest against slowest pattern",
+    )
     return table
 
 
@@ -156,7 +125,7 @@ def draw(
     x: Float[np.ndarray, " n"],
     u: Float[np.ndarray, " n"],
     exact: Float[np.ndarray, " n"],
-    kernel: Kernel,
+    kernel: Spectrum,
     out: Path,
 ) -> None:
     """Four pictures, and all of them in one."""
@@ -165,7 +134,7 @@ def draw(
         "solution": lambda axes: report.solution(x, u, exact, axes),
         "loss": lambda axes: report.losses(history, axes=axes),
         "cosine": lambda axes: report.tracker(history, labels, axes, warn_below=WARN_COSINE),
-        "spectrum": lambda axes: report.spectrum(kernel.eigenvalues, kernel.eps, axes),
+        "spectrum": lambda axes: report.spectrum(kernel.eigenvalues, kernel.floor, axes),
     }
     for name, picture in pictures.items():
         report.save(picture(None), out / f"{name}.png")

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from . import jacobian, lower, nn, parallel, run
-from .expr import Node, Tracker, Trainable, as_node, ops, outline
+from .expr import Node, Request, Tracker, Trainable, as_node, ops, outline
 from .solve import (
     FirstOrder,
     History,
@@ -148,10 +148,27 @@ class Solver:
 
         Fields have one row per point in the user's order, without padding; `points={tag: array}` evaluates at
         other points. Results are NumPy arrays, up to `limit` bytes each; with `sharded=True` fields come as
-        `ShardedRows`, which leaves the rows on their devices.
+        `ShardedRows`, which leaves the rows on their devices. `J.spectrum()` gives a `Spectrum`, if what each device
+        has to hold for it is no more than `limit`.
         """
         several = isinstance(nodes, (list, tuple))
-        wanted = [as_node(node.node if isinstance(node, Tracker) else node) for node in (nodes if several else [nodes])]
+        items = [item.node if isinstance(item, Tracker) else item for item in (nodes if several else [nodes])]
+        wanted = [as_node(item) for item in items if not isinstance(item, Request)]
+        found = iter(self._values(wanted, points, sharded, limit) if wanted else ())
+        values = [self._answer(item, points, limit) if isinstance(item, Request) else next(found) for item in items]
+        return values if several else values[0]
+
+    def _answer(self, request: Request, points: Mapping[str, Any] | None, limit: int) -> Any:
+        tag = request.node.points
+        count = len(tag.conform(points[tag.tag])) if points and tag.tag in points else len(tag)
+
+        def evaluate(fields: list[Node]) -> list[parallel.ShardedRows]:
+            return self._values(fields, points, True, limit)
+
+        return jacobian.answer(request, evaluate, count, self._transport.size, self._dtype.itemsize, limit)
+
+    def _values(self, wanted: list[Node], points: Mapping[str, Any] | None, sharded: bool, limit: int) -> list[Any]:
+        """Values of expressions, in their order."""
         asked = list(dict.fromkeys(part for node in wanted for part in _parts(node)))
         roots = lower.expand(asked, jacobian.RULES)
         placed = self._executor.place(lower.Program(tuple(roots)).tags, points)
@@ -171,8 +188,7 @@ class Solver:
                 found[node] = parallel.ShardedRows(blocks, placed.layouts[root.points], self._transport)
             else:
                 found[node] = self._transport.fetch(computed[root])[: placed.counts[root.points]]
-        values = [_assembled(node, found, sharded) for node in wanted]
-        return values if several else values[0]
+        return [_assembled(node, found, sharded) for node in wanted]
 
     def module(self, net: Any) -> Any:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""

@@ -20,5 +20,6 @@ from .graph import (
 from .node import Node as Node, apply as apply, as_node as as_node
 from .outline import outline as outline
 from .points import PointSet as PointSet
+from .request import Request as Request
 from .tracker import Tracker as Tracker
 from .trainable import Selection as Selection, Trainable as Trainable

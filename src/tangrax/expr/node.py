@@ -26,6 +26,7 @@ from .ops import (
     RowMean,
 )
 from .points import PointSet
+from .request import Request
 from .tracker import Tracker
 from .trainable import Selection
 
@@ -202,6 +203,16 @@ class Node:
         if not isinstance(rows.op, Jacobian):
             raise TypeError(f"{self}.mean_by_rows: only a Jacobian has rows; of a field take .mean")
         return Node(RowMean(by_rows=True), self)
+
+    def spectrum(self) -> Request:
+        """Of Jacobian rows: eigenvalues of the tangent kernel K = J Jᵀ, ranks and condition, by `solver.eval`.
+
+        `J[group].spectrum()` is that of the kernel of the group's points.
+        """
+        rows = self.args[0] if isinstance(self.op, Restrict) else self
+        if not isinstance(rows.op, Jacobian):
+            raise TypeError(f"{self}.spectrum(): only a Jacobian has one: field.grad(net).spectrum()")
+        return Request("spectrum", self)
 
     @property
     def sum(self) -> "Node":

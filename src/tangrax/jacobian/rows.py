@@ -34,8 +34,8 @@ def refuse_oversized(
             size = _bytes(root, counts, itemsize)
             if size > limit:
                 raise ValueError(
-                    f"{root} is an array of {_shape(root, counts)}, {_gib(size)}; results up to {_gib(limit)} are "
-                    f"returned as one array. Take eval(..., sharded=True), which leaves the rows on their devices, "
+                    f"{root} is an array of {_shape(root, counts)}, {as_size(size)}; results up to {as_size(limit)} "
+                    f"are returned as one array. Take eval(..., sharded=True), which leaves the rows on their devices, "
                     f"restrict the Jacobian with net.mask(...), or evaluate at fewer points"
                 )
     for node in all_nodes(roots):
@@ -44,8 +44,8 @@ def refuse_oversized(
             if size > limit:
                 raise ValueError(
                     f"tx.np.function of {node}: every device would hold all of {_shape(node.args[0], counts)}, "
-                    f"{_gib(size)}, more than {_gib(limit)}. Restrict the Jacobian with net.mask(...), or compute "
-                    f"what you need from group means, J[group].mean"
+                    f"{as_size(size)}, more than {as_size(limit)}. Restrict the Jacobian with net.mask(...), or "
+                    f"compute what you need from group means, J[group].mean"
                 )
 
 
@@ -61,5 +61,6 @@ def _bytes(field: Node, counts: Mapping[PointSet, int], itemsize: int) -> int:
     return size
 
 
-def _gib(size: int) -> str:
+def as_size(size: int) -> str:
+    """Bytes as a person reads them."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**28 else f"{size:,} bytes"

@@ -107,15 +107,13 @@ def tracker(
     return _finish(axes)
 
 
-def spectrum(eigenvalues: Float[np.ndarray, " n"], eps: float, axes: Axes | None = None) -> Axes:
+def spectrum(eigenvalues: Float[np.ndarray, " n"], floor: float, axes: Axes | None = None) -> Axes:
     """Eigenvalues of a tangent kernel in falling order, both axes logarithmic.
 
-    `eps` is the rounding of the numbers that the kernel was made of: eigenvalues below eps·λ_max are not resolved
-    and drawn grey, negative ones (rounding too) not at all.
+    Those below `floor` (`Spectrum.floor`) are not resolved and drawn grey; those that are not positive are left out.
     """
     axes = _axes(axes)
     falling = np.sort(eigenvalues)[::-1]
-    floor = eps * falling[0]
     index = np.arange(1, len(falling) + 1)
     resolved = falling > floor
     grey = ~resolved & (falling > 0)
@@ -127,7 +125,7 @@ def spectrum(eigenvalues: Float[np.ndarray, " n"], eps: float, axes: Axes | None
         color=COLOURS[1],
         linewidth=1.2,
         linestyle=(0, (4, 3)),
-        label=rf"$\varepsilon\,\lambda_{{\max}}$ = {floor:.1e}",
+        label=f"resolution {floor:.1e}",
     )
     axes.set(xscale="log", yscale="log", xlabel="index", ylabel="eigenvalue", title="Tangent kernel")
     axes.xaxis.set_major_formatter("{x:g}")

@@ -1,0 +1,170 @@
+"""The spectrum of the tangent kernel against NumPy, known singular values, and formulas worked out by hand."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import tangrax as tx
+from tangrax.jacobian import Spectrum
+from tangrax.parallel import Layout, ShardedRows, make_transport, singular_values
+
+EPS = np.finfo(np.float64).eps
+
+
+def sharded(matrix, devices):
+    transport = make_transport(devices)
+    layout = Layout(len(matrix), devices)
+    # Two arrays side by side, as of two weights.
+    blocks = [transport.place(layout.pad(part)) for part in np.split(matrix, [matrix.shape[1] // 3], axis=1)]
+    return ShardedRows(blocks, layout, transport)
+
+
+def matrix_of(values, rows, columns, seed=0):
+    """A matrix with these singular values."""
+    draw = np.random.default_rng(seed)
+    left = np.linalg.qr(draw.standard_normal((rows, len(values))))[0]
+    right = np.linalg.qr(draw.standard_normal((columns, len(values))))[0]
+    return (left * values) @ right.T
+
+
+@pytest.mark.parametrize("rows, columns", [(41, 7), (7, 41), (13, 13), (1, 5), (5, 1), (2, 30), (97, 96)])
+def test_singular_values(rows, columns, devices):
+    """Tall, wide and square; shards with fewer rows than columns, and with none of their own."""
+    values = np.geomspace(1, 1e-12, min(rows, columns))
+    found = singular_values(sharded(matrix_of(values, rows, columns), devices))
+    assert found.shape == values.shape
+    np.testing.assert_allclose(found, values, rtol=1e-10, atol=8 * EPS)
+
+
+def test_small_singular_values_survive(devices):
+    """κ(K) = 1e28 is told, where K itself in float64 resolves 1e16."""
+    values = np.geomspace(1, 1e-14, 40)
+    matrix = matrix_of(values, 60, 80)
+    found = Spectrum(singular_values(sharded(matrix, devices)), 60, 80, EPS)
+    np.testing.assert_allclose(found.eigenvalues[:40], values**2, rtol=0.2)
+    assert found.resolved == 40
+    squared = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
+    assert np.abs(squared[39] / values[39] ** 2 - 1) > 100, "forming K loses them"
+
+
+def test_what_is_not_resolved_is_said():
+    """Noise below the floor is counted as such, on several sizes and seeds."""
+    for seed, (rows, columns) in enumerate([(30, 50), (200, 100), (128, 300)]):
+        values = np.geomspace(1, 1e-9, 20)
+        matrix = matrix_of(values, rows, columns, seed)
+        found = Spectrum(singular_values(sharded(matrix, 3)), rows, columns, EPS)
+        assert found.resolved == 20
+        assert not found.condition.exact or rows > columns
+        if rows <= columns:
+            assert f"{rows - 20} of {rows} eigenvalues" in str(found.condition)
+            assert found.condition.value == pytest.approx(1 / (4 * EPS) ** 2)
+        else:
+            assert found.condition.value == np.inf and "rank 100 at most" in str(found.condition)
+
+
+def test_formulas():
+    """Eigenvalues 4, 2, 1, 1 of a kernel of four points."""
+    found = Spectrum(np.sqrt([4.0, 2.0, 1.0, 1.0]), 4, 9, EPS)
+    assert found.largest == pytest.approx(4) and found.trace == pytest.approx(8)
+    assert found.effective_rank == pytest.approx(64 / 22)
+    # p = 1/2, 1/4, 1/8, 1/8: an entropy of 1.75 bits.
+    assert found.entropy_rank == pytest.approx(2**1.75)
+    assert found.effective_dimension(1.0) == pytest.approx(4 / 5 + 2 / 3 + 1 / 2 + 1 / 2)
+    assert found.damped_condition(2.0) == pytest.approx(6 / 3)
+    assert found.condition.exact and float(found.condition) == pytest.approx(4)
+    assert [found.numerical_rank(t) for t in (0.9, 0.4, 0.2)] == [1, 2, 4]
+    assert found.numerical_rank() == 4
+    # Five points and three parameters: two more eigenvalues, which are zero.
+    tall = Spectrum(np.sqrt([4.0, 2.0, 1.0]), 5, 3, EPS)
+    assert tall.damped_condition(2.0) == pytest.approx(3)
+    assert tall.condition.value == np.inf
+
+
+def test_a_jacobian_of_zeros():
+    found = Spectrum(np.zeros(3), 3, 5, EPS)
+    assert (found.effective_rank, found.entropy_rank, found.resolved) == (0.0, 0.0, 0)
+    assert "at least inf" in str(found)
+
+
+@pytest.mark.parametrize("call", [lambda s: s.effective_dimension(0.0), lambda s: s.damped_condition(-1.0)])
+def test_damping_is_positive(call):
+    with pytest.raises(ValueError, match="damping="):
+        call(Spectrum(np.ones(2), 2, 2, EPS))
+
+
+def test_ranks_of_rounding_are_refused():
+    with pytest.raises(ValueError, match="what lies below is rounding"):
+        Spectrum(np.ones(2), 2, 2, EPS).numerical_rank(1e-40)
+
+
+def problem(width):
+    x, _ = tx.domain.line(mesh_size=1 / 30).variable("interior")
+    net = tx.nn.mlp(1, width=width, depth=2, key=0)
+    u = net(x) * x
+    return x, net, u, -u.d2(x) - tx.np.sin(np.pi * x)
+
+
+@pytest.mark.parametrize("width", [3, 9], ids=["more points", "more parameters"])
+def test_of_a_problem(width, devices):
+    """By `solver.eval`: fields and residuals, groups, masks, among other nodes and at other points."""
+    x, net, u, pde = problem(width)
+    solver = tx.core([pde.mse], optimizer=optax.adam(1e-3), devices=devices, dtype="float64")
+    J, some = u.grad(net), x < 0.35
+    residual = pde.grad(net)
+    whole, rows, group, of_residual, values = solver.eval(
+        [J.spectrum(), J, J[some].spectrum(), residual.spectrum(), residual]
+    )
+    np.testing.assert_allclose(whole.singular_values, np.linalg.svd(rows, compute_uv=False), atol=1e-13)
+    assert (whole.rows, whole.columns) == rows.shape
+    chosen = rows[solver.eval(some)]
+    assert group.rows == len(chosen) < 29
+    np.testing.assert_allclose(group.singular_values, np.linalg.svd(chosen, compute_uv=False), atol=1e-13)
+    expected = np.linalg.svd(values, compute_uv=False)
+    np.testing.assert_allclose(of_residual.singular_values, expected, atol=1e-13 * expected[0])
+    K = rows @ rows.T
+    assert whole.effective_rank == pytest.approx(np.trace(K) ** 2 / np.sum(K**2))
+
+    tree = jax.tree.map(lambda leaf: leaf.ndim == 2, net.params)
+    masked, masked_rows = solver.eval([u.grad(net.mask(tree)).spectrum(), u.grad(net.mask(tree))])
+    np.testing.assert_allclose(masked.singular_values, np.linalg.svd(masked_rows, compute_uv=False), atol=1e-13)
+    new = {"interior": np.linspace(0, 1, 5)[:, None]}
+    elsewhere = solver.eval(J.spectrum(), points=new)
+    np.testing.assert_allclose(
+        elsewhere.singular_values, np.linalg.svd(solver.eval(J, points=new), compute_uv=False), atol=1e-13
+    )
+
+
+def test_components_are_rows(devices):
+    x, _ = tx.domain.line(mesh_size=1 / 8).variable("interior")
+    net = tx.nn.mlp(1, outputs=2, width=4, depth=1, key=0)
+    solver = tx.core([net(x).mse], optimizer=optax.adam(1e-3), devices=devices, dtype="float64")
+    found, rows = solver.eval([net(x).grad(net).spectrum(), net(x).grad(net)])
+    assert rows.shape[:2] == (7, 2) and found.rows == 14
+    expected = np.linalg.svd(rows.reshape(14, -1), compute_uv=False)
+    np.testing.assert_allclose(found.singular_values, expected, atol=1e-13)
+
+
+def test_float32_says_what_it_resolves():
+    x, _ = tx.domain.line(mesh_size=1 / 60).variable("interior")
+    net = tx.nn.mlp(1, width=8, depth=2, key=0)
+    J = net(x).grad(net)
+    low, high = (
+        tx.core([net(x).mse], optimizer=optax.adam(1e-3), devices=2, dtype=dtype).eval(J.spectrum())
+        for dtype in ("float32", "float64")
+    )
+    assert low.resolved < high.resolved < 59
+    np.testing.assert_allclose(low.eigenvalues[: low.resolved], high.eigenvalues[: low.resolved], rtol=0.5)
+    assert low.effective_rank == pytest.approx(high.effective_rank, rel=1e-4)
+    assert low.condition.value < high.condition.value and not low.condition.exact
+
+
+def test_refusals():
+    x, net, u, _ = problem(4)
+    solver = tx.core([u.mse], optimizer=optax.adam(1e-3), devices=1, dtype="float64")
+    with pytest.raises(TypeError, match="only a Jacobian has one"):
+        u.spectrum()
+    with pytest.raises(ValueError, match=r"spectrum\(\) of 29 rows and 33 parameters takes .* higher limit="):
+        solver.eval(u.grad(net).spectrum(), limit=1000)
+    with pytest.raises(ValueError, match="holds none of the 29 points"):
+        solver.eval(u.grad(net)[x > 2].spectrum())
