@@ -149,23 +149,31 @@ class Solver:
         Fields have one row per point in the user's order, without padding; `points={tag: array}` evaluates at
         other points. Results are NumPy arrays, up to `limit` bytes each; with `sharded=True` fields come as
         `ShardedRows`, which leaves the rows on their devices. `J.spectrum()` gives a `Spectrum`, if what each device
-        has to hold for it is no more than `limit`.
+        has to hold for it is no more than `limit`; `J.gram()` the tangent kernel.
         """
         several = isinstance(nodes, (list, tuple))
         items = [item.node if isinstance(item, Tracker) else item for item in (nodes if several else [nodes])]
         wanted = [as_node(item) for item in items if not isinstance(item, Request)]
         found = iter(self._values(wanted, points, sharded, limit) if wanted else ())
-        values = [self._answer(item, points, limit) if isinstance(item, Request) else next(found) for item in items]
+        source = self._source(points or {}, limit)
+        answers = {r: jacobian.answer(r, source, limit, sharded) for r in items if isinstance(r, Request)}
+        values = [answers[item] if isinstance(item, Request) else next(found) for item in items]
         return values if several else values[0]
 
-    def _answer(self, request: Request, points: Mapping[str, Any] | None, limit: int) -> Any:
-        tag = request.node.points
-        count = len(tag.conform(points[tag.tag])) if points and tag.tag in points else len(tag)
+    def _source(self, points: Mapping[str, Any], limit: int) -> jacobian.Source:
+        """What requests are answered from, at the points of the problem or new ones."""
 
         def evaluate(fields: list[Node]) -> list[parallel.ShardedRows]:
-            return self._values(fields, points, True, limit)
+            tags = {field.points.tag for field in fields if field.points is not None}
+            return self._values(fields, {tag: points[tag] for tag in points if tag in tags}, True, limit)
 
-        return jacobian.answer(request, evaluate, count, self._transport.size, self._dtype.itemsize, limit)
+        return jacobian.Source(
+            self._transport,
+            evaluate,
+            lambda tags: self._executor.place(tags, points),
+            lambda trainables: {trainable: self._parameters_of(trainable) for trainable in trainables},
+            self._dtype.itemsize,
+        )
 
     def _values(self, wanted: list[Node], points: Mapping[str, Any] | None, sharded: bool, limit: int) -> list[Any]:
         """Values of expressions, in their order."""

@@ -186,7 +186,7 @@ class Node:
     @property
     def mean(self) -> "Node":
         """Mean over points and components; of Jacobian rows: the group mean, (P,)."""
-        rows = self.args[0] if isinstance(self.op, Restrict) else self
+        rows = self._rows
         if isinstance(rows.op, Jacobian):
             return Node(RowMean(), self)
         if any(isinstance(node.op, Jacobian) and node.shape == rows.shape for node in local_nodes([rows])):
@@ -199,7 +199,7 @@ class Node:
     @property
     def mean_by_rows(self) -> "Node":
         """`mean` of Jacobian rows, computed row by row on each shard and then summed (the slow, literal way)."""
-        rows = self.args[0] if isinstance(self.op, Restrict) else self
+        rows = self._rows
         if not isinstance(rows.op, Jacobian):
             raise TypeError(f"{self}.mean_by_rows: only a Jacobian has rows; of a field take .mean")
         return Node(RowMean(by_rows=True), self)
@@ -209,10 +209,31 @@ class Node:
 
         `J[group].spectrum()` is that of the kernel of the group's points.
         """
-        rows = self.args[0] if isinstance(self.op, Restrict) else self
-        if not isinstance(rows.op, Jacobian):
-            raise TypeError(f"{self}.spectrum(): only a Jacobian has one: field.grad(net).spectrum()")
+        self._refuse_unless_rows("spectrum")
         return Request("spectrum", self)
+
+    def gram(self, other: "Node | None" = None) -> Request:
+        """Of Jacobian rows: the tangent kernel K = J Jᵀ, (N, N), by `solver.eval`; with `other` J_a J_bᵀ, (N, M).
+
+        The two may be of different fields, groups and tags, by the same parameters. C components are C rows a point.
+        """
+        self._refuse_unless_rows("gram")
+        if other is None:
+            return Request("gram", self)
+        other = as_node(other)
+        other._refuse_unless_rows("gram")
+        if getattr(self._rows.op, "wrt", None) != getattr(other._rows.op, "wrt", None):
+            raise ValueError(f"{self}.gram({other}): the two must be by the same parameters, in order and mask")
+        return Request("gram", self, other)
+
+    @property
+    def _rows(self) -> "Node":
+        """Without the group that it is restricted to."""
+        return self.args[0] if isinstance(self.op, Restrict) else self
+
+    def _refuse_unless_rows(self, what: str) -> None:
+        if not isinstance(self._rows.op, Jacobian):
+            raise TypeError(f"{self}.{what}: only a Jacobian has one: field.grad(net).{what}()")
 
     @property
     def sum(self) -> "Node":

@@ -6,10 +6,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """`what` of the rows of J, a Jacobian or one restricted to a group: `solver.eval` answers it with an object."""
+    """`what` of the rows of J, a Jacobian or one restricted to a group; of those of `other` too, where two are needed.
+
+    `solver.eval` answers it.
+    """
 
     what: str
     node: Any
+    other: Any = None
 
     def __str__(self) -> str:
-        return f"{self.node}.{self.what}()"
+        return f"{self.node}.{self.what}({'' if self.other is None else self.other})"

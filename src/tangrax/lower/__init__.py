@@ -8,5 +8,6 @@ from .expand import (
     group_sizes as group_sizes,
     mean as mean,
 )
+from .pointwise import at_point as at_point
 from .primitives import Columns as Columns, Gathered as Gathered
 from .program import Program as Program

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ..expr import Node, PointSet, Selection, Trainable, arguments_first
 from ..expr.ops import Apply, Call, Constant, Coordinate, Derivative, Jacobian, Laplacian
+from .merge import merged
 from .primitives import Columns, Count
 
 Axes = tuple[int, ...]
@@ -168,3 +169,19 @@ def put_selected(
         selection.trainable: selection.put(parameters[selection.trainable], leaves)
         for selection, leaves in zip(wrt, selected, strict=True)
     }
+
+
+def at_point(
+    field: Node, wrt: Sequence[Selection], parameters: Mapping[Trainable, Any]
+) -> Callable[[Sequence[Any], Float[Array, " columns"]], Any]:
+    """A field without shared values beneath it as a function of the selected leaves, in a row, and a point."""
+    counts = [sum(selection.flags) for selection in wrt]
+    dtype = jax.tree.leaves(list(parameters.values()))[0].dtype
+
+    def function(leaves: Sequence[Any], point: Float[Array, " columns"]) -> Any:
+        rest = iter(leaves)
+        selected = [[next(rest) for _ in range(count)] for count in counts]
+        moved = {**parameters, **put_selected(parameters, wrt, selected)}
+        return jnp.asarray(evaluate([field], Values(moved, {}, {}, dtype), point)[0])
+
+    return merged(function)
