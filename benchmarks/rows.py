@@ -111,7 +111,7 @@ def plain_rows(module: eqx.Module, points: Any) -> tuple[Any, Any, tuple[Any, An
 def program_of(solver: tx.Solver) -> tuple[Any, tuple[Any, Any]]:
     """The jitted program that `eval` ran, and its arguments; there is no public way to them."""
     executor = solver._executor
-    (program,) = executor._programs.values()
+    (program,) = executor.programs.values()
     return program, (tuple(rows for rows, _ in executor._own.values()), list(solver._parameters.values()))
 
 

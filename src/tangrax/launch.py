@@ -15,6 +15,7 @@ from types import FrameType
 from typing import IO
 
 GRACE = 10.0  # seconds between asking the other processes to stop and stopping them
+LAST_LINES = 5.0  # seconds for what the processes have written to be read
 AFTERMATH = 3.0  # seconds that they have, when one has failed, to say so and end by themselves
 
 
@@ -80,7 +81,9 @@ def _start(command: Sequence[str], environment: Mapping[str, str], prefix: str) 
         start_new_session=True,  # so that all a process starts can be stopped with it
     )
     assert process.stdout is not None
-    threading.Thread(target=_copy, args=(process.stdout, prefix), daemon=True).start()
+    copying = threading.Thread(target=_copy, args=(process.stdout, prefix), daemon=True)
+    copying.start()
+    _COPYING.append(copying)
     return process
 
 
@@ -92,7 +95,8 @@ def _copy(stream: IO[str], prefix: str) -> None:
 def _wait(processes: Sequence[subprocess.Popen[str]]) -> int:
     """Until all have ended, or one has failed: then the others are stopped."""
     number = signal.SIGTERM
-    previous = signal.signal(signal.SIGTERM, _raise_terminated)
+    # A terminal that closes takes this process with it, but not those in sessions of their own.
+    previous = {name: signal.signal(name, _raise_terminated) for name in (signal.SIGTERM, signal.SIGHUP)}
     try:
         while True:
             codes = [process.poll() for process in processes]
@@ -114,8 +118,13 @@ def _wait(processes: Sequence[subprocess.Popen[str]]) -> int:
         return 128 + number
     finally:
         _stop([process for process in processes if process.poll() is None], number)
-        signal.signal(signal.SIGTERM, previous)
-        time.sleep(0.05)
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+        for copying in _COPYING:
+            copying.join(LAST_LINES)
+
+
+_COPYING: list[threading.Thread] = []  # what copies the output of the processes
 
 
 class _Terminated(Exception):

@@ -173,6 +173,7 @@ class Solver:
             lambda tags: self._executor.place(tags, points),
             lambda trainables: {trainable: self._parameters_of(trainable) for trainable in trainables},
             self._dtype.itemsize,
+            self._executor.programs,
         )
 
     def _values(self, wanted: list[Node], points: Mapping[str, Any] | None, sharded: bool, limit: int) -> list[Any]:
@@ -214,7 +215,7 @@ class Solver:
         recipes = {name: t.recipe for t, name in names.items()}
         history = {name: (self.history.epochs(name), self.history[name]) for name in self.history}
         saved = run.Saved(leaves, recipes, self.epoch, history)
-        self._transport.first_writes(str(path), lambda: run.save(path, saved))
+        self._transport.first_writes("the solver", lambda: run.save(path, saved))
 
     def load(self, path: str | Path) -> "Solver":
         """Take parameters, epoch and history from a file that `save` wrote for the same networks.

@@ -29,6 +29,8 @@ ENVIRONMENTS = {
     "open mpi": ({"OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_RANK": "2"}, "mpi", 3, 2),
     "one mpi rank": ({"PMI_SIZE": "1", "PMI_RANK": "0"}, "single", 1, 0),
     "srun --mpi=pmi2": ({**STEP, "PMI_SIZE": "4", "PMI_RANK": "2"}, "xla", 4, 2),
+    "mpirun inside a step": ({**STEP, "SLURM_NTASKS": "1", "PMI_SIZE": "4", "PMI_RANK": "2"}, "mpi", 4, 2),
+    "the shell of salloc": ({**STEP, "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, "single", 1, 0),
     "mpirun in an allocation": ({**SHELL, "PMI_SIZE": "2", "PMI_RANK": "1"}, "mpi", 2, 1),
     "tangrax launch": (
         {"TANGRAX_PROCESSES": "2", "TANGRAX_PROCESS": "1", "TANGRAX_COORDINATOR": "127.0.0.1:5"},
@@ -76,7 +78,15 @@ def test_unknown_transports_are_refused():
 
 
 @pytest.mark.parametrize(
-    "nodes, first", [("node1", "node1"), ("node[3-4],other", "node3"), ("gpu[07,09]", "gpu07"), ("a,b", "a")]
+    "nodes, first",
+    [
+        ("node1", "node1"),
+        ("node[3-4],other", "node3"),
+        ("gpu[07,09]", "gpu07"),
+        ("a,b", "a"),
+        ("r[1-2]i0n[0-35]", "r1i0n0"),
+        ("gpu[01-04]-ib", "gpu01-ib"),
+    ],
 )
 def test_the_coordinator_is_the_first_node(nodes, first):
     address = slurm_coordinator({"SLURM_STEP_NODELIST": nodes, "SLURM_JOB_ID": "5000"})
@@ -94,6 +104,9 @@ def test_the_coordinator_is_the_first_node(nodes, first):
         ({"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SLURM_GPUS_PER_TASK": "4"}, None),
         ({"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SLURM_GPUS_ON_NODE": "16"}, None),
         ({"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SLURM_GPU_BIND": "single:1"}, None),
+        ({"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SLURM_TRES_PER_TASK": "cpu=8"}, [2]),  # --cpus-per-task alone
+        ({"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SLURM_TRES_PER_TASK": "cpu=8,gres/gpu=1"}, None),
+        ({"CUDA_VISIBLE_DEVICES": "0,1,2,3", "SLURM_GPUS_PER_TASK": "1", "SLURM_GPU_BIND": "none"}, [2]),
     ],
 )
 def test_gpus_of_a_task(more, own):

@@ -7,6 +7,7 @@ from tangrax.processes.judge import Doing, Seen, verdict
 
 LIMITS = Limits(heartbeat=40, watchdog=50)
 FINISHED = Doing(6, "evaluation", False, 3.0)
+FAILED = Doing(7, "training", False, 90.0, failed=True)
 
 
 def training(seconds, number=7):
@@ -21,6 +22,8 @@ def training(seconds, number=7):
         {0: Seen(training(1000)), 1: Seen(FINISHED)},  # the other has moved lately
         {0: Seen(Doing(6, "evaluation", False, 1000)), 1: Seen(Doing(6, "evaluation", False, 900))},  # no one waits
         {0: Seen(training(5)), 1: Seen(training(5), silent=39)},
+        # One that was faster, and has ended.
+        {0: Seen(training(60)), 1: Seen(Doing(7, "training", False, 55), ended=True)},
         {0: Seen(Doing(9, "saving", False, 500)), 1: Seen(Doing(9, "saving", False, 1), silent=500, ended=True)},
     ],
 )
@@ -37,7 +40,13 @@ def test_a_run_that_is_well(well):
             r"process 0 is in operation 7, 'training', for 51 s, and process 1 does not join it: .*finished 6",
         ),
         # One that has gone on further than the others, and waits there.
-        ({0: Seen(training(60)), 1: Seen(training(60, 8))}, "process 1 does not join it: it is in operation 8"),
+        ({0: Seen(training(60)), 1: Seen(training(60, 8))}, "process 1 is in operation 8, .* process 0 does not join"),
+        # An exception that was caught: out of memory on one process, say.
+        (
+            {0: Seen(training(60)), 1: Seen(FAILED)},
+            "process 1 does not join it: it is in no operation since 7, .*failed",
+        ),
+        ({0: Seen(training(3)), 1: Seen(FAILED, ended=True)}, "process 1 has ended its script, while process 0 is"),
         ({0: Seen(training(3)), 1: Seen(FINISHED, ended=True)}, "process 1 has ended its script, while process 0 is"),
     ],
 )

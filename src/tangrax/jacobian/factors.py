@@ -21,6 +21,8 @@ INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 # What a multiplication of factors costs, in those of rows: small matrices multiply at a lower rate. With 2, nets of
 # width 32 keep rows for residuals and take factors for values, which is where measured times cross.
 PRICE = 2.0
+# What multiplying and adding up one pair of uses costs besides, in the same unit: it is bound by memory.
+PAIR = 200.0
 
 
 class Factors(NamedTuple):
@@ -191,7 +193,7 @@ class Found:
         if not mine or leaf in self.unfit or len(self.chains(leaf)) > 1:
             return False
         count, (first, second) = sum(use.columns for use in mine), mine[0].shape
-        return PRICE * count**2 * (first + second) < first * second
+        return PRICE * count**2 * (first + second + PAIR) < first * second
 
 
 Function = Callable[[list[Any], Any], Any]
@@ -233,8 +235,17 @@ def factors_at(function: Function, leaves: Sequence[Any], point: Any, chosen: Se
 
 def kernel(p: Factors, q: Factors) -> Float[Array, "n m"]:
     """J_p J_qᵀ from the factors of two sets of points; a point of C components is C rows."""
-    first, second = (_listed(f.rows, 1) for f in (p, q))
-    found = first @ second.T
+    return by_rows(p, q) + by_pairs(p, q)
+
+
+def by_rows(p: Factors, q: Factors) -> Float[Array, "n m"]:
+    """The share of the leaves that keep rows."""
+    return _listed(p.rows, 1) @ _listed(q.rows, 1).T
+
+
+def by_pairs(p: Factors, q: Factors) -> Float[Array, "n m"]:
+    """The share of the weights that are factored."""
+    found = jnp.zeros((len(_listed(p.rows, 1)), len(_listed(q.rows, 1))), p.rows.dtype)
     for sides in zip(p.left, q.left, p.right, q.right, strict=True):
         left_p, left_q, right_p, right_q = (_listed(side, 2) for side in sides)
         # One matrix product a side: uses of p times uses of q.

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 from ..expr import Node, PointSet, Selection, Trainable
 from ..lower import at_point
 from ..parallel import Collectives, Layout
-from .factors import Factors, Found, factors_at, kernel, look
+from .factors import Factors, Found, by_pairs, by_rows, factors_at, look
 
 CHUNK = 256  # points whose factors are computed at once: enough to keep a core busy, temporaries of a few MB
-TILE = 64  # rows of K that are multiplied at once
+TILE = 64  # points whose pairs of uses with all others are held at once
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def gram_program(
 
         def hop(k: Any, carry: Any) -> Any:
             found, held = carry
-            tile = jax.lax.map(lambda p: kernel(p, held), mine, batch_size=TILE)
+            tile = by_rows(mine, held).reshape(*mine.rows.shape[:2], width)
+            if chosen:
+                tile += jax.lax.map(lambda p: by_pairs(p, held), mine, batch_size=TILE)
             start = ((rank - k) % size) * width
             return jax.lax.dynamic_update_slice_in_dim(found, tile, start, axis=2), collectives.shift(held)
 

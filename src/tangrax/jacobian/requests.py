@@ -25,6 +25,7 @@ class Source:
     place: Callable[[list[PointSet]], Placed]
     parameters: Callable[[list[Trainable]], Mapping[Trainable, Any]]
     itemsize: int
+    programs: dict[Any, Any]  # compiled once
 
 
 def answer(request: Request, source: Source, limit: int, sharded: bool) -> Any:
@@ -100,8 +101,10 @@ def _kernel(pairs: list[tuple[Node, list[Node]]], tags: list[PointSet], placed: 
         return (), rows[:, 0] if rows.shape[1] == 1 else rows
 
     known = source.parameters(wanted)
-    compiled = source.transport.spmd(program, "tangent kernel")
-    _, found = compiled(tuple(placed.rows.values()), [known[trainable] for trainable in wanted])
+    key = ("gram", tuple(sides), tuple(placed.counts.items()))
+    if key not in source.programs:
+        source.programs[key] = source.transport.spmd(program, "tangent kernel")
+    _, found = source.programs[key](tuple(placed.rows.values()), [known[trainable] for trainable in wanted])
     return ShardedRows([found], placed.layouts[tags[0]], source.transport)
 
 

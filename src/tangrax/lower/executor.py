@@ -37,7 +37,7 @@ class Executor:
     dtype: Any
     limit: int
     _own: dict[PointSet, tuple[jax.Array, Layout]] = field(default_factory=dict)
-    _programs: dict[Any, Any] = field(default_factory=dict)
+    programs: dict[Any, Any] = field(default_factory=dict)
 
     def place(self, tags: Sequence[PointSet], new: Mapping[str, Any] | None = None) -> Placed:
         """The points of the tags; `new` ones, by the tag's name, in place of those of the problem."""
@@ -60,10 +60,10 @@ class Executor:
         """Values of primitives: of terms, and of fields the rows of all shards with their padding."""
         tags, trainables = Program(tuple(roots)).tags, trainables_of(roots)
         key = (tuple(roots), tuple(placed.counts.items()))
-        if key not in self._programs:
-            self._programs[key] = self.program(roots, tags, placed.layouts, trainables)
+        if key not in self.programs:
+            self.programs[key] = self.program(roots, tags, placed.layouts, trainables)
         rows = tuple(placed.rows[tag] for tag in tags)
-        found = self._programs[key](rows, [parameters[trainable] for trainable in trainables])
+        found = self.programs[key](rows, [parameters[trainable] for trainable in trainables])
         per_kind = [iter(values) for values in found]
         return {root: next(per_kind[root.points is not None]) for root in roots}
 

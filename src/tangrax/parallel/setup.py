@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import jax
 
-from ..processes import Alone, Launch, Limits, Peers, announce, detect, meet, own_gpus
+from ..processes import Alone, Launch, Limits, Peers, announce, detect, meet, mpi_ranks, own_gpus
 
 DTYPES = ("float32", "float64")
 PRECISIONS = ("default", "high", "highest")
@@ -76,6 +76,7 @@ def setup(
         raise ValueError(f"setup(timeout={timeout}): a positive number of seconds")
     if _settings.launch is None:
         launch = detect(os.environ, transport)
+        _refuse_copies(launch)
         limits = _limits(os.environ, heartbeat, watchdog)
         if launch.processes > 1:
             _settings = replace(_settings, peers=_join(launch, timeout, limits))
@@ -85,6 +86,8 @@ def setup(
             f"setup(transport={transport!r}): this process was set up with {_settings.launch.transport} "
             f"({_settings.launch.rule}) and cannot change; say it in the first call"
         )
+    elif (heartbeat, watchdog) != (None, None):
+        _settings.peers.limit(_limits(os.environ, heartbeat, watchdog))
     if dtype is not None:
         jax.config.update("jax_enable_x64", dtype == "float64")
         _settings = replace(_settings, dtype=dtype)
@@ -104,6 +107,15 @@ def run_dtype(requested: str | None, networks: str) -> str:
             'tx.setup(dtype="float64") at the top of the script, before networks are made'
         )
     return dtype
+
+
+def _refuse_copies(launch: Launch) -> None:
+    ranks = mpi_ranks(os.environ)
+    if launch.transport == "xla" and launch.processes == 1 and ranks is not None and ranks[0] > 1:
+        raise RuntimeError(
+            f"{launch.rule}: an MPI launcher started {ranks[0]} processes, which would each train a copy of its own. "
+            f"Leave the transport to detection (mpi), or start them with srun or tangrax launch"
+        )
 
 
 def _limits(environ: Mapping[str, str], heartbeat: float | None, watchdog: float | None) -> Limits:

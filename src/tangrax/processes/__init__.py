@@ -1,7 +1,7 @@
 """The processes of a run, on the host's side: how they came to be, find each other, and notice when one is lost."""
 
 from . import mpi as mpi
-from .detect import Launch as Launch, detect as detect, own_gpus as own_gpus
+from .detect import Launch as Launch, detect as detect, mpi_ranks as mpi_ranks, own_gpus as own_gpus
 from .judge import Limits as Limits
 from .meeting import announce as announce, meet as meet, slurm_coordinator as slurm_coordinator
 from .peers import Alone as Alone, Joined as Joined, Peers as Peers

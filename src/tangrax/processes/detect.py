@@ -11,8 +11,6 @@ MPI_RANKS = (
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
 )
-# Set where every task has GPUs of its own.
-BOUND = ("SLURM_GPUS_PER_TASK", "SLURM_GPU_BIND", "SLURM_TRES_PER_TASK")
 LAUNCH = ("TANGRAX_PROCESSES", "TANGRAX_PROCESS", "TANGRAX_COORDINATOR")
 
 
@@ -46,7 +44,7 @@ def detect(environ: Mapping[str, str], transport: str | None = None) -> Launch:
     if wanted == "single":
         return Launch("single", found.launcher, 1, 0, source)
     if wanted == "mpi":
-        processes, process = _mpi_ranks(environ) or (found.processes, found.process)
+        processes, process = mpi_ranks(environ) or (found.processes, found.process)
         return Launch("mpi", found.launcher, processes, process, source)
     # xla needs to be told of the other processes, which an MPI launcher alone does not do.
     return Launch("xla", found.launcher, 1, 0, f"{source}; no Slurm step and no tangrax launch")
@@ -61,7 +59,10 @@ def own_gpus(environ: Mapping[str, str]) -> list[int] | None:
     if any(not environ.get(name) for name in SLURM_STEP):
         return None
     tasks, place = _tasks_on_node(environ), int(environ["SLURM_LOCALID"])
-    if tasks == 1 or any(environ.get(name) for name in BOUND):
+    # SLURM_TRES_PER_TASK may tell of cores alone.
+    bind, each = environ.get("SLURM_GPU_BIND", ""), environ.get("SLURM_TRES_PER_TASK", "")
+    bound = bind or environ.get("SLURM_GPUS_PER_TASK") or "gpu" in each
+    if tasks == 1 or (bound and bind != "none"):
         return None
     visible = environ.get("CUDA_VISIBLE_DEVICES", environ.get("ROCR_VISIBLE_DEVICES"))
     if visible is None:
@@ -88,10 +89,14 @@ def _found(environ: Mapping[str, str]) -> Launch:
         size, rank, coordinator = (environ[name] for name in LAUNCH)
         return Launch("xla", "tangrax", int(size), int(rank), f"{', '.join(LAUNCH)} are set", coordinator)
     present = [name for name in SLURM_STEP if environ.get(name)]
+    ranks = mpi_ranks(environ)
     if len(present) == len(SLURM_STEP):
-        size, rank = int(environ["SLURM_NTASKS"]), int(environ["SLURM_PROCID"])
-        return Launch("xla" if size > 1 else "single", "slurm", size, rank, "a complete Slurm step")
-    ranks = _mpi_ranks(environ)
+        # The shell that salloc opens is a step of one task in a job of many.
+        size = int(environ.get("SLURM_STEP_NUM_TASKS") or environ["SLURM_NTASKS"])
+        rank = int(environ["SLURM_PROCID"])
+        # An mpirun inside a step counts its ranks otherwise than the step its tasks.
+        if ranks is None or ranks == (size, rank):
+            return Launch("xla" if size > 1 else "single", "slurm", size, rank, "a complete Slurm step")
     if ranks is not None:
         return Launch("mpi" if ranks[0] > 1 else "single", "mpirun", *ranks, "an MPI launcher's variables")
     if present:
@@ -100,7 +105,8 @@ def _found(environ: Mapping[str, str]) -> Launch:
     return Launch("single", "single", 1, 0, "no launcher's variables")
 
 
-def _mpi_ranks(environ: Mapping[str, str]) -> tuple[int, int] | None:
+def mpi_ranks(environ: Mapping[str, str]) -> tuple[int, int] | None:
+    """How many ranks an MPI launcher started, and which this one is; None without one."""
     for size, rank in MPI_RANKS:
         if environ.get(size) and environ.get(rank):
             return int(environ[size]), int(environ[rank])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .judge import Doing, Limits, Seen, different_ways, verdict
-from .wire import LONGEST, receive, send
+from .wire import LONGEST, encoded, receive, send, send_line
 
 HELLO = 5.0  # seconds that who connects has to say who it is
 SETTLE = 0.5  # seconds from the first sign of trouble to the verdict
@@ -94,7 +94,7 @@ class Hub:
             message = await asyncio.wait_for(receive(reader), HELLO) or {}
             hello = message["hello"]
             token, rank, size, node = hello["token"], int(hello["rank"]), int(hello["size"]), str(hello["node"])
-        except (ValueError, KeyError, TypeError, TimeoutError):
+        except Exception:
             return None  # a stranger: nothing is said to it
         why = None
         if token != self.token:
@@ -165,5 +165,6 @@ class Hub:
         self._tell(verdict=why, code=code, rank=rank)
 
     def _tell(self, **message: Any) -> None:
+        line = encoded(message)
         for member in list(self.members.values()):
-            send(member.writer, **message)
+            send_line(member.writer, line)

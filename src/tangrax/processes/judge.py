@@ -31,15 +31,18 @@ class Limits:
 class Doing:
     """What a process says of itself: the operation it is inside, or finished last, and for how many seconds.
 
-    Operations are what all processes do together, numbered from 1.
+    Operations are what all processes do together, numbered from 1. One may `fail` on a process that goes on.
     """
 
     number: int = 0
     name: str = "nothing yet"
     inside: bool = False
     seconds: float = 0.0
+    failed: bool = False
 
     def __str__(self) -> str:
+        if self.failed:
+            return f"in no operation since {self.number}, '{self.name}', failed on it {self.seconds:.0f} s ago"
         if self.inside:
             return f"in operation {self.number}, '{self.name}', for {self.seconds:.0f} s"
         if not self.number:
@@ -91,10 +94,12 @@ def different_ways(number: int, names: Mapping[int, str]) -> str:
 
 def _trouble_between(rank: int, doing: Doing, other: int, seen: Seen, limits: Limits) -> str | None:
     theirs = seen.doing
-    if seen.ended and theirs.number < doing.number:
+    # One that is further has done its part. One that waits further on finds this one missing.
+    behind = theirs.number < doing.number or (theirs.number == doing.number and theirs.failed)
+    if seen.ended and behind:
         return f"process {other} has ended its script, while process {rank} is {doing}, which takes all processes"
     stuck = min(doing.seconds, theirs.seconds) > limits.watchdog
-    if stuck and not (theirs.inside and theirs.number == doing.number):
+    if stuck and behind:
         return (
             f"process {rank} is {doing}, and process {other} does not join it: it is {theirs}. All must call solve, "
             f"eval and save in the same order; where one is just slow, raise TANGRAX_WATCHDOG={limits.watchdog:g}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping
@@ -39,14 +40,15 @@ def _told_by_launcher(
         raise RuntimeError(f"the coordinator's address '{address}' is not of the form host:port")
     port = int(number)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise RuntimeError(
             f"the coordinator's name '{host}' cannot be resolved on {socket.gethostname()} ({error}): set "
             f"JAX_COORDINATOR_ADDRESS=host:port to an address of the first node that all nodes can reach"
         ) from error
-    loopback = all(str(entry[4][0]).startswith(("127.", "::1")) for entry in found)
-    token = environ.get("TANGRAX_TOKEN") or environ.get("SLURM_JOB_ID", "")
+    # By name: a node may know itself by a loopback address, and the others know it by another.
+    loopback = host in ("localhost", "::1") or host.startswith("127.")
+    token = environ.get("TANGRAX_TOKEN") or f"{environ.get('SLURM_JOB_ID', '')}.{_step(environ)}"
     hub = None
     if launch.process == 0:
         try:
@@ -84,13 +86,17 @@ def _told_by_mpi(launch: Launch, limits: Limits) -> tuple[list[tuple[str, int]],
 
 
 def slurm_coordinator(environ: Mapping[str, str]) -> str:
-    """The first node of the step, and a port that other jobs are unlikely to have."""
-    nodes = environ["SLURM_STEP_NODELIST"]
-    first = nodes.split(",")[0]
-    if "[" in first:
-        stem, _, rest = first.partition("[")
-        first = stem + rest.split("-")[0].rstrip("]")
-    return f"{first}:{61440 + int(environ['SLURM_JOB_ID']) % 4096}"
+    """The first node of the step, and a port that other jobs and steps are unlikely to have."""
+    # The first of each list in brackets: node[3-4,7],other is node3, and so on.
+    first = re.sub(r"\[(\w+)[^\]]*\]", r"\1", environ["SLURM_STEP_NODELIST"]).split(",")[0]
+    if environ.get("SLURM_STEP_NUM_NODES") == "1":
+        first = "127.0.0.1"
+    return f"{first}:{61440 + (int(environ['SLURM_JOB_ID']) + 577 * _step(environ)) % 4096}"
+
+
+def _step(environ: Mapping[str, str]) -> int:
+    step = environ.get("SLURM_STEP_ID", "")
+    return int(step) if step.isdigit() else 0
 
 
 def announce(peers: Peers, launch: Launch, devices: int) -> None:

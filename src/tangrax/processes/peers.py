@@ -24,6 +24,7 @@ from .wire import LONGEST, receive, send
 
 GRACE = 1.5  # seconds that a process has to end by itself, with its own traceback, once the run is lost
 TERM = signal.SIGTERM
+ATTEMPT = 5.0  # seconds for one address, which may swallow what is sent to it
 RETRY = 0.2  # seconds between attempts to reach process 0
 LAST_WORD = 1.0  # seconds that a process which fails waits for process 0 to have heard of it
 
@@ -44,6 +45,10 @@ class Peers(abc.ABC):
         """What each process says, in the order of their ranks, on every process: an operation of its own."""
 
     @abc.abstractmethod
+    def limit(self, limits: Limits) -> None:
+        """From now on, these limits."""
+
+    @abc.abstractmethod
     def fail(self, what: str, code: int = 1) -> None:
         """Tell the others that this process ends, so that they end too; `what` follows its name in their message."""
 
@@ -58,6 +63,9 @@ class Alone(Peers):
 
     def exchange(self, name, say):
         return [say()]
+
+    def limit(self, limits):
+        pass
 
     def fail(self, what, code=1):
         pass
@@ -74,7 +82,9 @@ class Joined(Peers):
         self.rank, self.size, self.nodes, self.limits = rank, size, 1, limits
         self._state = (Doing(), time.monotonic())
         self._heard = time.monotonic()
+        self._pid = os.getpid()
         self._code: int | None = None  # of a process that has failed
+        self._hub: Hub | None = None
         self._lost, self._gone = threading.Event(), threading.Event()
         self._answers: dict[int, concurrent.futures.Future[list[str]]] = {}
         self._writer: asyncio.StreamWriter | None = None
@@ -91,6 +101,7 @@ class Joined(Peers):
     ) -> dict[str, Any]:
         """Find the others; what process 0 greets all with, once all have come. Raises RuntimeError."""
         if hub is not None:
+            self._hub = hub[0]
             self._start(hub[0].serve(hub[1], timeout))
         joining = asyncio.run_coroutine_threadsafe(self._join(addresses, token, timeout), self._loop)
         greeting, reader = joining.result()
@@ -102,7 +113,7 @@ class Joined(Peers):
         previous = sys.excepthook
 
         def told(kind: Any, error: Any, trace: Any) -> None:
-            if error.args == (AGREED,):
+            if kind is KeyboardInterrupt and error.args == (AGREED,):
                 return  # all have been told, and leave together
             previous(kind, error, trace)
             self.fail(f"failed: {kind.__name__}: {error}"[:1000], 130 if kind is KeyboardInterrupt else 1)
@@ -123,8 +134,11 @@ class Joined(Peers):
         self._state = (doing, time.monotonic())
         # Said at once: a process that goes its own way may be dead before its next sign of life.
         self._loop.call_soon_threadsafe(self._tell_doing)
-        yield
-        # Not in a `finally`: a process that fails inside is to be seen there.
+        try:
+            yield
+        except BaseException:
+            self._state = (replace(doing, inside=False, failed=True), time.monotonic())
+            raise
         self._state = (replace(doing, inside=False), time.monotonic())
 
     def exchange(self, name, say):
@@ -134,6 +148,11 @@ class Joined(Peers):
             text = say()
             self._loop.call_soon_threadsafe(lambda: self._say(say=[number, text]))
             return answer.result()
+
+    def limit(self, limits):
+        self.limits = limits
+        if self._hub is not None:
+            self._hub.limits = limits
 
     def fail(self, what, code=1):
         if self._code is None:
@@ -148,6 +167,8 @@ class Joined(Peers):
 
     def _leave(self) -> None:
         """At the end of the script: go when all have come to theirs, or at once when the run has failed."""
+        if os.getpid() != self._pid:
+            return  # a fork of it, which has no connection
         if self._code is None:
             self._loop.call_soon_threadsafe(lambda: self._say(bye=True))
             self._gone.wait()
@@ -157,7 +178,13 @@ class Joined(Peers):
     # In the thread of the connection
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.run_coroutine_threadsafe(work, self._loop))
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:  # else nobody would hear of it, and this process watch no longer
+                await self._end(f"the connection to the other processes failed: {error!r}", 1)
+
+        self._tasks.append(asyncio.run_coroutine_threadsafe(guarded(), self._loop))
 
     def _say(self, **message: Any) -> None:
         if self._writer is not None:
@@ -203,7 +230,7 @@ class Joined(Peers):
                         f"{timeout:g} s ({why}): is it running, and does no firewall stand between the nodes?"
                     )
                 try:
-                    async with asyncio.timeout(left):
+                    async with asyncio.timeout(min(left, ATTEMPT)):
                         reader, self._writer = await asyncio.open_connection(host, port, limit=LONGEST)
                     return reader, f"{host}:{port}"
                 except (OSError, TimeoutError) as error:
@@ -216,7 +243,8 @@ class Joined(Peers):
                 self._heard = time.monotonic()
                 if "all" in message:
                     number, texts = message["all"]
-                    self._answers.pop(number).set_result(texts)
+                    if answer := self._answers.pop(number, None):
+                        answer.set_result(texts)
                 if "verdict" in message:
                     await self._end(message["verdict"], message["code"], message["rank"])
                 if "gone" in message:
@@ -237,9 +265,10 @@ class Joined(Peers):
         doing, since = self._state
         if rank != self.rank:
             mine = replace(doing, seconds=time.monotonic() - since)
-            # In one piece: launchers that put the rank before each line break what comes in several.
-            sys.stderr.write(f"tangrax: {why}. Process {self.rank} ends; it was {mine}\n")
-            sys.stderr.flush()
+            # In one piece: launchers that put the rank before each line break what comes in several. Nobody may read.
+            with contextlib.suppress(Exception):
+                sys.stderr.write(f"tangrax: {why}. Process {self.rank} ends; it was {mine}\n")
+                sys.stderr.flush()
         self._lost.set()
         await asyncio.sleep(GRACE)
         _exit(code if self._code is None else self._code)

@@ -17,10 +17,14 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal = 0
+        self.answered = False
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Within, the first signal is noted; a second one acts as it would have without."""
+        """Within, the first signal is noted; a second one acts as it would have without.
+
+        One that was noted too late to be `answered` acts at the end.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may set handlers; a signal acts there as always
             return
@@ -37,6 +41,20 @@ class Interruption:
             yield
         finally:
             _restore(previous)
+            if self.signal and not self.answered:
+                signal.raise_signal(self.signal)
+
+    def expect(self, number: int) -> None:
+        """This process stops for a signal that another one got: its own, which may come later, is not a second one."""
+        if self.signal or threading.current_thread() is not threading.main_thread():
+            return
+        previous = signal.getsignal(number)
+
+        def once(number: int, frame: FrameType | None) -> None:
+            signal.signal(number, previous)
+
+        if previous is not None and previous != signal.SIG_IGN:
+            signal.signal(number, once)
 
 
 def raise_for(number: int, where: str, says: bool) -> None:

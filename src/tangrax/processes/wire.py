@@ -9,8 +9,16 @@ LONGEST = 2**24  # bytes of a line
 
 def send(writer: asyncio.StreamWriter, **message: Any) -> None:
     """Write a message, without waiting for the other side: it may be stopped, and must not hold up who writes."""
+    send_line(writer, encoded(message))
+
+
+def encoded(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def send_line(writer: asyncio.StreamWriter, line: bytes) -> None:
     if not writer.is_closing():
-        writer.write(json.dumps(message).encode() + b"\n")
+        writer.write(line)
 
 
 async def receive(reader: asyncio.StreamReader) -> dict[str, Any] | None:

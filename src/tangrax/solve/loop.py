@@ -114,10 +114,12 @@ class Loop:
                     for listener in listeners:
                         listener.on_stretch(Stretch(epoch, newest, found.done / seconds, warnings))
                     length, stop = self._agreed(length, interruption.signal)
+                    interruption.answered = bool(stop)
         finally:
             for listener in listeners:
                 listener.on_end()
         if stop:
+            interruption.expect(stop)
             raise_for(stop, f"after epoch {epoch}, whose parameters and history it has", self.transport.writes)
 
     def _agreed(self, length: int, signal: int) -> tuple[int, int]:
