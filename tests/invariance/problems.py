@@ -79,6 +79,9 @@ def results(devices=None):
         for net in nets:
             for i, leaf in enumerate(jax.tree.leaves(solver.module(net))):
                 found[f"{name}/{net.trainable.name}/{i}"] = np.asarray(leaf)
+        J = nodes[0].grad(nets[0])
+        found[f"{name}/gram"], spectrum = solver.eval([J.gram(), J.spectrum()])
+        found[f"{name}/singular"] = spectrum.singular_values
         rows = solver.eval(nodes[0], sharded=True)
         found[f"{name}/gathered"] = rows.gather()
         # Not compared, but looked at: what this process holds.
