@@ -129,6 +129,13 @@ def fresh(monkeypatch):
     return monkeypatch
 
 
+def test_setup_in_a_shell_of_an_allocation_says_so(fresh, capsys):
+    for name, value in SHELL.items():
+        fresh.setenv(name, value)
+    assert tx.setup().processes == 1
+    assert "one process, inside a Slurm allocation but not in a step of srun" in capsys.readouterr().err
+
+
 def test_setup_is_idempotent_and_final(fresh):
     assert tx.setup(transport="single").launch == tx.setup().launch
     with pytest.raises(RuntimeError, match="set up with single"):

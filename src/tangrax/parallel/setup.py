@@ -1,6 +1,7 @@
 """Choices that hold for the whole process, and joining it to the others of its run."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -78,6 +79,8 @@ def setup(
         launch = detect(os.environ, transport)
         _refuse_copies(launch)
         limits = _limits(os.environ, heartbeat, watchdog)
+        if launch.launcher == "single" and os.environ.get("SLURM_JOB_ID"):
+            sys.stderr.write(f"tangrax: one process, {launch.rule}; srun starts the others\n")
         if launch.processes > 1:
             _settings = replace(_settings, peers=_join(launch, timeout, limits))
         _settings = replace(_settings, launch=launch)
