@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from . import jacobian, lower, nn, parallel, run
-from .expr import Node, Request, Tracker, Trainable, as_node, ops, outline
+from .expr import Node, Request, Tracker, Trainable, as_node, ops
 from .solve import (
     FirstOrder,
     History,
@@ -71,7 +71,7 @@ class Solver:
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
         self._transport = parallel.make_transport(devices)
         if self._transport.processes > 1:
-            parallel.compare(self._transport.peers, "problems", _description(terms))
+            parallel.compare(self._transport.peers, "problems", terms.outline())
         self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
         self._parameters: Parameters = {}
         self._state: State | None = None
@@ -366,14 +366,6 @@ def load(path: str | Path, like: Any = None) -> Any:
         trainable = pattern.trainable if isinstance(pattern, nn.Network) else nn.wrap(pattern, name=name).trainable
         found[name] = _rebuilt(trainable, run.restored(trainable, leaves, path))
     return found if len(found) > 1 else next(iter(found.values()))
-
-
-def _description(terms: Terms) -> list[str]:
-    """What a problem is, without points and parameters."""
-    trackers = {name: tracker.node for name, tracker in terms.trackers.items()}
-    names = [f"term '{name}'" for name in terms.losses]
-    names += [f"tracker '{name}' every {t.interval}" for name, t in terms.trackers.items()]
-    return [*names, *outline([*terms.losses.values(), *trackers.values()])]
 
 
 def _rebuilt(trainable: Trainable, parameters: Any) -> Any:

@@ -115,21 +115,12 @@ def test_memory_of_factors():
 
 
 def _compiled(solver, J):
-    from tangrax import lower
-    from tangrax.jacobian.gram import Side, gram_program
-
-    (field,) = lower.expand([J.args[0]])
-    side = Side(field, J.op.wrt)
-    placed = solver._executor.place([side.tag])
-    run = gram_program(side, None, placed.layouts)
-    trainables = [selection.trainable for selection in side.wrt]
-
-    def program(collectives, points, parameters):
-        here = dict(zip(placed.rows, points, strict=True))
-        return (), run(collectives, here, dict(zip(trainables, parameters, strict=True)))
-
-    known = [solver._parameters_of(trainable) for trainable in trainables]
-    return solver._transport.spmd(program, "test").lower(tuple(placed.rows.values()), known).compile()
+    """The program that `eval` ran for the only kernel asked for."""
+    executor = solver._executor
+    (program,) = (found for key, found in executor.programs.items() if key[0] == "gram")
+    points = executor.place([J.points]).rows.values()
+    known = [solver._parameters_of(selection.trainable) for selection in J.op.wrt]
+    return program.lower(tuple(points), known).compile()
 
 
 def test_refusals():

@@ -209,7 +209,7 @@ class Node:
 
         `J[group].spectrum()` is that of the kernel of the group's points.
         """
-        self._refuse_unless_rows("spectrum")
+        self._jacobian("spectrum")
         return Request("spectrum", self)
 
     def gram(self, other: "Node | None" = None) -> Request:
@@ -217,12 +217,12 @@ class Node:
 
         The two may be of different fields, groups and tags, by the same parameters. C components are C rows a point.
         """
-        self._refuse_unless_rows("gram")
+        mine = self._jacobian("gram")
         if other is None:
             return Request("gram", self)
         other = as_node(other)
-        other._refuse_unless_rows("gram")
-        if getattr(self._rows.op, "wrt", None) != getattr(other._rows.op, "wrt", None):
+        theirs = other._jacobian("gram")
+        if mine.wrt != theirs.wrt:
             raise ValueError(f"{self}.gram({other}): the two must be by the same parameters, in order and mask")
         return Request("gram", self, other)
 
@@ -231,9 +231,11 @@ class Node:
         """Without the group that it is restricted to."""
         return self.args[0] if isinstance(self.op, Restrict) else self
 
-    def _refuse_unless_rows(self, what: str) -> None:
+    def _jacobian(self, what: str) -> Jacobian:
+        """The operation whose rows these are; raises TypeError if there are none to ask for `what` of."""
         if not isinstance(self._rows.op, Jacobian):
             raise TypeError(f"{self}.{what}: only a Jacobian has one: field.grad(net).{what}()")
+        return self._rows.op
 
     @property
     def sum(self) -> "Node":

@@ -87,14 +87,6 @@ class Transport(eqx.Module):
         jitted = self._jit(_with_precision(partial(program, Noted(self.size, self.collectives, notes))))
         return Operation(name, jitted, notes, self.peers)
 
-    def agree(self, name: str, value: int) -> int:
-        """The number that the first process has, on every process.
-
-        What the host decides by its own clock or files must be agreed on: processes that go on differently wait for
-        each other for ever.
-        """
-        return int(self.peers.exchange(name, lambda: str(value))[0])
-
     def first(self, name: str, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The arrays of the first process, on every process, with a warning if another one's are different.
 

@@ -73,7 +73,6 @@ class Hub:
             if rank is None:
                 return
             member = self.members[rank]
-            message = None
             with contextlib.suppress(ValueError):
                 while message := await receive(reader):
                     member.heard = time.monotonic()

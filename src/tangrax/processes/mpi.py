@@ -10,29 +10,25 @@ REBUILD = "pip install --no-cache-dir --force-reinstall --no-deps mpi4jax"
 
 def library() -> Any:
     """mpi4py's MPI; loading it initialises MPI."""
-    try:
-        return importlib.import_module("mpi4py.MPI")
-    except ModuleNotFoundError as error:
-        raise ImportError(f"the mpi transport needs mpi4py, which is not installed: {INSTALL}") from error
-    except (ImportError, RuntimeError) as error:
-        raise ImportError(
-            f"the mpi transport needs an MPI library that mpi4py can load, and none was found ({error}): load your "
-            f"site's MPI module, or pip install mpich"
-        ) from error
+    unfit = "no MPI library was found that mpi4py can load: load your site's MPI module, or pip install mpich"
+    return _loaded("mpi4py.MPI", unfit)
 
 
 def bridge() -> Any:
     """mpi4jax, which calls MPI from compiled programs."""
     library()
+    return _loaded("mpi4jax", f"it was built against another MPI or jax than this one; rebuild it with {REBUILD}")
+
+
+def _loaded(module: str, unfit: str) -> Any:
+    """A module that the transport needs; `unfit` says what it means that one which is installed does not load."""
+    name = module.partition(".")[0]
     try:
-        return importlib.import_module("mpi4jax")
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError(f"the mpi transport needs mpi4jax, which is not installed: {INSTALL}") from error
+        raise ImportError(f"the mpi transport needs {name}, which is not installed: {INSTALL}") from error
     except (ImportError, RuntimeError) as error:
-        raise ImportError(
-            f"mpi4jax cannot be loaded ({error}): it was built against another MPI or jax than this one; rebuild it "
-            f"with {REBUILD}"
-        ) from error
+        raise ImportError(f"the mpi transport needs {name}, which cannot be loaded ({error}): {unfit}") from error
 
 
 def version() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..expr import Node, Tracker, Trainable, all_nodes, describe, ops
+from ..expr import Node, Tracker, Trainable, all_nodes, describe, ops, outline
 
 TOTAL = "loss"
 
@@ -18,6 +18,12 @@ class Terms:
     trainables: dict[Trainable, str]
     trained: tuple[Trainable, ...]
     optimizers: dict[Trainable, Any]
+
+    def outline(self) -> list[str]:
+        """What the problem is, in lines that are the same in every process, without points and parameters."""
+        names = [f"term '{name}'" for name in self.losses]
+        names += [f"tracker '{name}' every {tracker.interval}" for name, tracker in self.trackers.items()]
+        return [*names, *outline([*self.losses.values(), *(tracker.node for tracker in self.trackers.values())])]
 
 
 def read_terms(given: Any) -> Terms:
