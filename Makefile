@@ -71,6 +71,7 @@ build: setup
 bench: setup mpi
 	$(RUN)/python benchmarks/train_step.py
 	$(RUN)/python benchmarks/rows.py
+	$(RUN)/python benchmarks/gram.py
 	$(RUN)/python benchmarks/scaling.py
 
 clean:

@@ -15,7 +15,9 @@ from .expr import (
     lift,
     lift_reduction,
     lift_sequence,
+    norms as norms,
     periodic as periodic,
+    projections as projections,
     stop_gradient as stop_gradient,
     tracker as tracker,
 )

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from . import jacobian, lower, nn, parallel, run
-from .expr import Node, Request, Tracker, Trainable, as_node, ops
+from .expr import Node, Trainable, ops
 from .solve import (
     FirstOrder,
     History,
@@ -28,7 +28,6 @@ from .solve import (
 )
 
 MEMORY_LIMIT = 2**30  # bytes of temporaries of a step on one device
-RESULT_LIMIT = 2**30  # bytes of a result returned as one array
 
 
 def core(
@@ -73,6 +72,7 @@ class Solver:
         if self._transport.processes > 1:
             parallel.compare(self._transport.peers, "problems", terms.outline())
         self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
+        self._evaluator = jacobian.Evaluator(self._executor, self._parameters_of)
         self._parameters: Parameters = {}
         self._state: State | None = None
         self._last: State | None = None
@@ -142,7 +142,7 @@ class Solver:
         *,
         points: Mapping[str, Any] | None = None,
         sharded: bool = False,
-        limit: int = RESULT_LIMIT,
+        limit: int = jacobian.RESULT_LIMIT,
     ) -> Any:
         """The value of an expression now, or a list of values for a list of expressions.
 
@@ -151,53 +151,21 @@ class Solver:
         `ShardedRows`, which leaves the rows on their devices. `J.spectrum()` gives a `Spectrum`, if what each device
         has to hold for it is no more than `limit`; `J.gram()` the tangent kernel.
         """
-        several = isinstance(nodes, (list, tuple))
-        items = [item.node if isinstance(item, Tracker) else item for item in (nodes if several else [nodes])]
-        wanted = [as_node(item) for item in items if not isinstance(item, Request)]
-        found = iter(self._values(wanted, points, sharded, limit) if wanted else ())
-        source = self._source(points or {}, limit)
-        answers = {r: jacobian.answer(r, source, limit, sharded) for r in items if isinstance(r, Request)}
-        values = [answers[item] if isinstance(item, Request) else next(found) for item in items]
-        return values if several else values[0]
+        return jacobian.evaluate(self._evaluator, nodes, points or {}, sharded, limit)
 
-    def _source(self, points: Mapping[str, Any], limit: int) -> jacobian.Source:
-        """What requests are answered from, at the points of the problem or new ones."""
+    def plan(
+        self,
+        node: Any,
+        *,
+        points: Mapping[str, Any] | None = None,
+        sharded: bool = False,
+        limit: int = jacobian.RESULT_LIMIT,
+    ) -> jacobian.Plan:
+        """What `eval` of an expression would take on each device, way by way, and which way it would go.
 
-        def evaluate(fields: list[Node]) -> list[parallel.ShardedRows]:
-            tags = {field.points.tag for field in fields if field.points is not None}
-            return self._values(fields, {tag: points[tag] for tag in points if tag in tags}, True, limit)
-
-        return jacobian.Source(
-            self._transport,
-            evaluate,
-            lambda tags: self._executor.place(tags, points),
-            lambda trainables: {trainable: self._parameters_of(trainable) for trainable in trainables},
-            self._dtype.itemsize,
-            self._executor.programs,
-        )
-
-    def _values(self, wanted: list[Node], points: Mapping[str, Any] | None, sharded: bool, limit: int) -> list[Any]:
-        """Values of expressions, in their order."""
-        asked = list(dict.fromkeys(part for node in wanted for part in _parts(node)))
-        roots = lower.expand(asked, jacobian.RULES)
-        placed = self._executor.place(lower.Program(tuple(roots)).tags, points)
-        jacobian.refuse_oversized(roots, placed.counts, self._dtype.itemsize, limit, sharded)
-        parameters = {trainable: self._parameters_of(trainable) for trainable in lower.trainables_of(roots)}
-        sizes = lower.group_sizes(roots)
-        parts = {root: jacobian.blocks(root) if sharded else [root] for root in roots}
-        fields = [part for root in roots for part in parts[root]]
-        computed = self._executor.compute([*fields, *sizes.values()], placed, parameters)
-        _refuse_empty_groups(sizes, computed, placed)
-        found: dict[Node, Any] = {}
-        for node, root in zip(asked, roots, strict=True):
-            if root.points is None:
-                found[node] = np.asarray(computed[root])
-            elif sharded:
-                blocks = [computed[part] for part in parts[root]]
-                found[node] = parallel.ShardedRows(blocks, placed.layouts[root.points], self._transport)
-            else:
-                found[node] = self._transport.fetch(computed[root])[: placed.counts[root.points]]
-        return [_assembled(node, found, sharded) for node in wanted]
+        Nothing large is allocated. `print(solver.plan(J.gram()))` shows a table.
+        """
+        return jacobian.plan(self._evaluator, node, points or {}, sharded, limit)
 
     def module(self, net: Any) -> Any:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
@@ -288,7 +256,7 @@ class Solver:
         watched_roots = lower.expand([t.node for t in terms.trackers.values()], jacobian.RULES)
         every = lower.Program((*loss_roots, *watched_roots))
         placed = self._executor.place(every.tags)
-        jacobian.refuse_oversized(every.roots, placed.counts, self._dtype.itemsize, RESULT_LIMIT, sharded=True)
+        jacobian.refuse_oversized(every.roots, placed.counts, self._dtype.itemsize, jacobian.RESULT_LIMIT, sharded=True)
         given = tuple(every.fixed)
         values = self._fixed_values(every, placed)
 
@@ -322,7 +290,7 @@ class Solver:
         sizes = {g: n for g, n in lower.group_sizes(program.roots).items() if not lower.trainables_of([g])}
         wanted = [*given, *sizes.values()]
         found = self._executor.compute(wanted, placed, {}) if wanted else {}
-        _refuse_empty_groups(sizes, found, placed)
+        jacobian.refuse_empty_groups(sizes, found, placed)
         return [found[node] for node in given]
 
     def _explain(self, parameters: Parameters, epoch: int, values: np.ndarray, slope_finite: bool) -> str:
@@ -370,28 +338,3 @@ def load(path: str | Path, like: Any = None) -> Any:
 
 def _rebuilt(trainable: Trainable, parameters: Any) -> Any:
     return eqx.combine(parameters, trainable.module)
-
-
-def _refuse_empty_groups(sizes: Mapping[Node, Node], values: Mapping[Node, Any], placed: lower.Placed) -> None:
-    for group, size in sizes.items():
-        if values[size] == 0:
-            tag = group.points
-            assert tag is not None
-            raise ValueError(
-                f"group {group} holds none of the {placed.layouts[tag].count} points of '{tag.tag}': a mean or "
-                f"maximum over it is undefined. Change its condition, or add points there"
-            )
-
-
-def _parts(node: Node) -> tuple[Node, ...]:
-    """What has to be computed for a node: of a field on a group, the field and the group."""
-    return node.args if isinstance(node.op, ops.Restrict) else (node,)
-
-
-def _assembled(node: Node, found: Mapping[Node, Any], sharded: bool) -> Any:
-    parts = [found[part] for part in _parts(node)]
-    if len(parts) == 1:
-        return parts[0]
-    if sharded:
-        raise ValueError(f"{node}: a group's points lie unevenly on the devices; evaluate it without sharded=True")
-    return parts[0][parts[1]]

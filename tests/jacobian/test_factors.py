@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tangrax.jacobian.factors import factors_at, kernel, look
+from tangrax.jacobian.cost import Rates, split
+from tangrax.jacobian.factors import Split, factors_at, kernel
+from tangrax.jacobian.trace import look
 
 KEY = jax.random.key(0)
 
@@ -65,6 +67,9 @@ FUNCTIONS = {
 }
 # Leaves for which factors exist.
 FIT = {"used otherwise": {0, 3}, "scanned": set(), "not used": {0}, "custom_jvp": {0}, "weights shared": {2}}
+# The bias goes with its weight where it is added to products of that weight alone.
+BIASES = {key: set() for key in ["custom_jvp", "weights shared", "a matrix operand", "two weights", "reshaped"]}
+BIASES |= {key: set() for key in ["in two shapes", "scanned", "not used"]}
 FIT |= {"a matrix operand": {0}, "two weights": {0, 2, 3}, "reshaped": {2}, "in two shapes": set()}
 
 
@@ -73,10 +78,10 @@ def test_kernel_of_factors(name):
     """Factors of every leaf that has them, whether they pay or not, give J Jᵀ."""
     function = FUNCTIONS[name]
     found = look(function, NET, Z[0])
-    fit = sorted({use.leaf for use in found.uses} - found.unfit)
-    fit = [leaf for leaf in fit if len(found.chains(leaf)) == 1]
-    assert set(fit) == FIT.get(name, {0, 2, 3})
-    factors = jax.vmap(lambda z: factors_at(function, NET, z, fit))(Z)
+    every = split([found], NET, None)
+    assert set(every.weights) == FIT.get(name, {0, 2, 3})
+    assert set(every.biases) == BIASES.get(name, {1})
+    factors = jax.vmap(lambda z: factors_at(function, NET, z, every))(Z)
     rows = [jax.vmap(jax.jacrev(function), in_axes=(None, 0))(NET, Z)]
     J = np.concatenate(
         [np.asarray(leaf).reshape(-1, size.size) for leaf, size in zip(rows[0], NET, strict=True)], axis=1
@@ -88,9 +93,12 @@ def test_kernel_of_factors(name):
 def test_what_pays():
     """A use or two of a wide weight by factors; small weights, and many uses, by rows."""
     wide = [draw(64, 2), draw(64), draw(64, 64), draw(64, 1)]
-    assert [look(mlp, wide, Z[0]).worth(leaf) for leaf in range(4)] == [False, False, True, False]
+    known = Rates(1.0, 30.0, 20.0)
+    assert split([look(mlp, wide, Z[0])], wide, known) == Split((2,), ())
     many = lambda leaves, z: sum(mlp(leaves, z * k) for k in range(9))
-    assert not look(many, wide, Z[0]).worth(2)
+    assert split([look(many, wide, Z[0])], wide, known) == Split()
+    # Where products cost nothing but their multiplications, one use of two columns pays too, with its bias.
+    assert split([look(mlp, wide, Z[0])], wide, Rates(1.0, 0.0, 0.0)) == Split((0, 2), (1,))
 
 
 def test_equinox_modules():
@@ -112,9 +120,10 @@ def test_equinox_modules():
     leaves, tree = jax.tree.flatten(parameters)
     function = lambda leaves, z: eqx.combine(tree.unflatten(leaves), static)(z)[0]
     found = look(function, leaves, Z[0])
-    fit = sorted({use.leaf for use in found.uses} - found.unfit)
-    assert len(fit) == 2, "the two linear layers"
-    factors = jax.vmap(lambda z: factors_at(function, leaves, z, fit))(Z)
+    every = split([found], leaves, None)
+    assert len(every.weights) == 2, "the two linear layers"
+    assert len(every.biases) == 2, "and their biases"
+    factors = jax.vmap(lambda z: factors_at(function, leaves, z, every))(Z)
     rows = jax.vmap(jax.jacrev(function), in_axes=(None, 0))(leaves, Z)
     J = np.concatenate([np.asarray(leaf).reshape(6, -1) for leaf in rows], axis=1)
     np.testing.assert_allclose(kernel(factors, factors), J @ J.T, rtol=1e-12)

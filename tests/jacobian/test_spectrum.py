@@ -43,7 +43,9 @@ def test_small_singular_values_survive(devices):
     matrix = matrix_of(values, 60, 80)
     found = Spectrum(singular_values(sharded(matrix, devices)), 60, 80, EPS)
     np.testing.assert_allclose(found.eigenvalues[:40], values**2, rtol=0.2)
-    assert found.resolved == 40
+    assert found.told == 40
+    right = np.abs(found.eigenvalues[:40] / values**2 - 1) <= 0.01
+    assert np.all(right[: found.resolved]) and 30 < found.resolved < 40
     squared = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
     assert np.abs(squared[39] / values[39] ** 2 - 1) > 100, "forming K loses them"
 
@@ -58,7 +60,8 @@ def test_what_is_not_resolved_is_said():
         assert not found.condition.exact or rows > columns
         if rows <= columns:
             assert f"{rows - 20} of {rows} eigenvalues" in str(found.condition)
-            assert found.condition.value == pytest.approx(1 / (4 * EPS) ** 2)
+            # The smallest computed one is noise, and may be as much larger as its error.
+            assert 1 / (6 * EPS) ** 2 < found.condition.value <= 1 / (4 * EPS) ** 2
         else:
             assert found.condition.value == np.inf and "rank 100 at most" in str(found.condition)
 

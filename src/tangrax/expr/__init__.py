@@ -1,8 +1,8 @@
 """The language: symbolic fields, terms and parameter Jacobians, as immutable data."""
 
 from . import ops as ops
+from .conflict import cosine as cosine, norms as norms, projections as projections
 from .functions import (
-    cosine as cosine,
     function as function,
     lift as lift,
     lift_reduction as lift_reduction,

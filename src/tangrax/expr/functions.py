@@ -1,4 +1,4 @@
-"""Functions of nodes: jax.numpy, point by point; cosines; functions of the user's."""
+"""Functions of nodes: jax.numpy, point by point; functions of the user's."""
 
 import functools
 import math
@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from .node import Node, apply, as_node
 from .ops import Opaque
@@ -113,45 +112,3 @@ def periodic(coordinate: Node, length: float) -> Node:
 
 def _circle(angle):
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-
-
-def cosine(a: Any, b: Any = None) -> Any:
-    """Cosine similarity of gradients, normalised: 1 they help each other, 0 independent, -1 they conflict.
-
-    `cosine(a, b)` of two terms of P numbers (`term.grad(net)`, `J[group].mean`) is one number;
-    `cosine([a, b, c])` is the matrix of all pairs, (G, G). Larger arrays are flattened. Zero where a
-    vector is zero.
-    """
-    vectors = list(a) if b is None else [a, b]
-    if len(vectors) < 2:
-        raise ValueError("cosine needs two vectors or more: cosine(a, b) or cosine([a, b, c])")
-    for vector in vectors:
-        if isinstance(vector, Node) and vector.points is not None:
-            raise TypeError(
-                f"cosine of {vector}: it has one value per point. Compare group means, J[group].mean, or "
-                f"gradients of terms, term.grad(net)"
-            )
-    matrix = cosine_matrix if b is None else cosine_pair
-    if not any(isinstance(vector, Node) for vector in vectors):
-        return matrix(*map(jnp.asarray, vectors))
-    return apply(matrix, "cosine", *vectors)
-
-
-def cosine_pair(a: Array, b: Array) -> Float[Array, ""]:
-    """Cosine of the angle between two arrays."""
-    return jnp.vdot(_unit(a), _unit(b))
-
-
-def cosine_matrix(*vectors: Array) -> Float[Array, "g g"]:
-    """Cosines of all pairs."""
-    units = jnp.stack([_unit(vector) for vector in vectors])
-    return units @ units.T
-
-
-def _unit(vector: Array) -> Float[Array, " p"]:
-    # Scaled by the largest entry first: squares of small float32 gradients would underflow.
-    flat = vector.ravel()
-    largest = jnp.max(jnp.abs(flat))
-    scaled = flat / jnp.where(largest > 0, largest, 1)
-    norm = jnp.linalg.norm(scaled)
-    return scaled / jnp.where(norm > 0, norm, 1)

@@ -1,6 +1,6 @@
 """Walking expressions."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
@@ -36,3 +36,16 @@ def describe(node: Any, depth: int = 6) -> str:
     if depth == 0 and node.args:
         return "…"
     return node.op.text([describe(arg, depth - 1) for arg in node.args])
+
+
+class Texts(Sequence[str]):
+    """Descriptions of nodes, made only if a message needs them."""
+
+    def __init__(self, nodes: Sequence[Any]):
+        self.nodes = nodes
+
+    def __getitem__(self, index: Any) -> Any:
+        return describe(self.nodes[index])
+
+    def __len__(self) -> int:
+        return len(self.nodes)

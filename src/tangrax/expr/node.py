@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
 
-from .graph import describe, local_nodes
+from .graph import Texts, describe, local_nodes
 from .ops import (
     Apply,
     Component,
@@ -26,7 +26,8 @@ from .ops import (
     RowMean,
 )
 from .points import PointSet
-from .request import Request
+from .products import TransposedJacobian, along
+from .request import Request, spectrum_options
 from .tracker import Tracker
 from .trainable import Selection
 
@@ -54,7 +55,7 @@ class Node:
         if found is None:
             _refuse_group(op, args)
             found = object.__new__(cls)
-            facts = op.infer([arg.facts for arg in args], _Texts(args))
+            facts = op.infer([arg.facts for arg in args], Texts(args))
             for name, value in (("op", op), ("args", args), ("facts", facts)):
                 object.__setattr__(found, name, value)
             _interned[key] = found
@@ -204,13 +205,19 @@ class Node:
             raise TypeError(f"{self}.mean_by_rows: only a Jacobian has rows; of a field take .mean")
         return Node(RowMean(by_rows=True), self)
 
-    def spectrum(self) -> Request:
+    def spectrum(self, k: int | None = None, *, way: str | None = None, vectors: int = 0) -> Request:
         """Of Jacobian rows: eigenvalues of the tangent kernel K = J Jᵀ, ranks and condition, by `solver.eval`.
 
-        `J[group].spectrum()` is that of the kernel of the group's points.
+        All eigenvalues, or the largest `k`; the first eigenvectors, as many as `vectors`. `way` is "rows", "gram",
+        "lanczos" or "density"; left out, what serves best within memory. Of `J[group]`, the kernel of its points.
         """
         self._jacobian("spectrum")
-        return Request("spectrum", self)
+        return Request("spectrum", self, options=spectrum_options(self, k, way, vectors))
+
+    def dual_gram(self) -> Request:
+        """Of Jacobian rows: JᵀJ, (P, P), by `solver.eval`; its eigenvalues are those of K but for zeros."""
+        self._jacobian("dual_gram")
+        return Request("dual_gram", self)
 
     def gram(self, other: "Node | None" = None) -> Request:
         """Of Jacobian rows: the tangent kernel K = J Jᵀ, (N, N), by `solver.eval`; with `other` J_a J_bᵀ, (N, M).
@@ -218,13 +225,17 @@ class Node:
         The two may be of different fields, groups and tags, by the same parameters. C components are C rows a point.
         """
         mine = self._jacobian("gram")
-        if other is None:
-            return Request("gram", self)
-        other = as_node(other)
-        theirs = other._jacobian("gram")
-        if mine.wrt != theirs.wrt:
+        other = None if other is None else as_node(other)
+        if other is not None and mine.wrt != other._jacobian("gram").wrt:
             raise ValueError(f"{self}.gram({other}): the two must be by the same parameters, in order and mask")
         return Request("gram", self, other)
+
+    @property
+    def T(self) -> TransposedJacobian:
+        """Jᵀ of Jacobian rows J, for products `J.T @ w`."""
+        if not isinstance(self._rows.op, Jacobian):
+            raise AttributeError(f"{self}.T: only a Jacobian has one, field.grad(net).T. (Else: tx.np.transpose)")
+        return TransposedJacobian(self)
 
     @property
     def _rows(self) -> "Node":
@@ -328,6 +339,8 @@ class Node:
         return apply(operator.pow, "**", other, self)
 
     def __matmul__(self, other: Any) -> "Node":
+        if isinstance(self._rows.op, Jacobian):
+            return along(self, other)
         return apply(jnp.matmul, "@", self, other)
 
     def __rmatmul__(self, other: Any) -> "Node":
@@ -382,19 +395,6 @@ def apply(function: Callable[..., Any], name: str, *args: Any, **kwargs: Any) ->
         if isinstance(constant.op, Constant):
             _refuse_point_values(constant, nodes)
     return Node(Apply(function, name, tuple(sorted(kwargs.items()))), *nodes)
-
-
-class _Texts(Sequence[str]):
-    """Descriptions of the arguments, made only if a message needs them."""
-
-    def __init__(self, args: Sequence[Node]):
-        self.args = args
-
-    def __getitem__(self, index: Any) -> Any:
-        return describe(self.args[index])
-
-    def __len__(self) -> int:
-        return len(self.args)
 
 
 def _refuse_group(op: Op, args: Sequence[Node]) -> None:

@@ -3,17 +3,69 @@
 from dataclasses import dataclass
 from typing import Any
 
+from .products import squares
+
+WAYS = ("rows", "gram", "lanczos", "density")
+
 
 @dataclass(frozen=True)
 class Request:
     """`what` of the rows of J, a Jacobian or one restricted to a group; of those of `other` too, where two are needed.
 
-    `solver.eval` answers it.
+    `solver.eval` answers it. What can be had of K = J Jᵀ without forming it is an expression: `K @ w`, `K.diagonal`,
+    `K.trace`.
     """
 
     what: str
     node: Any
     other: Any = None
+    options: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.node}.{self.what}({'' if self.other is None else self.other})"
+        said = [] if self.other is None else [str(self.other)]
+        return f"{self.node}.{self.what}({', '.join([*said, *(f'{name}={value!r}' for name, value in self.options)])})"
+
+    def option(self, name: str) -> Any:
+        """What was said of it, or None."""
+        return dict(self.options).get(name)
+
+    def __matmul__(self, weights: Any) -> Any:
+        """K w = J_a (J_bᵀ w), a field on the points of J_a."""
+        self._refuse_other("@", self.what == "gram")
+        right = self.node if self.other is None else self.other
+        return self.node @ (right.T @ weights)
+
+    @property
+    def diagonal(self) -> Any:
+        """The diagonal of K, a field: |row of J|² at each point, for each component."""
+        self._refuse_other("diagonal", self.what == "gram" and self.other is None)
+        return squares(self.node)
+
+    @property
+    def trace(self) -> Any:
+        """The sum of the diagonal of K, a term."""
+        self._refuse_other("trace", self.what == "gram" and self.other is None)
+        return squares(self.node).sum
+
+    def _refuse_other(self, what: str, fits: bool) -> None:
+        if not fits:
+            whose = "a tangent kernel" if what == "@" else "the kernel of one Jacobian with itself"
+            raise TypeError(f"{self}: only {whose} has '{what}': field.grad(net).gram()")
+
+
+def spectrum_options(node: Any, k: Any, way: Any, vectors: Any) -> tuple[tuple[str, Any], ...]:
+    """Checked options of a spectrum, without those that say nothing."""
+    if way not in (None, *WAYS):
+        raise ValueError(f"{node}.spectrum(way={way!r}): one of {', '.join(WAYS)}, or leave it out")
+    most = node.shape[-1]
+    for name, value in (("k", k), ("vectors", vectors or None)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
+            raise ValueError(f"{node}.spectrum({name}={value!r}): a number of eigenvalues, from 1 to P = {most}")
+    if k is not None and vectors > k:
+        raise ValueError(f"{node}.spectrum(k={k}, vectors={vectors}): eigenvectors of those k alone can be had")
+    if way == "density" and (k is not None or vectors):
+        raise ValueError(f"{node}.spectrum(way='density'): it has no single eigenvalues, leave out k and vectors")
+    if way == "lanczos" and k is None:
+        raise ValueError(f"{node}.spectrum(way='lanczos'): say how many of the largest eigenvalues, such as k=20")
+    said = {"k": k, "way": way, "vectors": vectors or None}
+    return tuple((name, value) for name, value in said.items() if value is not None)

@@ -55,10 +55,21 @@ class Selection:
         return self.mask if self.mask is not None else (True,) * len(self.trainable.leaf_shapes)
 
     @property
+    def leaf_sizes(self) -> tuple[int, ...]:
+        """Numbers in each selected leaf."""
+        shapes = zip(self.flags, self.trainable.leaf_shapes, strict=True)
+        return tuple(int(np.prod(shape)) for flag, shape in shapes if flag)
+
+    @property
+    def leaf_names(self) -> tuple[str, ...]:
+        """The selected leaves as Python would reach them: `net.layers[0].weight`."""
+        names = zip(self.flags, self.trainable.leaf_names, strict=True)
+        return tuple(f"{self.trainable.name}{name}" for flag, name in names if flag)
+
+    @property
     def size(self) -> int:
         """P, the number of selected parameters."""
-        shapes = zip(self.flags, self.trainable.leaf_shapes, strict=True)
-        return sum(int(np.prod(shape)) for flag, shape in shapes if flag)
+        return sum(self.leaf_sizes)
 
     def take(self, parameters: Any) -> list[Any]:
         """The selected leaves."""

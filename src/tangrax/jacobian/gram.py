@@ -1,90 +1,235 @@
 """K = J_a J_bᵀ between the points of shards, by factors: no shard forms its rows of J for a weight that has them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from ..expr import Node, PointSet, Selection, Trainable
-from ..lower import at_point
 from ..parallel import Collectives, Layout
-from .factors import Factors, Found, by_pairs, by_rows, factors_at, look
+from .cost import Rates, split
+from .factors import Split, factors_at, laid_out
+from .tiles import Held, Place, Side, Sweep
+from .trace import Function, look
 
 CHUNK = 256  # points whose factors are computed at once: enough to keep a core busy, temporaries of a few MB
-TILE = 64  # points whose pairs of uses with all others are held at once
+PRODUCT = 512  # rows of a matrix product in a tile, uses counted: its results, of 1 MB each, stay in the cache
+TILES = (32, 128)  # rows of K that a tile may have: from where products are fast to where transposing is slow
 
 
 @dataclass(frozen=True)
-class Side:
-    """The field (of primitives, without shared values beneath it) and the parameters of one J."""
+class Rows:
+    """One J in one shard: a function of its leaves and a point, at the shard's points."""
 
-    field: Node
-    wrt: tuple[Selection, ...]
+    function: Function
+    leaves: Sequence[Any]
+    points: Any  # arrays with one entry a point along their first axis
+    layout: Layout
+    kept: Any = None  # which points count, if not all
 
     @property
-    def tag(self) -> PointSet:
-        assert self.field.points is not None
-        return self.field.points
+    def components(self) -> int:
+        """C, the rows of J of a point."""
+        value = jax.eval_shape(self.function, list(self.leaves), self.one)
+        return int(value.size)
+
+    @property
+    def one(self) -> Any:
+        """What a point looks like."""
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), self.points)
+
+    def of(self, points: Any) -> Float[Array, "n p"]:
+        """All of J's columns at some points, C rows a point."""
+        return self.without(Split())(points)
+
+    def without(self, chosen: Split) -> Callable[[Any], Float[Array, "n p"]]:
+        """The columns that do not go by factors, as a function of some points."""
+
+        def rows(points: Any) -> Float[Array, "n p"]:
+            found = self.factors(points, chosen).rows
+            assert found is not None
+            return found.reshape(-1, found.shape[-1])
+
+        return rows
+
+    def factors(self, points: Any, chosen: Split) -> Any:
+        """Factors of some points, computed in chunks."""
+        count = len(jax.tree.leaves(points)[0])
+        at = lambda point: factors_at(self.function, self.leaves, point, chosen)  # noqa: E731
+        return jax.vmap(at)(points) if count <= CHUNK else jax.lax.map(at, points, batch_size=CHUNK)
+
+    def counted(self, rank: Any) -> Any:
+        """Which of the shard's points count: no padding, none that is not kept."""
+        valid = self.layout.valid(rank)
+        return valid if self.kept is None else valid & self.kept
 
 
-def gram_program(
-    first: Side, second: Side | None, layouts: Mapping[PointSet, Layout]
-) -> Callable[[Collectives, Mapping[PointSet, Array], Mapping[Trainable, Any]], Float[Array, "rows c columns"]]:
-    """One shard's rows of K: (rows, C_a, M · C_b), the columns in the order of the points of `second`.
+@dataclass(frozen=True)
+class Choice:
+    """How a kernel is computed: what goes by factors, and whether rows are held or formed anew for each tile."""
 
-    The factors of `second` travel round the ring of shards; `second` None is the kernel of `first` with itself. Columns
-    of padding are cut off, rows of padding are not.
+    split: Split
+    tile: int  # rows of K
+    held: bool = True
+
+
+def choose(sides: Sequence[Rows], known: Rates | None, held: bool = True) -> Choice:
+    """The cheaper way for each leaf."""
+    found = [look(side.function, side.leaves, side.one) for side in sides]
+    chosen = split(found, sides[0].leaves, known)
+    most = max((f.count(leaf) for f in found for leaf in chosen.weights), default=1)
+    return Choice(chosen, int(np.clip(PRODUCT // most, *TILES)), held)
+
+
+def accumulation(dtype: Any) -> Any:
+    """What products are added up in: double precision where JAX has it."""
+    return jnp.promote_types(dtype, jnp.result_type(float))
+
+
+def stored(collectives: Collectives, sides: Sequence[Rows], choice: Choice) -> Float[Array, "rows c columns"]:
+    """One shard's rows of K: (rows, C_a, M · C_b), the columns in the order of the points of the second side.
+
+    One side alone is the kernel with itself. Columns of padding are cut off; rows and columns of points that do not
+    count are zeros.
     """
-    columns = layouts[(second or first).tag]
+    first, last = sides[0], sides[-1]
+    cut = [_cut(side, choice) for side in sides]
+    held = [_held(side, choice, collectives.rank) for side in sides]
+    a, b = cut[0], cut[-1]
+    dtype = accumulation(jnp.result_type(*first.leaves))
 
-    def program(
-        collectives: Collectives, points: Mapping[PointSet, Array], parameters: Mapping[Trainable, Any]
-    ) -> Float[Array, "rows c columns"]:
-        sides = [first] if second is None else [first, second]
-        chosen = _chosen(sides, points, parameters)
-        factors = [_factors(side, points[side.tag], parameters, chosen) for side in sides]
-        mine, theirs = factors[0], factors[-1]
-        size, rank = collectives.size, collectives.rank
-        width = theirs.rows.shape[0] * theirs.rows.shape[1]
+    def visit(found: Array, tile: Array, place: Place) -> Array:
+        column = place.shard * b.size + place.column
+        found = jax.lax.dynamic_update_slice(found, tile, _at(place.row, column))
+        if place.own:
+            mirror = _at(place.column, place.shard * b.size + place.row)
+            found = jax.lax.dynamic_update_slice(found, tile.T, mirror)
+        return found
 
-        def hop(k: Any, carry: Any) -> Any:
-            found, held = carry
-            tile = by_rows(mine, held).reshape(*mine.rows.shape[:2], width)
-            if chosen:
-                tile += jax.lax.map(lambda p: by_pairs(p, held), mine, batch_size=TILE)
-            start = ((rank - k) % size) * width
-            return jax.lax.dynamic_update_slice_in_dim(found, tile, start, axis=2), collectives.shift(held)
-
-        empty = jnp.zeros((*mine.rows.shape[:2], size * width), mine.rows.dtype)
-        found, _ = jax.lax.fori_loop(0, size, hop, (empty, theirs))
-        return found[:, :, : columns.count * theirs.rows.shape[1]]
-
-    return program
+    sweep, empty = Sweep(collectives, visit, dtype), jnp.zeros((a.size, collectives.size * b.size), dtype)
+    if len(sides) == 1:
+        found = _mirrored(collectives, sweep.alike(a, held[0], empty), a)
+    else:
+        found = sweep.between(a, held[0], b, held[1], empty)
+    found = found[:, : last.layout.count * b.components]
+    return found.reshape(first.layout.rows, a.components, found.shape[1])
 
 
-def _leaves(side: Side, parameters: Mapping[Trainable, Any]) -> list[Any]:
-    return [leaf for selection in side.wrt for leaf in selection.take(parameters[selection.trainable])]
+@dataclass(frozen=True)
+class Moments:
+    """Of K, streamed: its trace Σ λ, and its squared Frobenius norm Σ λ²."""
+
+    trace: Any
+    square: Any
+
+    @property
+    def effective_rank(self) -> Any:
+        """tr(K)² / ‖K‖²_F."""
+        return jnp.where(self.square > 0, self.trace**2 / jnp.where(self.square > 0, self.square, 1), 0)
 
 
-def _chosen(
-    sides: Sequence[Side], points: Mapping[PointSet, Array], parameters: Mapping[Trainable, Any]
-) -> tuple[int, ...]:
-    """The leaves to keep as factors: those for which both sides have them, in one arrangement, at less cost."""
-    found: list[Found] = []
-    for side in sides:
-        leaves = _leaves(side, parameters)
-        found.append(look(at_point(side.field, side.wrt, parameters), leaves, points[side.tag][0]))
-    count = len(_leaves(sides[0], parameters))
-    alike = [i for i in range(count) if len({frozenset(f.chains(i)) for f in found}) == 1]
-    return tuple(i for i in alike if all(f.worth(i) for f in found))
+jax.tree_util.register_dataclass(Moments, ["trace", "square"], [])
 
 
-def _factors(
-    side: Side, points: Float[Array, "rows columns"], parameters: Mapping[Trainable, Any], chosen: tuple[int, ...]
-) -> Factors:
-    """Of all points of a shard."""
-    function, leaves = at_point(side.field, side.wrt, parameters), _leaves(side, parameters)
-    return jax.lax.map(lambda point: factors_at(function, leaves, point, chosen), points, batch_size=CHUNK)
+def moments(collectives: Collectives, rows: Rows, choice: Choice) -> Moments:
+    """Of the kernel of all points that count, tile by tile: no shard holds more of K than a tile."""
+    dtype = accumulation(jnp.result_type(*rows.leaves))
+
+    def visit(found: Moments, tile: Array, place: Place) -> Moments:
+        once = jnp.where(place.rows[:, None] & place.columns[None, :], tile, 0)
+        square = found.square + place.twice * jnp.sum(once * once)
+        if not place.own:
+            return Moments(found.trace, square)
+        return Moments(found.trace + jnp.where(place.twice == 1, jnp.trace(once), 0), square)
+
+    zero = jnp.zeros((), dtype)
+    held = _held(rows, choice, collectives.rank)
+    found = Sweep(collectives, visit, dtype).alike(_cut(rows, choice), held, Moments(zero, zero))
+    return collectives.sum(found)
+
+
+def dual(collectives: Collectives, rows: Rows) -> Float[Array, "p p"]:
+    """JᵀJ, the same on every shard: one all-reduce of P² numbers; rows of J are formed a chunk at a time."""
+    dtype = accumulation(jnp.result_type(*rows.leaves))
+
+    def add(found: Array, chunk: Array) -> Array:
+        return found + jax.lax.dot_general(chunk, chunk, (((0,), (0,)), ((), ())), preferred_element_type=dtype)
+
+    columns = Split().columns(rows.leaves)
+    return collectives.sum(over_chunks(rows, collectives.rank, add, jnp.zeros((columns, columns), dtype)))
+
+
+def over_chunks(rows: Rows, rank: Any, add: Callable[[Any, Array], Any], state: Any, size: int = CHUNK) -> Any:
+    """`add(state, J of a chunk)` for all of a shard's points; rows that do not count are zeros."""
+    points = rows.layout.rows
+    cut = Side(points, min(size, points), rows.components)
+    counted = rows.counted(rank)
+
+    def step(i: Any, state: Any) -> Any:
+        start = cut.start(i)
+        here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, cut.tile), rows.points)
+        once = cut.fresh(i, 0) & jnp.repeat(jax.lax.dynamic_slice_in_dim(counted, start, cut.tile), cut.components)
+        return add(state, jnp.where(once[:, None], rows.of(here), 0))
+
+    return jax.lax.fori_loop(0, cut.tiles, step, state)
+
+
+def tile_of(side: Rows, choice: Choice) -> int:
+    """Points of a tile."""
+    return max(1, min(side.layout.rows, choice.tile // side.components))
+
+
+def _cut(side: Rows, choice: Choice) -> Side:
+    formed = None if choice.held else _without_zeros(side, choice)
+    return Side(side.layout.rows, tile_of(side, choice), side.components, formed)
+
+
+def _without_zeros(side: Rows, choice: Choice) -> Callable[[Any], Array]:
+    """Rows formed anew, from points and whether they count."""
+    rows = side.without(choice.split)
+
+    def formed(held: Any) -> Array:
+        points, counted = held
+        return jnp.where(jnp.repeat(counted, side.components)[:, None], rows(points), 0)
+
+    return formed
+
+
+def _held(side: Rows, choice: Choice, rank: Any) -> Held:
+    """Of all points of a shard; those that do not count are zeros."""
+    counted = side.counted(rank)
+    found = laid_out(side.factors(side.points, choice.split))
+    own = jnp.repeat(counted, side.components)[:, None]
+    left, right = (tuple(jnp.where(own, array, 0) for array in factors) for factors in (found.left, found.right))
+    rows = jnp.where(own, found.rows, 0) if choice.held and found.rows is not None else None
+    points = () if choice.held else (side.points, counted)
+    return Held(type(found)(left, right, rows, found.ones), points)
+
+
+def _at(row: Any, column: Any) -> tuple[Array, Array]:
+    """Where to cut, as integers of one type."""
+    return jnp.asarray(row, jnp.int32), jnp.asarray(column, jnp.int32)
+
+
+def _mirrored(collectives: Collectives, found: Float[Array, "n m"], side: Side) -> Float[Array, "n m"]:
+    """A shard's rows of K with the blocks that other shards computed: theirs, transposed."""
+    size, rank = collectives.size, collectives.rank
+    here, block = side.size, (side.size, side.size)
+    for k in range(1, (size - 1) // 2 + 1):
+        mine = jax.lax.dynamic_slice(found, _at(0, ((rank - k) % size) * here), block)
+        arrived = collectives.shift(mine.T, -k)
+        found = jax.lax.dynamic_update_slice(found, arrived, _at(0, ((rank + k) % size) * here))
+    if size % 2:
+        return found
+    # Opposite shards have half a block each: the lower its left half, the higher its lower half.
+    away, half = size // 2, side.half().size
+    lower, at = rank < away, _at(0, ((rank + away) % size) * here)
+    opposite = jax.lax.dynamic_slice(found, at, block)
+    sent = jnp.where(lower, opposite[:, :half], opposite[here - half :].T)
+    came = collectives.shift(sent, away)
+    of_lower = jax.lax.dynamic_update_slice(opposite, came, (0, here - half))
+    of_higher = jax.lax.dynamic_update_slice(opposite, came.T, (0, 0))
+    return jax.lax.dynamic_update_slice(found, jnp.where(lower, of_lower, of_higher), at)

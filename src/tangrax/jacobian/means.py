@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from ..expr import Node, ops
+from ..expr.products import RowSquares
 from ..lower import gradient_of, mean
+from .diagonal import row_squares
 
 
 def row_mean(node: Node, args: Sequence[Node]) -> Node:
@@ -25,4 +27,4 @@ def row_mean(node: Node, args: Sequence[Node]) -> Node:
     return gradient_of(mean(restricted(rows.args[0])), rows.op.wrt)
 
 
-RULES = {ops.RowMean: row_mean}
+RULES = {ops.RowMean: row_mean, RowSquares: row_squares}

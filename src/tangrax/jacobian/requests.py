@@ -1,120 +1,149 @@
-"""What is asked of all rows of a Jacobian: how it is answered."""
+"""What is asked of all rows of a Jacobian: how it is answered, and what that takes."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..expr import Node, PointSet, Request, Trainable, ops
-from ..lower import Placed, expand, shared, trainables_of
-from ..parallel import ShardedRows, Transport, singular_values, singular_values_bytes
-from .gram import Side, gram_program
+from ..expr import Node, Request, Tracker, as_node
+from ..lower import Program, expand, refuse_unknown
+from ..parallel import ShardedRows
+from .evaluator import Evaluator
+from .gram import accumulation, dual, stored
 from .means import RULES
-from .rows import as_size
-from .spectrum import Spectrum
+from .memory import dual_way, kernel_way
+from .plan import FEWER, Plan, Way, as_size, capacity
+from .rows import plan_of_values
+from .spectra import spectrum, spectrum_plan
+from .subject import Subject, choice_of, looked_at, run
+
+RESULT_LIMIT = 2**30  # bytes of a result returned as one array
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a solver has: values of fields as sharded rows, points on their devices, parameters."""
+def evaluate(evaluator: Evaluator, nodes: Any, points: Any, sharded: bool, limit: int) -> Any:
+    """The value of an expression or request, or a list of them for a list."""
+    several = isinstance(nodes, (list, tuple))
+    items = [item.node if isinstance(item, Tracker) else item for item in (nodes if several else [nodes])]
+    wanted = [as_node(item) for item in items if not isinstance(item, Request)]
+    found = iter(evaluator.values(wanted, points, sharded, limit) if wanted else ())
+    answers = {r: answer(r, evaluator, points, sharded, limit) for r in items if isinstance(r, Request)}
+    values = [answers[item] if isinstance(item, Request) else next(found) for item in items]
+    return values if several else values[0]
 
-    transport: Transport
-    evaluate: Callable[[list[Node]], list[ShardedRows]]
-    place: Callable[[list[PointSet]], Placed]
-    parameters: Callable[[list[Trainable]], Mapping[Trainable, Any]]
-    itemsize: int
-    programs: dict[Any, Any]  # compiled once
+
+def plan(evaluator: Evaluator, node: Any, points: Any, sharded: bool, limit: int) -> Plan:
+    """What `evaluate` would take for one expression or request; nothing large is allocated."""
+    node = node.node if isinstance(node, Tracker) else node
+    if isinstance(node, Request):
+        return planned(node, evaluator, points, sharded, limit)
+    roots = expand([as_node(node)], RULES)
+    placed = evaluator.executor.place(Program(tuple(roots)).tags, points)
+    return plan_of_values(as_node(node), roots[0], placed, evaluator.dtype.itemsize, limit, sharded)
 
 
-def answer(request: Request, source: Source, limit: int, sharded: bool) -> Any:
-    """What a request is for: a `Spectrum`, or K.
+def answer(request: Request, evaluator: Evaluator, points: Any, sharded: bool, limit: int) -> Any:
+    """What a request is for: a `Spectrum` or `Density`, K, or JᵀJ.
 
     Raises before anything is computed if what each device would hold for it exceeds `limit` bytes.
     """
-    return {"spectrum": _spectrum, "gram": _gram}[request.what](request, source, limit, sharded)
+    plan = planned(request, evaluator, points, sharded, limit)
+    way = plan.settled()
+    subjects = _subjects(request, evaluator, points)
+    match request.what:
+        case "gram":
+            return _gram(request, subjects, way, evaluator, points, sharded)
+        case "dual_gram":
+            return np.asarray(run("JᵀJ", subjects, evaluator, (), lambda c, sides: (dual(c, sides[0]), ()))[0])
+        case _:
+            return spectrum(request, subjects[0], way, evaluator, points)
 
 
-def _spectrum(request: Request, source: Source, limit: int, sharded: bool) -> Spectrum:
-    rows, group = _split(request.node)
-    points = source.place([_tag(rows)]).counts[_tag(rows)]
-    *components, columns = rows.shape
-    each = math.prod(components)
-    shards = source.transport.size
-    size = singular_values_bytes(points * each, columns, shards, source.itemsize)
-    if size > limit:
-        raise ValueError(
-            f"{request} of {points * each} rows and {columns} parameters takes {as_size(size)} on each of {shards} "
-            f"device(s), more than {as_size(limit)}: take fewer points (points=), fewer parameters (net.mask), more "
-            f"devices, or a higher limit="
-        )
-    values, *kept = source.evaluate([rows, *group])
-    count = each * (points if not kept else int(np.sum(kept[0].gather())))
-    if count == 0:
-        raise ValueError(f"{request}: the group holds none of the {points} points")
-    found = singular_values(values, *kept)[: min(count, columns)]
-    return Spectrum(found.astype(np.float64), count, columns, float(np.finfo(values.dtype).eps))
+def planned(request: Request, evaluator: Evaluator, points: Any, sharded: bool, limit: int) -> Plan:
+    """The ways to answer a request, and what each takes."""
+    subjects = _subjects(request, evaluator, points)
+    match request.what:
+        case "gram":
+            return _gram_plan(request, subjects, evaluator, sharded, limit)
+        case "dual_gram":
+            return _dual_plan(request, subjects[0], evaluator, limit)
+        case _:
+            return spectrum_plan(request, subjects[0], evaluator, limit)
 
 
-def _gram(request: Request, source: Source, limit: int, sharded: bool) -> np.ndarray | ShardedRows:
+def _subjects(request: Request, evaluator: Evaluator, points: Any) -> list[Subject]:
+    nodes: list[Node] = [request.node] if request.other is None else [request.node, request.other]
+    refuse_unknown(list(dict.fromkeys(tag for node in nodes if (tag := node.points))), points)
+    return [Subject.of(node, evaluator, points) for node in nodes]
+
+
+def _gram(
+    request: Request, subjects: list[Subject], way: Way, evaluator: Evaluator, points: Any, sharded: bool
+) -> np.ndarray | ShardedRows:
     """K as one array, (N·C, M·C'); with `sharded`, its rows on their devices."""
-    nodes = [request.node] if request.other is None else [request.node, request.other]
-    pairs = [_split(node) for node in nodes]
-    tags = [_tag(rows) for rows, _ in pairs]
-    placed = source.place(list(dict.fromkeys(tags)))
-    components = [math.prod(rows.shape[:-1]) for rows, _ in pairs]
-    shape = [placed.counts[tag] * each for tag, each in zip(tags, components, strict=True)]
-    shape = shape if len(shape) == 2 else shape * 2
-    size = math.prod(shape) * source.itemsize
-    if sharded and (components[0] > 1 or any(group for _, group in pairs)):
-        raise ValueError(f"{request}: of a group, or of several components, evaluate it without sharded=True")
-    if not sharded and size > limit:
-        raise ValueError(
-            f"{request} is an array of {tuple(shape)}, {as_size(size)}; results up to {as_size(limit)} are returned as "
-            f"one array. Take eval(..., sharded=True), which leaves its rows on their devices, or fewer points"
-        )
-    kernel = _kernel(pairs, tags, placed, source)
+    first = subjects[0]
+    if way.name == BY_ROWS:
+        left, *right = evaluator.values([s.rows for s in subjects], points, True, 2**62)
+        kernel = left @ (right[0] if right else left).T
+    else:
+        choice = way.choice
+
+        def body(collectives: Any, sides: Any) -> tuple[Any, Any]:
+            rows = stored(collectives, sides, choice)
+            return (), rows[:, 0] if rows.shape[1] == 1 else rows
+
+        _, found = run("tangent kernel", subjects, evaluator, choice, body)
+        kernel = ShardedRows([found], first.layout, evaluator.transport)
     if sharded:
         return kernel
-    found = kernel.gather().reshape(shape)
-    for axis, ((_, group), each) in enumerate(zip(pairs * (3 - len(pairs)), components * 2, strict=False)):
-        if group:
-            (kept,) = source.evaluate(group)
-            found = np.compress(np.repeat(kept.gather(), each), found, axis=axis)
+    gathered = kernel.gather()
+    found = gathered.reshape(first.size, -1)
+    for axis, subject in enumerate(subjects * (3 - len(subjects))):
+        if subject.group is not None and not subject.pointwise:
+            kept = np.repeat(evaluator.at(subject.group, points), subject.components)
+            found = np.compress(kept, found, axis=axis)
     return found
 
 
-def _kernel(pairs: list[tuple[Node, list[Node]]], tags: list[PointSet], placed: Placed, source: Source) -> ShardedRows:
-    """Of all points: by factors, or by rows where the field holds values of all points."""
-    fields = expand([rows.args[0] for rows, _ in pairs], RULES)
-    if any(shared([field]) for field in fields):
-        first, *rest = source.evaluate([rows for rows, _ in pairs])
-        return first @ (rest[0] if rest else first).T
-    sides = [Side(field, rows.op.wrt) for field, (rows, _) in zip(fields, pairs, strict=True)]  # pyright: ignore[reportAttributeAccessIssue]
-    wanted = list(dict.fromkeys([*trainables_of(fields), *(s.trainable for side in sides for s in side.wrt)]))
-    run = gram_program(sides[0], sides[1] if len(sides) > 1 else None, placed.layouts)
+def _gram_plan(request: Request, subjects: list[Subject], evaluator: Evaluator, sharded: bool, limit: int) -> Plan:
+    transport, first, last = evaluator.transport, subjects[0], subjects[-1]
+    shape = (first.size, last.size)
+    accumulated = np.dtype(accumulation(evaluator.dtype)).itemsize
+    whole = math.prod(shape) * accumulated
+    if not all(subject.pointwise for subject in subjects):
+        if sharded and any(subject.group is not None for subject in subjects):
+            raise ValueError(
+                f"{request}: the field holds values of all points, so its group's points lie unevenly on the devices; "
+                f"evaluate it without sharded=True"
+            )
+        held = sum(s.layout.rows * s.components * s.columns for s in subjects) * evaluator.dtype.itemsize
+        ways = [Way(BY_ROWS, 2 * held + whole // transport.size, 2.0 * math.prod(shape) * first.columns, held)]
+    else:
+        sides = looked_at(subjects, evaluator)
+        choice = choice_of(sides, evaluator)
+        name = "factors" if choice.split.weights else "rows of J"
+        ways = [
+            kernel_way(name, sides, choice, note="rows of J are held where they are cheaper than factors"),
+            kernel_way(f"{name}, not held", sides, replace(choice, held=False), note="rows are formed for each tile"),
+        ]
+    if not sharded and whole > limit:
+        raise ValueError(
+            f"{request} is an array of {shape}, {as_size(whole)}; results up to {as_size(limit)} are returned as "
+            f"one array. Take eval(..., sharded=True), which leaves its rows on their devices, or fewer points"
+        )
+    fits = capacity(transport)
+    return Plan(f"{request} of {shape}", tuple(ways), fits, transport.size, f"{FEWER}, or take spectrum(k=20), K @ w")
 
-    def program(collectives: Any, points: Any, parameters: Any) -> tuple[Any, Any]:
-        here = dict(zip(placed.rows, points, strict=True))
-        rows = run(collectives, here, dict(zip(wanted, parameters, strict=True)))
-        return (), rows[:, 0] if rows.shape[1] == 1 else rows
 
-    known = source.parameters(wanted)
-    key = ("gram", tuple(sides), tuple(placed.counts.items()))
-    if key not in source.programs:
-        source.programs[key] = source.transport.spmd(program, "tangent kernel")
-    _, found = source.programs[key](tuple(placed.rows.values()), [known[trainable] for trainable in wanted])
-    return ShardedRows([found], placed.layouts[tags[0]], source.transport)
-
-
-def _split(node: Node) -> tuple[Node, list[Node]]:
-    """Rows, and the group that they are restricted to."""
-    if isinstance(node.op, ops.Restrict):
-        return node.args[0], [node.args[1]]
-    return node, []
+def _dual_plan(request: Request, subject: Subject, evaluator: Evaluator, limit: int) -> Plan:
+    if not subject.pointwise:
+        raise ValueError(
+            f"{request}: the field holds values of all points. Take J = solver.eval({request.node}, sharded=True) and "
+            f"J.T @ J"
+        )
+    (side,) = looked_at([subject], evaluator)
+    what = f"{request} of ({subject.columns}, {subject.columns})"
+    return Plan(what, (dual_way("chunks of rows", side),), limit, evaluator.transport.size, FEWER)
 
 
-def _tag(node: Node) -> PointSet:
-    assert node.points is not None
-    return node.points
+BY_ROWS = "rows of J, all of them formed"

@@ -5,7 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..expr import Node, PointSet, all_nodes, ops
-from ..lower import Columns, Gathered
+from ..lower import Columns, Gathered, Placed
+from .plan import FEWER, Plan, Way, as_size
 
 
 def blocks(root: Node) -> list[Node]:
@@ -61,6 +62,17 @@ def _bytes(field: Node, counts: Mapping[PointSet, int], itemsize: int) -> int:
     return size
 
 
-def as_size(size: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**28 else f"{size:,} bytes"
+def plan_of_values(node: Node, root: Node, placed: Placed, itemsize: int, limit: int, sharded: bool) -> Plan:
+    """What `eval` of a field or term takes: its rows; `root` is the node in primitives."""
+    shards = next(iter(placed.layouts.values())).shards if placed.layouts else 1
+    if root.points is None:
+        size, mend = itemsize * math.prod(root.shape), FEWER
+    else:
+        size = itemsize * math.prod(root.shape) * placed.layouts[root.points].rows
+        mend = f"{FEWER}, or eval(..., sharded=True)"
+    per_point = math.prod(root.shape) * (placed.layouts[root.points].rows if root.points is not None else 1)
+    ways = [Way("rows, which stay on their devices", size, 2.0 * per_point)]
+    if not sharded and root.points is not None:
+        whole = _bytes(root, placed.counts, itemsize)
+        ways = [Way("one array on the host", max(size, whole), 2.0 * per_point, whole)]
+    return Plan(f"{node}", tuple(ways), limit, shards, mend)

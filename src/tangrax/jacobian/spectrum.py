@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 # Backward-stable QR and SVD leave an error of a few ε σ_max in every singular value, whatever its own size.
 ROUNDINGS = 4
+# An eigenvalue counts as resolved if rounding leaves it right to this fraction.
+RESOLVED = 0.01
 
 
 @dataclass(frozen=True)
@@ -28,22 +31,37 @@ class Condition:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues of K = J Jᵀ from the singular values of J, so that none of them is squared away by rounding.
+    """Eigenvalues of K = J Jᵀ, as squares of the singular values of J.
 
-    `singular_values` are those of J in falling order, min(N, P) of them; K's other N - P eigenvalues, where N > P, are
-    zero. `rows` is N, the rows of J (points, times components of the field), `columns` is P, the parameters. `eps` is
-    the rounding of the numbers that J was made of.
+    `singular_values` are in falling order: all min(N, P) of them, or the largest. K's other N - P eigenvalues, where
+    N > P, are zero. `rows` is N, the rows of J (points, times components of the field), `columns` is P, the parameters.
+    `eps` is the rounding of the numbers that J was made of; `error` what the eigenvalues are wrong by besides, one
+    number or one for each: nothing where singular values of J were computed, a rounding of λ_max where K was formed,
+    the residual of each where Lanczos' method found them.
+
+    `exact_trace` and `exact_square` are Σ λ and Σ λ² of all eigenvalues, needed where not all are known. `vectors`, if
+    asked for, hold the first eigenvectors of K in columns: (N, k), one row a point, or (N, C, k). `way` says how.
     """
 
     singular_values: Float[np.ndarray, " m"]
     rows: int
     columns: int
     eps: float
+    error: Any = 0.0
+    exact_trace: float | None = None
+    exact_square: float | None = None
+    vectors: np.ndarray | None = None
+    way: str = "singular values of J"
 
     @cached_property
     def eigenvalues(self) -> Float[np.ndarray, " m"]:
-        """λ_i of K, falling, without those that are zero because N > P. Below `floor` they are noise."""
+        """λ_i of K, falling, without those that are zero because N > P. Below `floor` they are not to be relied on."""
         return self.singular_values**2
+
+    @property
+    def complete(self) -> bool:
+        """Whether all eigenvalues are known, not only the largest."""
+        return len(self.singular_values) == min(self.rows, self.columns)
 
     @property
     def largest(self) -> float:
@@ -51,24 +69,59 @@ class Spectrum:
         return float(self.eigenvalues[0])
 
     @property
+    def _rounding(self) -> float:
+        """The error of a singular value."""
+        return float(ROUNDINGS * self.eps * self.singular_values[0])
+
+    @cached_property
+    def errors(self) -> Float[np.ndarray, " m"]:
+        """What each eigenvalue may be wrong by."""
+        e = self._rounding
+        return 2 * self.singular_values * e + e**2 + np.broadcast_to(self.error, self.singular_values.shape)
+
+    @property
+    def noise(self) -> float:
+        """What an eigenvalue of zero may come out as: (4 ε σ_max)², and the error of a K that was formed."""
+        return self._rounding**2 + float(np.min(self.error))
+
+    @property
     def floor(self) -> float:
-        """What eigenvalues must exceed to be told from rounding: (4 ε σ_max)²."""
-        return float((ROUNDINGS * self.eps * self.singular_values[0]) ** 2)
+        """What eigenvalues must exceed to be right to 1 %."""
+        e, r = self._rounding, RESOLVED
+        # The λ whose error, 2 e √λ + e² + error, is r λ.
+        root = (e + np.sqrt(e**2 + r * (e**2 + float(np.min(self.error))))) / r
+        return float(root**2)
+
+    @cached_property
+    def is_resolved(self) -> Bool[np.ndarray, " m"]:
+        """Which eigenvalues are right to 1 %."""
+        # The comparison fails for zeros, and for errors that are not finite.
+        return (self.errors <= RESOLVED * self.eigenvalues) & (self.eigenvalues > self.floor)
 
     @property
     def resolved(self) -> int:
-        """How many eigenvalues lie above the floor."""
-        return int(np.sum(self.eigenvalues > self.floor))
+        """How many eigenvalues are right to 1 %."""
+        return int(np.sum(self.is_resolved))
+
+    @property
+    def told(self) -> int:
+        """How many eigenvalues can be told from zero; those that are not `resolved` in their magnitude alone."""
+        return int(np.sum((self.eigenvalues > self.noise) & (self.errors <= self.eigenvalues)))
 
     @property
     def trace(self) -> float:
         """tr K = Σ λ_i, the squared Frobenius norm of J."""
-        return float(np.sum(self.eigenvalues))
+        return float(np.sum(self.eigenvalues)) if self.exact_trace is None else self.exact_trace
+
+    @property
+    def square(self) -> float:
+        """‖K‖²_F = Σ λ_i²."""
+        return float(np.sum(self.eigenvalues**2)) if self.exact_square is None else self.exact_square
 
     @property
     def effective_rank(self) -> float:
         """tr(K)² / ‖K‖²_F, between 1 and N: how many directions of the output share in learning."""
-        return float(self.trace**2 / np.sum(self.eigenvalues**2)) if self.largest > 0 else 0.0
+        return self.trace**2 / self.square if self.square > 0 else 0.0
 
     @property
     def entropy_rank(self) -> float:
@@ -76,34 +129,43 @@ class Spectrum:
 
         They take singular values; here p_i are those of K.
         """
+        self._need_all("entropy_rank")
         if not self.largest > 0:
             return 0.0
         p = self.eigenvalues[self.eigenvalues > 0] / self.trace
         return float(np.exp(-np.sum(p * np.log(p))))
 
     def numerical_rank(self, tolerance: float | None = None) -> int:
-        """How many eigenvalues exceed `tolerance` times the largest; those resolved if none is said.
+        """How many eigenvalues exceed `tolerance` times the largest; those above noise if none is said.
 
-        A tolerance below what is resolved is refused: it would count rounding.
+        A tolerance below the noise is refused: it would count rounding.
         """
         if tolerance is None:
-            return self.resolved
-        lowest = (ROUNDINGS * self.eps) ** 2
-        if not tolerance >= lowest:
+            self._need_all("numerical_rank")
+            return self.told
+        lowest = self.noise / self.largest if self.largest > 0 else ROUNDINGS**2 * self.eps**2
+        # A rounding of the quotient is no reason to refuse.
+        if not tolerance >= lowest * (1 - 1e-12):
             raise ValueError(
                 f"numerical_rank({tolerance:g}): eigenvalues are resolved down to {lowest:.1e} of the largest, and "
                 f"what lies below is rounding: ask for no less"
             )
-        return int(np.sum(self.eigenvalues > tolerance * self.largest))
+        found = int(np.sum(self.eigenvalues > tolerance * self.largest))
+        if found == len(self.eigenvalues):
+            self._need_all(f"numerical_rank({tolerance:g})")
+        return found
 
     def effective_dimension(self, damping: float) -> float:
         """Σ λ_i / (λ_i + damping): how many directions a step damped by `damping` > 0 follows."""
         _check_damping(damping)
+        self._need_all("effective_dimension")
         return float(np.sum(self.eigenvalues / (self.eigenvalues + damping)))
 
     def damped_condition(self, damping: float) -> float:
         """(λ_max + damping) / (λ_min + damping), of all N eigenvalues of K."""
         _check_damping(damping)
+        if self.rows <= self.columns:
+            self._need_all("damped_condition")
         smallest = float(self.eigenvalues[-1]) if self.rows <= self.columns else 0.0
         return (self.largest + damping) / (smallest + damping)
 
@@ -114,17 +176,32 @@ class Spectrum:
             return Condition(np.inf, True, f"K has {self.rows} rows and rank {self.columns} at most")
         if self.resolved == self.rows:
             return Condition(self.largest / float(self.eigenvalues[-1]), True)
+        # The smallest known eigenvalue may be as much larger as its error.
+        most = float(self.eigenvalues[-1] + self.errors[-1])
+        bound = self.largest / most if self.largest > 0 and most > 0 else np.inf
+        if not self.complete:
+            return Condition(bound, False, f"the {len(self.eigenvalues)} largest of {self.rows} eigenvalues are known")
         lost = self.rows - self.resolved
-        bound = self.largest / self.floor if self.largest > 0 else np.inf
         return Condition(bound, False, f"{lost} of {self.rows} eigenvalues lie below what rounding lets be told")
 
+    def _need_all(self, what: str) -> None:
+        if not self.complete:
+            raise ValueError(
+                f"{what}: it needs all {min(self.rows, self.columns)} eigenvalues, and the {len(self.eigenvalues)} "
+                f"largest are known. Ask for J.spectrum() of fewer points or parameters, or estimate it with "
+                f'J.spectrum(way="density")'
+            )
+
     def __str__(self) -> str:
+        known = f"{self.rows}" if self.complete else f"the {len(self.eigenvalues)} largest"
+        entropy = [f"  entropy rank        {self.entropy_rank:.4g}"] if self.complete else []
         lines = (
-            f"tangent kernel of {self.rows} rows and {self.columns} parameters",
+            f"tangent kernel of {self.rows} rows and {self.columns} parameters, by {self.way}",
             f"  largest eigenvalue  {self.largest:.4g}",
             f"  effective rank      {self.effective_rank:.4g}  (tr² / ‖K‖²_F)",
-            f"  entropy rank        {self.entropy_rank:.4g}",
-            f"  resolved            {self.resolved} of {self.rows} eigenvalues, those above {self.floor:.1e}",
+            *entropy,
+            f"  resolved to 1 %     {self.resolved} of {known} eigenvalues, those above {self.floor:.1e}",
+            f"  told from zero      {self.told}, those above {self.noise:.1e}",
             f"  condition number    {self.condition}",
         )
         return "\n".join(lines)

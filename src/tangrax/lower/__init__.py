@@ -1,7 +1,12 @@
 """From an expression to a function of one point, and to a program for one shard of points."""
 
 from .dependence import shared as shared, trainables_of as trainables_of
-from .executor import Executor as Executor, Placed as Placed
+from .executor import (
+    Executor as Executor,
+    Placed as Placed,
+    refuse_arrays_at as refuse_arrays_at,
+    refuse_unknown as refuse_unknown,
+)
 from .expand import (
     expand as expand,
     gradient_of as gradient_of,
@@ -9,5 +14,5 @@ from .expand import (
     mean as mean,
 )
 from .pointwise import at_point as at_point
-from .primitives import Columns as Columns, Gathered as Gathered
+from .primitives import AtPoint as AtPoint, Columns as Columns, Gathered as Gathered
 from .program import Program as Program

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+import jax
+
 from ..expr import Node, Trainable, all_nodes, arguments_first, local_nodes
-from ..expr.ops import Call, Gradient, Sensitivity
+from ..expr.ops import Apply, Call, Gradient, Sensitivity
 from .primitives import Exchange, Gathered, PointSum, Scattered
 
 
@@ -31,6 +33,22 @@ def feeds(node: Node) -> list[Node]:
 def shared(roots: Sequence[Node]) -> list[Node]:
     """All shared values beneath the roots, themselves included, in the order they can be computed."""
     return arguments_first(shared_by(roots), feeds)
+
+
+def moving_args(node: Node) -> Sequence[Node]:
+    """The arguments that a derivative of a node passes through: none of a stop_gradient."""
+    return () if isinstance(node.op, Apply) and node.op.function is jax.lax.stop_gradient else node.args
+
+
+def moving_by(roots: Sequence[Node]) -> list[Node]:
+    """Those of `shared_by` that a derivative of the roots passes through."""
+    found = arguments_first(roots, lambda node: moving_args(node) if node.op.local else ())
+    return [node for node in found if not node.op.local]
+
+
+def moving(roots: Sequence[Node]) -> list[Node]:
+    """Those of `shared` that a derivative of the roots passes through."""
+    return arguments_first(moving_by(roots), lambda node: moving_by(node.args))
 
 
 def levels(roots: Sequence[Node], given: Iterable[Node] = ()) -> dict[Node, int]:
@@ -64,6 +82,6 @@ def trained_feeds(gradient: Node) -> list[Node]:
     wanted = {selection.trainable for selection in gradient.op.wrt}
     return [
         node
-        for node in shared(gradient.args)
+        for node in moving(gradient.args)
         if isinstance(node.op, (PointSum, Gathered, Scattered)) and wanted.intersection(trainables_of([node]))
     ]

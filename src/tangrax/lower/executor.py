@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..expr import Node, PointSet, Trainable, describe
+from ..expr import Node, PointSet, Trainable, all_nodes, describe
+from ..expr.ops import Constant
 from ..parallel import Collectives, Layout, Transport
 from .dependence import trainables_of
+from .primitives import Scattered
 from .program import Program
 
 
@@ -42,14 +44,14 @@ class Executor:
     def place(self, tags: Sequence[PointSet], new: Mapping[str, Any] | None = None) -> Placed:
         """The points of the tags; `new` ones, by the tag's name, in place of those of the problem."""
         new = new or {}
-        _refuse_unknown(tags, new)
+        refuse_unknown(tags, new)
         placed = Placed({}, {})
         for tag in tags:
             if tag.tag in new:
-                found = self._put(tag, tag.conform(new[tag.tag]))
+                found = self.put(tag, tag.conform(new[tag.tag]))
             else:
                 if tag not in self._own:
-                    self._own[tag] = self._put(tag, tag.coordinates)
+                    self._own[tag] = self.put(tag, tag.coordinates)
                 found = self._own[tag]
             placed.rows[tag], placed.layouts[tag] = found
         return placed
@@ -86,7 +88,8 @@ class Executor:
 
         return self.transport.spmd(values, _name(roots))
 
-    def _put(self, tag: PointSet, coordinates: np.ndarray) -> tuple[jax.Array, Layout]:
+    def put(self, tag: PointSet, coordinates: np.ndarray) -> tuple[jax.Array, Layout]:
+        """Points of a tag, dealt out to the devices."""
         # The first process's, should others have drawn or read different ones.
         (agreed,) = self.transport.first(f"the points of '{tag.tag}'", [coordinates])
         layout = Layout(len(agreed), self.transport.size)
@@ -99,7 +102,19 @@ def _name(roots: Sequence[Node]) -> str:
     return f"evaluation of {', '.join(texts)}"[:120]
 
 
-def _refuse_unknown(tags: Sequence[PointSet], new: Mapping[str, Any]) -> None:
+def refuse_arrays_at(roots: Sequence[Node], new: Mapping[str, Any]) -> None:
+    """Raise if the roots hold an array with a row for each of a tag's points, and `new` ones stand in their place."""
+    for node in all_nodes(roots):
+        if isinstance(node.op, Scattered) and isinstance(node.args[0].op, Constant) and node.op.points.tag in new:
+            tag, count = node.op.points.tag, len(node.op.points)
+            raise ValueError(
+                f"points={{'{tag}': …}}: the expression holds {node}, a row for each of the {count} points of '{tag}'; "
+                f"of new points it says nothing. Write the weights as a field of the coordinates"
+            )
+
+
+def refuse_unknown(tags: Sequence[PointSet], new: Mapping[str, Any]) -> None:
+    """Raise if `new` points are given for a name that is not one of the tags'."""
     names = [tag.tag for tag in tags]
     for name in new:
         if names.count(name) != 1:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 
-from ..expr import Node, Selection, all_nodes, apply, ops
-from .dependence import shared, shared_by, trainables_of
+from ..expr import Node, Selection, all_nodes, apply, arguments_first, ops
+from ..expr.products import PerPoint
+from .dependence import moving, moving_args, moving_by, shared, trainables_of
 from .primitives import Count, Gathered, PointMax, PointSum, Scattered
 
 Rule = Callable[[Node, Sequence[Node]], Node]
@@ -132,12 +134,17 @@ def _opaque(node: Node, args: Sequence[Node]) -> Node:
     return result if node.points is None else Node(Scattered(node.points), result)
 
 
+def _per_point(node: Node, args: Sequence[Node]) -> Node:
+    assert isinstance(node.op, PerPoint)
+    return Node(Scattered(node.op.points), *args)
+
+
 def _jacobian(node: Node, args: Sequence[Node]) -> Node:
     """Terms inside the field have derivatives of their own, the same for every row."""
     assert isinstance(node.op, ops.Jacobian)
     field = _differentiable(args[0])
     wanted = {selection.trainable for selection in node.op.wrt}
-    inner = [feed for feed in shared_by([field]) if wanted.intersection(trainables_of([feed]))]
+    inner = [feed for feed in moving_by([field]) if wanted.intersection(trainables_of([feed]))]
     for feed in inner:
         if isinstance(feed.op, (Gathered, Scattered)):
             raise ValueError(
@@ -153,7 +160,7 @@ def _jacobian(node: Node, args: Sequence[Node]) -> Node:
 def _refuse_second(node: Node, wrt: tuple[Selection, ...]) -> None:
     """A gradient is put together from sums over shards; its own derivative would have to pass through them."""
     wanted = {selection.trainable for selection in wrt}
-    for found in shared([node]):
+    for found in moving([node]):
         if isinstance(found.op, ops.Gradient) and wanted.intersection(trainables_of([found])):
             raise ValueError(
                 f"{node}.grad(…): it holds the gradient {found}, which depends on the same parameters and cannot be "
@@ -168,19 +175,20 @@ def _gradient(node: Node, args: Sequence[Node]) -> Node:
 
 def _differentiable(node: Node) -> Node:
     """A maximum as the mean of the values that attain it: the same number, with a derivative that is a sum."""
-    order = all_nodes([node])
+    order = arguments_first([node], moving_args)
     if not any(isinstance(found.op, PointMax) for found in order):
         return node
     done: dict[Node, Node] = {}
     for found in order:
-        args = [done[arg] for arg in found.args]
-        done[found] = _attained(_rebuilt(found, args)) if isinstance(found.op, PointMax) else _rebuilt(found, args)
+        new = _rebuilt(found, [done[arg] for arg in found.args]) if moving_args(found) else found
+        done[found] = _attained(new) if isinstance(found.op, PointMax) else new
     return done[node]
 
 
 def _attained(largest: Node) -> Node:
     field, *group = largest.args
-    attains = apply(_attains, "attains", field, largest)
+    # Which values attain it is no matter of derivatives.
+    attains = apply(_attains, "attains", *[apply(jax.lax.stop_gradient, "stop_gradient", n) for n in (field, largest)])
     for condition in group:
         attains = attains & condition
     return mean(Node(ops.Restrict(), field, attains))
@@ -201,6 +209,7 @@ _RULES: dict[type, Rule] = {
     ops.Label: lambda node, args: args[0],
     ops.Reduce: _reduce,
     ops.Opaque: _opaque,
+    PerPoint: _per_point,
     ops.Jacobian: _jacobian,
     ops.Gradient: _gradient,
 }

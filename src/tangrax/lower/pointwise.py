@@ -7,14 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..expr import Node, PointSet, Selection, Trainable, arguments_first
 from ..expr.ops import Apply, Call, Constant, Coordinate, Derivative, Jacobian, Laplacian
+from ..expr.products import Push
+from .collect import collected
+from .laplacian import Axes, Sum, jets
 from .merge import merged
-from .primitives import Columns, Count
-
-Axes = tuple[int, ...]
+from .primitives import AtPoint, Columns, Count
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Values:
     counts: Mapping[PointSet, int]
     dtype: Any
     rows: Mapping[Node, Any] = field(default_factory=dict)  # of scattered fields, at the point in hand
+    one_pass: bool = False  # derivatives with the fewest uses of each weight, not with the fewest operations
 
     def with_known(self, more: Mapping[Node, Any]) -> "Values":
         return replace(self, known={**self.known, **more})
@@ -38,12 +41,17 @@ def evaluate(roots: Sequence[Node], values: Values, point: Float[Array, " column
     """The values of the roots at one point; of terms, without a point.
 
     Each node is computed once. Of a field that is differentiated, all derivatives that the roots need along one
-    chain of axes come from one pass of nested forward mode, lower orders included.
+    chain of axes come from one pass of nested forward mode, lower orders included. With `one_pass`, those of up to
+    second order of all fields come from one pass that takes a Laplacian as one: see laplacian.py.
     """
     memo: dict[Node, Any] = {**values.known, **values.rows}
-    derivatives = [node for node in _in_scope(roots, memo) if isinstance(node.op, (Derivative, Laplacian))]
+    scope = _in_scope(roots, memo)
+    derivatives = [node for node in scope if isinstance(node.op, (Derivative, Laplacian))]
     if derivatives:
         assert point is not None
+        if values.one_pass:
+            memo.update(_in_one_pass(scope, derivatives, values, point))
+            derivatives = [node for node in derivatives if node not in memo]
         for base, wanted in _requests(derivatives).items():
             found = _differentiate(base, wanted, values, point)
             memo[base] = found[()]
@@ -59,12 +67,16 @@ def evaluate(roots: Sequence[Node], values: Values, point: Float[Array, " column
 def _in_scope(roots: Sequence[Node], known: Mapping[Node, Any]) -> list[Node]:
     """Nodes still to be computed at this very point, arguments first.
 
-    A derivative is not entered: what it differentiates is computed at points around this one.
+    A derivative is not entered: what it differentiates is computed at points around this one. Nor is a Jacobian
+    that is only multiplied.
     """
 
     def beneath(node: Node) -> Sequence[Node]:
-        if node in known or isinstance(node.op, (Derivative, Laplacian)):
+        if node in known or isinstance(node.op, (Derivative, Laplacian, AtPoint)):
             return ()
+        if isinstance(node.op, Push):
+            rows, vector = node.args
+            return (*rows.args[1:], vector)
         return node.args[1:] if isinstance(node.op, Jacobian) else node.args
 
     return [node for node in arguments_first(roots, beneath) if node not in known]
@@ -83,6 +95,36 @@ def _requests(derivatives: Sequence[Node]) -> dict[Node, set[Axes]]:
     for node in derivatives:
         wanted.setdefault(node.args[0], set()).update(_axes_of(node))
     return wanted
+
+
+def _in_one_pass(
+    scope: Sequence[Node], derivatives: Sequence[Node], values: Values, point: Float[Array, " columns"]
+) -> dict[Node, Any]:
+    """Derivatives of no more than second order, and what they are of, by one pass over all these fields.
+
+    A field that is wanted to a higher order is left out. Networks that are wanted undifferentiated are taken along:
+    what they have in common with the fields is then computed, and its weights used, once.
+    """
+    requests = _requests(derivatives)
+    left = {base for base, wanted in requests.items() if max(map(len, wanted)) > 2}
+    nodes = [node for node in derivatives if node.args[0] not in left]
+    if not nodes:
+        return {}
+    sums: dict[Node, list[Sum]] = {node: [tuple(_axes_of(node))] for node in nodes}
+    second = {total for (total,) in sums.values() if len(total[0]) == 2}
+    single = {axes for total in second for axes in total}
+    if len(single) <= len(second):  # as few coefficients, term by term
+        sums = {node: [(axes,) for axes in total] for node, (total,) in sums.items()}
+    calls = [node for node in scope if isinstance(node.op, Call) and node not in left]
+    fields = list(dict.fromkeys([*(node.args[0] for node in nodes), *calls]))
+    wanted = [{total for node in nodes if node.args[0] is one for total in sums[node]} for one in fields]
+    found = dict(zip(fields, jets(lambda p: evaluate(fields, values, p), point, wanted), strict=True))
+    memo = {one: jet.value for one, jet in found.items()}
+    for node in nodes:
+        jet = found[node.args[0]]
+        parts = [jet.along[total] for total in sums[node] if total in jet.along]
+        memo[node] = sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(jet.value)
+    return memo
 
 
 def _differentiate(base: Node, wanted: set[Axes], values: Values, point: Float[Array, " columns"]) -> dict[Axes, Any]:
@@ -134,11 +176,46 @@ def _value(node: Node, memo: Mapping[Node, Any], values: Values, point: Float[Ar
             return op(*[memo[arg] for arg in node.args])
         case Jacobian():
             return _row(node, memo, values, point)
+        case Push():
+            return _pushed(node, memo, values, point)
+        case AtPoint():
+            return op.at(node, values, point)
     raise TypeError(f"{node} ({type(op).__name__}) is not computed point by point")
 
 
 def _row(node: Node, memo: Mapping[Node, Any], values: Values, point: Float[Array, " columns"] | None) -> Any:
     """∂field/∂θ at one point, (P,), or (C, P) for C components."""
+    of, selected, inner = _by_parameters(node, values, point)
+    value, pull = jax.vjp(of, selected, inner)
+    if value.shape == ():
+        parts, through = pull(jnp.ones_like(value))
+    else:
+        basis = jnp.eye(value.size, dtype=value.dtype).reshape(-1, *value.shape)
+        parts, through = jax.vmap(pull)(basis)
+    lead = (value.size,) if value.shape else ()
+    row = jnp.concatenate([part.reshape(*lead, -1) for part in jax.tree.leaves(parts)], axis=-1)
+    for share, feed, term in zip(through, inner, node.args[1:], strict=True):
+        row = row + jnp.tensordot(share, memo[term], axes=feed.ndim)
+    return row.reshape(*value.shape, -1)
+
+
+def _pushed(node: Node, memo: Mapping[Node, Any], values: Values, point: Float[Array, " columns"] | None) -> Any:
+    """J v at one point by forward mode: v moves the parameters, and through them the terms inside the field."""
+    rows, vector = node.args
+    of, selected, inner = _by_parameters(rows, values, point)
+    _, leaves_of = ravel_pytree(selected)
+
+    def along(v: Float[Array, " p"]) -> Any:
+        return jax.jvp(of, (selected, inner), (leaves_of(v), [memo[term] @ v for term in rows.args[1:]]))[1]
+
+    directions = jnp.asarray(memo[vector], values.dtype)
+    return along(directions) if directions.ndim == 1 else jax.vmap(along, in_axes=1, out_axes=-1)(directions)
+
+
+def _by_parameters(
+    node: Node, values: Values, point: Float[Array, " columns"] | None
+) -> tuple[Callable[[list[list[Any]], list[Any]], Any], list[list[Any]], list[Any]]:
+    """The field of a Jacobian at one point, of its leaves and the terms inside it; and what these are now."""
     op, field_node = node.op, node.args[0]
     assert isinstance(op, Jacobian)
 
@@ -148,17 +225,7 @@ def _row(node: Node, memo: Mapping[Node, Any], values: Values, point: Float[Arra
         return evaluate([field_node], moved, point)[0]
 
     selected = [selection.take(values.parameters[selection.trainable]) for selection in op.wrt]
-    value, pull = jax.vjp(of, selected, [values.known[feed] for feed in op.inner])
-    if value.shape == ():
-        parts, through = pull(jnp.ones_like(value))
-    else:
-        basis = jnp.eye(value.size, dtype=value.dtype).reshape(-1, *value.shape)
-        parts, through = jax.vmap(pull)(basis)
-    lead = (value.size,) if value.shape else ()
-    row = jnp.concatenate([part.reshape(*lead, -1) for part in jax.tree.leaves(parts)], axis=-1)
-    for feed, share, term in zip(op.inner, through, node.args[1:], strict=True):
-        row = row + jnp.tensordot(share, memo[term], axes=len(feed.shape))
-    return row.reshape(*value.shape, -1)
+    return of, selected, [values.known[feed] for feed in op.inner]
 
 
 def put_selected(
@@ -177,11 +244,12 @@ def at_point(
     """A field without shared values beneath it as a function of the selected leaves, in a row, and a point."""
     counts = [sum(selection.flags) for selection in wrt]
     dtype = jax.tree.leaves(list(parameters.values()))[0].dtype
+    gathered = collected(field)
 
     def function(leaves: Sequence[Any], point: Float[Array, " columns"]) -> Any:
         rest = iter(leaves)
         selected = [[next(rest) for _ in range(count)] for count in counts]
         moved = {**parameters, **put_selected(parameters, wrt, selected)}
-        return jnp.asarray(evaluate([field], Values(moved, {}, {}, dtype), point)[0])
+        return jnp.asarray(evaluate([gathered], Values(moved, {}, {}, dtype, one_pass=True), point)[0])
 
     return merged(function)

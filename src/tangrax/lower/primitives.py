@@ -1,8 +1,10 @@
 """The operations that shards exchange numbers for; everything else is computed where a point is."""
 
+import abc
 from dataclasses import dataclass
+from typing import Any
 
-from ..expr import PointSet
+from ..expr import Node, PointSet
 from ..expr.ops import Facts, Op, one_point_set
 
 
@@ -61,6 +63,14 @@ class Scattered(Op):
 
     def text(self, args):
         return args[0]
+
+
+class AtPoint(Op):
+    """An operation of a floor above that computes itself at a point, by a way of its own through its arguments."""
+
+    @abc.abstractmethod
+    def at(self, node: Node, values: Any, point: Any) -> Any:
+        """The value of a node of this operation; `values` are the `Values` that it is computed from."""
 
 
 @dataclass(frozen=True)

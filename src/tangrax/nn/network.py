@@ -51,6 +51,11 @@ class Network:
         return Selection(self.trainable, self.flags)
 
     @property
+    def leaf_names(self) -> tuple[str, ...]:
+        """Names of the leaves that `.grad(...)` is by, in the order of its columns: `net.layers[0].weight`, …"""
+        return self.selection.leaf_names
+
+    @property
     def module(self) -> Any:
         """The module as it was wrapped (trained parameters are in `solver.module(net)`)."""
         return self.trainable.module

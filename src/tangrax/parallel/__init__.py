@@ -8,5 +8,10 @@ from .mpi import Mpi as Mpi
 from .operation import ProcessMismatch as ProcessMismatch, compare as compare
 from .setup import Settings as Settings, run_dtype as run_dtype, settings as settings, setup as setup
 from .sharded import ShardedRows as ShardedRows, TransposedRows as TransposedRows
-from .singular import singular_values as singular_values, singular_values_bytes as singular_values_bytes
+from .singular import (
+    decomposed as decomposed,
+    singular_values as singular_values,
+    singular_values_bytes as singular_values_bytes,
+    triangle as triangle,
+)
 from .transport import make_transport as make_transport

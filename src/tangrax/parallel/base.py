@@ -49,6 +49,10 @@ class Transport(eqx.Module):
     def fetch(self, rows: jax.Array) -> np.ndarray:
         """All shards' rows as one local array, the same on every process."""
 
+    def collect(self, rows: jax.Array) -> np.ndarray | None:
+        """All shards' rows as one array on the writing process alone, None on all others; no device holds them all."""
+        return self.fetch(rows)
+
     @abc.abstractmethod
     def local(self, rows: jax.Array) -> tuple[int, np.ndarray]:
         """The rows that this process holds, padding included, and the index of the first of them among all."""

@@ -28,8 +28,8 @@ class Collectives(eqx.Module):
         """The rows of all shards in the order of their ranks, on every shard."""
 
     @abc.abstractmethod
-    def shift(self, tree: PyTree, k: int = 1) -> PyTree:
-        """What the shard k places before this one in the ring holds."""
+    def shift(self, tree: PyTree, k: int = 1, senders: range | None = None) -> PyTree:
+        """What the shard k places before this one in the ring holds; zeros if it is not among the `senders`."""
 
 
 class Local(Collectives):
@@ -47,7 +47,7 @@ class Local(Collectives):
     def gather(self, rows):
         return rows
 
-    def shift(self, tree, k=1):
+    def shift(self, tree, k=1, senders=None):
         return tree
 
 
@@ -70,6 +70,6 @@ class Xla(Collectives):
     def gather(self, rows):
         return jax.lax.all_gather(jnp.asarray(rows), self.axis, tiled=True)
 
-    def shift(self, tree, k=1):
-        ring = [(rank, (rank + k) % self.size) for rank in range(self.size)]
+    def shift(self, tree, k=1, senders=None):
+        ring = [(rank, (rank + k) % self.size) for rank in senders or range(self.size)]
         return jax.tree.map(lambda x: jax.lax.ppermute(x, self.axis, ring), tree)

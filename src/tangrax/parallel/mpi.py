@@ -42,10 +42,18 @@ class Mpi(Collectives):
         everyone = mpi.bridge().allgather(jnp.asarray(rows), comm=mpi.world())
         return everyone.reshape(-1, *everyone.shape[2:])
 
-    def shift(self, tree, k=1):
+    def shift(self, tree, k=1, senders=None):
         before, after = (self.index - k) % self.size, (self.index + k) % self.size
         flat, unravel = ravel_pytree(tree)
-        return unravel(mpi.bridge().sendrecv(flat, flat, source=before, dest=after, comm=mpi.world()))
+        sends = senders is None or self.index in senders
+        receives = senders is None or before in senders
+        world = mpi.world()
+        if sends and receives:
+            return unravel(mpi.bridge().sendrecv(flat, flat, source=before, dest=after, comm=world))
+        if sends:
+            mpi.bridge().send(flat, dest=after, comm=world)
+        came = mpi.bridge().recv(flat, source=before, comm=world) if receives else jnp.zeros_like(flat)
+        return unravel(came)
 
 
 class MpiRanks(Transport):
@@ -77,6 +85,11 @@ class MpiRanks(Transport):
     def fetch(self, rows):
         with self.peers.operation("gathering rows"):
             return np.concatenate(mpi.world().allgather(np.asarray(rows)))
+
+    def collect(self, rows):
+        with self.peers.operation("collecting rows"):
+            each = mpi.world().gather(np.asarray(rows))
+        return None if each is None else np.concatenate(each)
 
     def local(self, rows):
         return self.rank * len(rows), np.asarray(rows)

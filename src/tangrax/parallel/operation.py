@@ -40,9 +40,10 @@ class Noted(Collectives):
         self.notes.append(f"gather of {_shapes(rows)}")
         return self.inner.gather(rows)
 
-    def shift(self, tree, k=1):
-        self.notes.append(f"shift by {k} of {_shapes(tree)}")
-        return self.inner.shift(tree, k)
+    def shift(self, tree, k=1, senders=None):
+        some = "" if senders is None else f" from {senders}"
+        self.notes.append(f"shift by {k} of {_shapes(tree)}{some}")
+        return self.inner.shift(tree, k, senders)
 
 
 class Operation:

@@ -62,6 +62,11 @@ class ShardedRows:
         """All N rows as one local array."""
         return _joined([self._transport.fetch(block) for block in self._blocks])[: self._layout.count]
 
+    def collect(self) -> np.ndarray | None:
+        """All N rows on the process that writes, None on all others."""
+        held = [self._transport.collect(block) for block in self._blocks]
+        return None if held[0] is None else _joined(held)[: self._layout.count]  # pyright: ignore[reportArgumentType]
+
     def __len__(self) -> int:
         return self._layout.count
 

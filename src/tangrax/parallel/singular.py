@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .base import Transport
 from .collectives import Collectives
 from .sharded import ShardedRows
 
@@ -19,13 +20,43 @@ def singular_values_bytes(rows: int, columns: int, shards: int, itemsize: int) -
     return itemsize * (2 * share * columns + smaller * (shards * min(part, smaller) + smaller))
 
 
-def singular_values(rows: ShardedRows, kept: ShardedRows | None = None) -> np.ndarray:
+def triangle(collectives: Collectives, mine: Float[Array, "rows p"], wide: bool) -> Float[Array, "m m"]:
+    """R of J = Q R on every shard, or of Jᵀ where J is `wide`; `mine` are a shard's rows of J, zeros where none.
+
+    Each shard reduces its part to a triangle, the triangles are gathered and reduced once more. Of a wide J the shards
+    first exchange rows for columns round the ring. No step squares a singular value: each has an error of a few
+    ε σ_max.
+    """
+    part = _columns(collectives, mine).T if wide else mine
+    return jnp.linalg.qr(collectives.gather(jnp.linalg.qr(part, mode="r")), mode="r")
+
+
+def decomposed(
+    transport: Transport, matrix: Array, vectors: int = 0
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m k"]]:
+    """Singular values of a matrix that every shard has, falling, and the first right singular vectors.
+
+    By one process for all: LAPACK's time and last digits differ between machines.
+    """
+
+    def say() -> str:
+        if not transport.writes:
+            return ""
+        if not vectors:
+            return json.dumps([np.linalg.svd(np.asarray(matrix), compute_uv=False).tolist(), []])
+        _, values, right = np.linalg.svd(np.asarray(matrix))
+        return json.dumps([values.tolist(), right[:vectors].T.tolist()])
+
+    values, right = json.loads(transport.peers.exchange("decomposing", say)[0])
+    dtype = np.asarray(matrix).dtype
+    return np.array(values, dtype), np.array(right, dtype).reshape(len(values), vectors)
+
+
+def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors: int = 0) -> Any:
     """Those of J in falling order, min(N, P) of them; of the rows where `kept` is true, if it is given.
 
-    Rows of several components count as so many rows. Each shard reduces its part by QR to a triangle, the triangles are
-    gathered and reduced once more, and LAPACK's SVD of the last, m x m with m = min(N, P), runs on the first host.
-    Where N < P the shards first exchange rows for columns round the ring. No step squares a singular value: each has an
-    error of a few ε σ_max.
+    Rows of several components count as so many rows. LAPACK's SVD of the triangle, m x m with m = min(N, P), runs on
+    the first host. With `vectors`, so many left singular vectors too: (values, (N, k)), zeros where rows are not kept.
     """
     transport, layout = rows._transport, rows._layout
     components = int(np.prod(rows.shape[1:-1]))
@@ -40,23 +71,21 @@ def singular_values(rows: ShardedRows, kept: ShardedRows | None = None) -> np.nd
             valid = valid & other
         # Rows of zeros add nothing to Jᵀ J, hence nothing to its triangle.
         mine = jnp.where(valid.reshape(-1, *(1,) * (mine.ndim - 1)), mine, 0)
-        mine = mine.reshape(-1, mine.shape[-1])
-        part = _columns(collectives, mine).T if wide else mine
-        triangles = collectives.gather(jnp.linalg.qr(part, mode="r"))
-        return jnp.linalg.qr(triangles, mode="r"), ()
+        return triangle(collectives, mine.reshape(-1, mine.shape[-1]), wide), ()
 
     mask = [] if kept is None else [kept.padded]
-    triangle, _ = transport.spmd(program, "singular values")((rows._blocks, mask), ())
-    dtype = np.asarray(triangle).dtype
-
-    def decomposed() -> str:
-        # By one process for all: LAPACK's time and last digits differ between machines.
-        values = np.linalg.svd(np.asarray(triangle), compute_uv=False) if transport.writes else np.zeros(0)
-        return json.dumps(values.tolist())
-
-    values = json.loads(transport.peers.exchange("decomposing", decomposed)[0])
+    found, _ = transport.spmd(program, "singular values")((rows._blocks, mask), ())
+    values, right = decomposed(transport, found, vectors)
     # Padding is rows of zeros, or columns: singular values of zero at the end.
-    return np.array(values, dtype)[: min(count, columns)]
+    values = values[: min(count, columns)]
+    if not vectors:
+        return values
+    if wide:
+        return values, right[:count]
+    moved = (rows @ right).gather().reshape(count, vectors)
+    if kept is not None:
+        moved = np.where(np.repeat(kept.gather(), components)[:, None], moved, 0)
+    return values, moved / np.where(values > 0, values, 1)[:vectors]
 
 
 def _columns(collectives: Collectives, mine: Float[Array, "rows p"]) -> Float[Array, "all_rows columns"]:

@@ -17,6 +17,7 @@ from .mpi import make_mpi_transport
 from .setup import settings
 
 ALONE = Alone()
+COLLECTED = 2**26  # bytes that `collect` gathers at once
 
 
 class OneDevice(Transport):
@@ -81,6 +82,19 @@ class Devices(Transport):
             rows = _gathered_by(self)(rows, ())[0]
         return np.asarray(rows)
 
+    def collect(self, rows):
+        if not self.mesh.is_multi_process:
+            return np.asarray(rows)
+        # A few rows of each shard at a time: what is gathered lies on every device for a moment.
+        each = len(rows) // self.mesh.size
+        found = np.empty(rows.shape, rows.dtype) if self.writes else None
+        step = max(1, COLLECTED // max(1, self.mesh.size * rows.nbytes // len(rows)))
+        for start in range(0, each, step):
+            some = np.asarray(_some_gathered_by(self, min(step, each - start))(rows, start)[0])
+            if found is not None:
+                found.reshape(self.mesh.size, each, *rows.shape[1:])[:, start : start + step] = some
+        return found
+
     def local(self, rows):
         shards = sorted(rows.addressable_shards, key=lambda shard: shard.index[0].start or 0)
         return shards[0].index[0].start or 0, np.concatenate([np.asarray(shard.data) for shard in shards])
@@ -105,6 +119,16 @@ def _on_every_process(x: Any, sharding: NamedSharding) -> jax.Array:
         return x
     local = np.asarray(x)
     return jax.make_array_from_callback(local.shape, sharding, lambda index: local[index])
+
+
+@functools.cache
+def _some_gathered_by(transport: Transport, count: int) -> Any:
+    """The program that gives every shard `count` rows of each from a row on: (shards, count, …)."""
+
+    def program(collectives: Any, rows: Any, start: Any) -> tuple[Any, Any]:
+        return collectives.gather(jax.lax.dynamic_slice_in_dim(rows, start, count)[None]), ()
+
+    return transport.spmd(program, "collecting rows")
 
 
 @functools.cache

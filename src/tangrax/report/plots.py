@@ -1,28 +1,13 @@
-"""Matplotlib pictures: each function draws on the `Axes` given, or on a new figure, and returns the `Axes`.
-
-Figures are made without pyplot: no window, no global state, any number of them at once.
-"""
+"""Curves: solutions, losses and tracked numbers."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-try:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise ImportError("tangrax.report draws with matplotlib: pip install 'tangrax[plot]'") from error
-
 from ..solve import History
-
-# Okabe and Ito's palette: told apart with every common kind of colour blindness. Black is kept for references.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-REFERENCE = "#000000"
-FAINT = "#999999"
-SIZE = (6.4, 4.0)  # inches
+from .canvas import COLOURS, FAINT, REFERENCE, Axes, finish, new_axes
 
 
 def solution(
@@ -35,7 +20,7 @@ def solution(
     ylabel: str = "u",
 ) -> Axes:
     """A solution of a one-dimensional problem over x, and the reference it should meet; points in any order."""
-    axes = _axes(axes)
+    axes = new_axes(axes)
     order = np.argsort(x)
     label = "network"
     if reference is not None:
@@ -46,7 +31,7 @@ def solution(
     axes.plot(x[order], u[order], color=COLOURS[0], linewidth=1.8, label=label)
     axes.set(xlabel=xlabel, ylabel=ylabel, title="Solution")
     axes.legend(loc="best", frameon=False)
-    return _finish(axes)
+    return finish(axes)
 
 
 def losses(history: History, names: Sequence[str] | None = None, axes: Axes | None = None) -> Axes:
@@ -55,7 +40,7 @@ def losses(history: History, names: Sequence[str] | None = None, axes: Axes | No
     `names` are the terms to draw; by default those with a number at every epoch, so name the terms where a tracker
     has one too.
     """
-    axes = _axes(axes)
+    axes = new_axes(axes)
     total = history["loss"]
     if names is None:
         names = [name for name in history if name != "loss" and history[name].shape == total.shape]
@@ -66,7 +51,7 @@ def losses(history: History, names: Sequence[str] | None = None, axes: Axes | No
     axes.set_yscale("log")
     axes.set(xlabel="epoch", ylabel="loss", title="Loss")
     axes.legend(loc="best", frameon=False)
-    return _finish(axes)
+    return finish(axes)
 
 
 def tracker(
@@ -82,7 +67,7 @@ def tracker(
 
     `cosine` fixes the range to -1 … 1 and draws 0; `warn_below` draws the threshold of a warning.
     """
-    axes = _axes(axes)
+    axes = new_axes(axes)
     if isinstance(names, str):
         names = [names]
     labels = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
@@ -104,72 +89,4 @@ def tracker(
     axes.set(xlabel="epoch", ylabel=ylabel or ("cosine" if cosine else "value"), title="During training")
     # Below the axes, since a curve may run anywhere in them.
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
-    return _finish(axes)
-
-
-def spectrum(eigenvalues: Float[np.ndarray, " n"], floor: float, axes: Axes | None = None) -> Axes:
-    """Eigenvalues of a tangent kernel in falling order, both axes logarithmic.
-
-    Those below `floor` (`Spectrum.floor`) are not resolved and drawn grey; those that are not positive are left out.
-    """
-    axes = _axes(axes)
-    falling = np.sort(eigenvalues)[::-1]
-    index = np.arange(1, len(falling) + 1)
-    resolved = falling > floor
-    grey = ~resolved & (falling > 0)
-    style: dict[str, Any] = {"linestyle": "none", "markersize": 3.5}
-    axes.plot(index[grey], falling[grey], marker=".", color=FAINT, label="not resolved", **style)
-    axes.plot(index[resolved], falling[resolved], marker="o", color=COLOURS[0], label="resolved", **style)
-    axes.axhline(
-        floor,
-        color=COLOURS[1],
-        linewidth=1.2,
-        linestyle=(0, (4, 3)),
-        label=f"resolution {floor:.1e}",
-    )
-    axes.set(xscale="log", yscale="log", xlabel="index", ylabel="eigenvalue", title="Tangent kernel")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.legend(loc="upper right", frameon=False, markerscale=1.5)
-    return _finish(axes)
-
-
-def cosine_matrix(
-    matrix: Float[np.ndarray, "g g"], labels: Sequence[str] | None = None, axes: Axes | None = None
-) -> Axes:
-    """Cosines of all pairs of groups as a heat map from -1 to 1, each value written in its cell."""
-    axes = _axes(axes)
-    count = len(matrix)
-    if labels is not None and len(labels) != count:
-        raise ValueError(f"{len(labels)} labels for a matrix of {count} groups: give one label a group")
-    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
-    for row, column in np.ndindex(count, count):
-        value = matrix[row, column]
-        colour = "white" if abs(value) > 0.6 else "black"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
-    names = list(labels) if labels is not None else [str(index) for index in range(count)]
-    axes.set_xticks(range(count), names)
-    axes.set_yticks(range(count), names)
-    axes.set_title("Cosines between groups")
-    axes.figure.colorbar(image, ax=axes, label="cosine", shrink=0.85)
-    return axes
-
-
-def save(axes: Axes, path: str | Path, dpi: int = 150) -> Path:
-    """Write the whole figure that `axes` belongs to; its directory is made where it is missing."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
-    return path
-
-
-def _axes(axes: Axes | None) -> Axes:
-    return Figure(figsize=SIZE, layout="constrained").add_subplot() if axes is None else axes
-
-
-def _finish(axes: Axes) -> Axes:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#e5e5e5", linewidth=0.6)
-    axes.set_axisbelow(True)
-    return axes
+    return finish(axes)

@@ -1,0 +1,149 @@
+"""Conflict between gradients: their angles, lengths and what a step along one does along another."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .node import Node, apply
+from .ops import Gradient, Jacobian, Label, RowMean
+from .trainable import Selection
+
+
+def cosine(a: Any, b: Any = None, *, per_leaf: bool = False) -> Any:
+    """Cosine similarity of gradients, normalised: 1 they help each other, 0 independent, -1 they conflict.
+
+    `cosine(a, b)` of two terms of P numbers (`term.grad(net)`, `J[group].mean`) is one number;
+    `cosine([a, b, c])` is the matrix of all pairs, (G, G). Larger arrays are flattened. Zero where a
+    vector is zero.
+
+    With `per_leaf`, the same for each of the L parameter leaves that the gradients are by, in their order (their
+    names: `net.leaf_names`): (L,) of a pair, (L, G, G) of a list.
+    """
+    vectors = _vectors("cosine", a if b is None else [a, b], least=2)
+    function = _matrix if b is None else _pair
+    if per_leaf:
+        # The keyword does nothing but stand in the text of the node, as a person would write it.
+        return apply(_LeafByLeaf(function, _leaf_sizes(vectors)), "cosine", *vectors, per_leaf=True)
+    return _of(function, "cosine", vectors)
+
+
+def norms(vectors: Any) -> Any:
+    """Euclidean norms of G gradients (`term.grad(net)`, `J[group].mean`), (G,). Larger arrays are flattened."""
+    return _of(_lengths, "norms", _vectors("norms", vectors, least=1))
+
+
+def projections(vectors: Any) -> Any:
+    """How far each of G gradients goes along each other: entry [i, j] is aᵢ·aⱼ/|aⱼ|, (G, G).
+
+    Negative where aᵢ goes against aⱼ; |aᵢ| on the diagonal; zero where aⱼ is zero. Larger arrays are flattened.
+    """
+    return _of(_shares, "projections", _vectors("projections", vectors, least=2))
+
+
+def _vectors(what: str, given: Any, least: int) -> list[Any]:
+    """What was given as a list; raises where it holds too few, or what is no gradient."""
+    if isinstance(given, Node) and given.points is None and len(given.shape) < 2:
+        raise TypeError(f"{what} of {given}: it is one vector. Give a list of them, {what}([a, b, c])")
+    vectors = [given] if isinstance(given, Node) and given.points is not None else list(given)
+    for vector in vectors:
+        if not isinstance(vector, Node):
+            continue
+        if vector.points is not None:
+            raise TypeError(
+                f"{what} of {vector}: it has one value per point. Compare group means, J[group].mean, or "
+                f"gradients of terms, term.grad(net)"
+            )
+        if not vector.shape:
+            raise TypeError(
+                f"{what} of {vector}: it is one number, with no direction. Take the gradient of the term, "
+                f"term.grad(net)"
+            )
+    if len(vectors) < least:
+        example = "cosine(a, b) or cosine([a, b, c])" if what == "cosine" else f"{what}([a, b, c])"
+        raise ValueError(f"{what} needs {('', 'one vector', 'two vectors')[least]} or more: {example}")
+    return vectors
+
+
+def _of(function: Callable[..., Any], name: str, vectors: Sequence[Any]) -> Any:
+    if not any(isinstance(vector, Node) for vector in vectors):
+        return function(*map(jnp.asarray, vectors))
+    return apply(function, name, *vectors)
+
+
+def _leaf_sizes(vectors: Sequence[Any]) -> tuple[int, ...]:
+    """Sizes of the parameter leaves that all vectors are gradients by; raises where they are not."""
+    first, *rest = [_wrt(vector) for vector in vectors]
+    for vector, wrt in zip(vectors[1:], rest, strict=True):
+        if [(s.trainable, s.flags) for s in wrt] != [(s.trainable, s.flags) for s in first]:
+            raise ValueError(
+                f"cosine(…, per_leaf=True) of {vectors[0]} and {vector}: the one is by {_text(first)} and the "
+                f"other by {_text(wrt)}. Take both by the same networks, in one order and with the same mask"
+            )
+    return tuple(size for selection in first for size in selection.leaf_sizes)
+
+
+def _wrt(vector: Any) -> tuple[Selection, ...]:
+    """What a gradient is by."""
+    node = vector
+    while isinstance(node, Node) and isinstance(node.op, Label):
+        node = node.args[0]
+    if isinstance(node, Node) and isinstance(node.op, Gradient):
+        return node.op.wrt
+    if isinstance(node, Node) and isinstance(node.op, RowMean):
+        rows = node.args[0] if isinstance(node.args[0].op, Jacobian) else node.args[0].args[0]
+        assert isinstance(rows.op, Jacobian)
+        return rows.op.wrt
+    raise TypeError(
+        f"cosine(…, per_leaf=True) of {vector}: only the gradient of a term, term.grad(net), or the mean of "
+        f"Jacobian rows, J[group].mean, is known to have one part a leaf. Put factors and sums into the term: "
+        f"(2 * a + b).grad(net)"
+    )
+
+
+def _text(wrt: Sequence[Selection]) -> str:
+    return ", ".join(str(s.trainable) if all(s.flags) else ", ".join(s.leaf_names) for s in wrt)
+
+
+@dataclass(frozen=True)
+class _LeafByLeaf:
+    """A function of vectors, applied to each leaf's part of them and stacked."""
+
+    function: Callable[..., Any]
+    sizes: tuple[int, ...]
+
+    def __call__(self, *vectors: Array, per_leaf: bool) -> Float[Array, "leaves ..."]:
+        results, start = [], 0
+        for size in self.sizes:
+            results.append(self.function(*[vector[..., start : start + size] for vector in vectors]))
+            start += size
+        return jnp.stack(results)
+
+
+def _pair(a: Array, b: Array) -> Float[Array, ""]:
+    return jnp.vdot(_polar(a)[1], _polar(b)[1])
+
+
+def _matrix(*vectors: Array) -> Float[Array, "g g"]:
+    units = jnp.stack([_polar(vector)[1] for vector in vectors])
+    return units @ units.T
+
+
+def _lengths(*vectors: Array) -> Float[Array, " g"]:
+    return jnp.stack([_polar(vector)[0] for vector in vectors])
+
+
+def _shares(*vectors: Array) -> Float[Array, "g g"]:
+    return _lengths(*vectors)[:, None] * _matrix(*vectors)
+
+
+def _polar(vector: Array) -> tuple[Float[Array, ""], Float[Array, " p"]]:
+    """Length and direction, which is zero for a zero vector."""
+    # Scaled by the largest entry first: squares of small float32 gradients would underflow.
+    flat = vector.ravel()
+    largest = jnp.max(jnp.abs(flat))
+    scaled = flat / jnp.where(largest > 0, largest, 1)
+    norm = jnp.linalg.norm(scaled)
+    return largest * norm, scaled / jnp.where(norm > 0, norm, 1)

@@ -1,0 +1,133 @@
+"""Products with a Jacobian that never form its rows: J v, Jᵀ w, and what K = J Jᵀ is asked for without forming it.
+
+`node.py` builds on this module, so nodes come in as arguments, and new ones are made by their type.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from .ops import Apply, Constant, Facts, Gradient, Op, Restrict, one_point_set
+from .points import PointSet
+
+
+@dataclass(frozen=True)
+class Push(Op):
+    """J v at each point, by forward mode: the arguments are J and v, P numbers or a matrix (P, k)."""
+
+    def infer(self, args, texts):
+        rows, vector = args
+        size = rows.shape[-1]
+        if len(vector.shape) not in (1, 2) or vector.shape[0] != size:
+            raise ValueError(
+                f"{texts[0]} of shape {rows.shape} per point @ {texts[1]} of shape {vector.shape}: inner sizes differ. "
+                f"Give ({size},), one number for each parameter that the Jacobian is by, or a matrix ({size}, k)"
+            )
+        return Facts(one_point_set(args, texts), (*rows.shape[:-1], *vector.shape[1:]))
+
+    def text(self, args):
+        return f"({args[0]} @ {args[1]})"
+
+
+@dataclass(frozen=True)
+class PerPoint(Op):
+    """The field whose value at point i is row i of an array, in the user's order."""
+
+    points: PointSet
+    local = False
+
+    def infer(self, args, texts):
+        return Facts(self.points, args[0].shape[1:], args[0].kind)
+
+    def text(self, args):
+        return args[0]
+
+
+@dataclass(frozen=True)
+class RowSquares(Op):
+    """|row|² of each row of J."""
+
+    def infer(self, args, texts):
+        return Facts(args[0].points, args[0].shape[:-1])
+
+    def text(self, args):
+        return f"{args[0]}.gram().diagonal"
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedJacobian:
+    """`J.T`, or `J[group].T`, for products."""
+
+    rows: Any
+    __array_ufunc__ = None  # NumPy arrays do not take it for one of theirs
+
+    def __str__(self) -> str:
+        return f"{self.rows}.T"
+
+    def __matmul__(self, weights: Any) -> Any:
+        """Σ over points of weight times row, a term (P,): one vector-Jacobian product and one sum over devices.
+
+        `weights` is a field of J's points, or an array with an entry for each of them; with C components, C numbers
+        a point. Of `J[group]` only the points of the group count.
+        """
+        node = type(self.rows)
+        rows, *group = split(self.rows)
+        field = rows.args[0]
+        held = node(Apply(jax.lax.stop_gradient, "stop_gradient"), self._field(weights))
+        product = held * field
+        return node(Gradient(rows.op.wrt), (product[group[0]] if group else product).sum)
+
+    def _field(self, weights: Any) -> Any:
+        """Weights as a field on J's points; raises where they are none."""
+        node = type(self.rows)
+        rows, *group = split(self.rows)
+        points, shape = rows.points, rows.shape[:-1]
+        if not isinstance(weights, node):
+            array = np.asarray(weights)
+            if array.shape != (len(points), *shape):
+                raise ValueError(
+                    f"{self} @ array of shape {array.shape}: give {(len(points), *shape)}, an entry for each point of "
+                    f"'{points.tag}' in the order of domain.point_set('{points.tag}').coordinates"
+                )
+            return node(PerPoint(points), node(Constant.of(array)))
+        if isinstance(weights.op, Restrict):
+            whole, its = weights.args
+            if not group or its is not group[0]:
+                raise ValueError(f"{self} @ {weights}: the two must be on the same group, as in J[group].T @ w[group]")
+            weights = whole
+        if weights.points is not points:
+            on = "is a term" if weights.points is None else f"has one value per point of '{weights.points.tag}'"
+            raise ValueError(
+                f"{self} @ {weights}: it takes one weight for each point of '{points.tag}', and {weights} {on}. Give a "
+                f"field of that tag, or an array of {len(points)} entries"
+            )
+        if weights.shape != shape:
+            raise ValueError(
+                f"{self} @ {weights}: the Jacobian is of values of shape {shape} per point, and {weights} has shape "
+                f"{weights.shape}: give a weight for each number"
+            )
+        return weights
+
+
+def along(rows: Any, vector: Any) -> Any:
+    """J v, a field (on the group, of `J[group]`); J Jᵀ is the request for K."""
+    if isinstance(vector, TransposedJacobian):
+        return rows.gram() if vector.rows is rows else rows.gram(vector.rows)
+    node = type(rows)
+    inner, *group = split(rows)
+    moved = node(Push(), inner, vector if isinstance(vector, node) else node(Constant.of(vector)))
+    return moved[group[0]] if group else moved
+
+
+def squares(rows: Any) -> Any:
+    """The diagonal of K, a field (on the group, of `J[group]`)."""
+    inner, *group = split(rows)
+    found = type(rows)(RowSquares(), inner)
+    return found[group[0]] if group else found
+
+
+def split(rows: Any) -> tuple[Any, ...]:
+    """(J,) or, of `J[group]`, (J, group)."""
+    return rows.args if isinstance(rows.op, Restrict) else (rows,)

@@ -1,0 +1,129 @@
+"""Eigenvalues of K = J Jᵀ through products with J alone: the largest few, and how all of them are distributed.
+
+K and JᵀJ have the same eigenvalues beside zero. Lanczos' method runs on JᵀJ, in the space of parameters, where every
+shard has the same vectors: a step is v ↦ Σ_shards Jᵀ(J v), one all-reduce of P numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from matfree import decomp
+
+from ..parallel import Collectives
+from .gram import CHUNK, Rows
+from .tiles import Side
+
+PASS = 2048  # points that a product takes at once
+SEED = 0  # of starting vectors: any will do, the same on every shard
+EXHAUSTED = 100  # roundings of λ_max that a step must leave to have found anything new
+PROBES = 16  # random vectors of a density
+
+
+def normal_product(collectives: Collectives, rows: Rows, vector: Float[Array, " p"]) -> Float[Array, " p"]:
+    """JᵀJ v, without rows of J; points that do not count have none."""
+    leaves = list(rows.leaves)
+    cut = Side(rows.layout.rows, min(PASS, rows.layout.rows), rows.components)
+    counted = rows.counted(collectives.rank)
+    parts = _split(vector, leaves)
+
+    def at(points: Any) -> Any:
+        return lambda leaves: jax.vmap(lambda point: jnp.ravel(rows.function(leaves, point)))(points)
+
+    def step(i: Any, found: Any) -> Any:
+        start = cut.start(i)
+        here, real = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, cut.tile), (rows.points, counted))
+        once = real & cut.fresh(i, 0)[:: cut.components]
+        _, pushed = jax.jvp(at(here), (leaves,), (parts,))
+        _, back = jax.vjp(at(here), leaves)
+        (pulled,) = back(jnp.where(once[:, None], pushed, 0))
+        return jax.tree.map(jnp.add, found, pulled)
+
+    found = jax.lax.fori_loop(0, cut.tiles, step, jax.tree.map(jnp.zeros_like, leaves))
+    return collectives.sum(jnp.concatenate([leaf.ravel() for leaf in found]))
+
+
+def pushed(rows: Rows, vectors: Float[Array, "p k"]) -> Float[Array, "n c k"]:
+    """J V at a shard's points, by forward mode."""
+    leaves = list(rows.leaves)
+
+    def at(point: Any) -> Array:
+        def along(vector: Array) -> Array:
+            function = lambda leaves: jnp.ravel(rows.function(leaves, point))  # noqa: E731
+            return jax.jvp(function, (leaves,), (_split(vector, leaves),))[1]
+
+        return jax.vmap(along, in_axes=1, out_axes=1)(vectors)
+
+    count = rows.layout.rows
+    return jax.vmap(at)(rows.points) if count <= CHUNK else jax.lax.map(at, rows.points, batch_size=CHUNK)
+
+
+@dataclass(frozen=True)
+class Ritz:
+    """The k largest eigenvalues that some steps of Lanczos' method found, falling, and the residual of each.
+
+    An eigenvalue of K lies no further from each value than its residual. `vectors` (P, k) are right singular vectors.
+    """
+
+    values: Any
+    residuals: Any
+    vectors: Any
+
+
+jax.tree_util.register_dataclass(Ritz, ["values", "residuals", "vectors"], [])
+
+
+def largest(collectives: Collectives, rows: Rows, count: int, steps: int) -> Ritz:
+    """Of K, by `steps` products; `count` <= steps <= P."""
+    matrix, basis, left = _tridiagonal(collectives, rows, _start(rows, 0), steps)
+    values, vectors = jnp.linalg.eigh(matrix)
+    order = jnp.arange(steps - 1, steps - 1 - count, -1)
+    values, vectors = values[order], vectors[:, order]
+    return Ritz(jnp.maximum(values, 0), jnp.abs(left * vectors[-1]), basis.T @ vectors)
+
+
+def quadrature(collectives: Collectives, rows: Rows, steps: int) -> tuple[Array, Array]:
+    """Nodes and weights (probes, steps) of Gauss quadrature for the spectral density of JᵀJ, one row a random vector.
+
+    Stochastic Lanczos quadrature: Ubaru, Chen, Saad, SIAM J. Matrix Anal. Appl. 38 (2017), section 3. Σ_j weight_j
+    f(node_j) estimates Σ_i f(λ_i) over the P eigenvalues.
+    """
+
+    def probe(number: Any) -> tuple[Array, Array]:
+        start = jnp.sign(_start(rows, number))
+        matrix, _, _ = _tridiagonal(collectives, rows, start, steps)
+        values, vectors = jnp.linalg.eigh(matrix)
+        return jnp.maximum(values, 0), len(start) * vectors[0] ** 2
+
+    return jax.lax.map(probe, jnp.arange(PROBES))
+
+
+def _tridiagonal(
+    collectives: Collectives, rows: Rows, start: Float[Array, " p"], steps: int
+) -> tuple[Float[Array, "k k"], Float[Array, "k p"], Float[Array, ""]]:
+    """Lanczos' tridiagonal matrix of JᵀJ, the vectors it belongs to, and the size of what they leave out.
+
+    Where a step leaves nothing but rounding, all that its space can tell is told: what comes after is cut off.
+    """
+    found = decomp.tridiag_sym(steps, custom_vjp=False)(lambda v: normal_product(collectives, rows, v), start)
+    basis, matrix, rest = (jnp.asarray(part) for part in found[:3])
+    left = jnp.nan_to_num(jnp.linalg.norm(rest))
+    beside = jnp.diagonal(matrix, 1)
+    nothing = EXHAUSTED * jnp.finfo(matrix.dtype).eps * jnp.nanmax(jnp.abs(matrix), initial=0)
+    alive = jnp.concatenate([jnp.ones(1, bool), jnp.cumprod(beside > nothing).astype(bool)])
+    matrix = jnp.where(alive[:, None] & alive[None, :], matrix, 0)
+    return matrix, jnp.where(alive[:, None], basis, 0), jnp.where(alive[-1], left, 0)
+
+
+def _start(rows: Rows, number: Any) -> Float[Array, " p"]:
+    size = sum(int(np.size(leaf)) for leaf in rows.leaves)
+    dtype = jnp.result_type(*rows.leaves)
+    return jax.random.normal(jax.random.fold_in(jax.random.key(SEED), number), (size,), dtype)
+
+
+def _split(vector: Array, leaves: Any) -> list[Array]:
+    ends = np.cumsum([np.size(leaf) for leaf in leaves])[:-1]
+    return [part.reshape(leaf.shape) for part, leaf in zip(jnp.split(vector, ends), leaves, strict=True)]

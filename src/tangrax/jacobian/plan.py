@@ -1,0 +1,86 @@
+"""What an answer would take, way by way, before anything is allocated."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ..parallel import Transport
+
+FEWER = "take fewer points (points=), fewer parameters (net.mask), more devices, or a higher limit="
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to an answer, with what it takes of each device beside the points and parameters."""
+
+    name: str
+    memory: int  # bytes held at the same time, result included
+    flops: float
+    moved: int = 0  # bytes sent
+    note: str = ""
+    choice: Any = None  # what the program of this way is told
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ways to an answer, those preferred first; `chosen` is the first that keeps within `limit` bytes a device."""
+
+    what: str
+    ways: tuple[Way, ...]
+    limit: int
+    devices: int
+    mend: str
+
+    @property
+    def chosen(self) -> Way | None:
+        return next((way for way in self.ways if way.memory <= self.limit), None)
+
+    def settled(self) -> Way:
+        """The way chosen; raises ValueError with all figures and the mend if none fits."""
+        if self.chosen is None:
+            figures = "; ".join(f"{way.name}: {as_size(way.memory)}" for way in self.ways)
+            raise ValueError(
+                f"{self.what} takes on each of {self.devices} device(s) {figures}, more than {as_size(self.limit)}: "
+                f"{self.mend}"
+            )
+        return self.chosen
+
+    def __str__(self) -> str:
+        head = ("way", "memory a device", "operations", "sent", "")
+        lines: list[tuple[str, ...]] = [head]
+        for way in self.ways:
+            if way is self.chosen:
+                verdict = "chosen: the first that fits"
+            else:
+                verdict = "does not fit" if way.memory > self.limit else "fits"
+            note = f"{verdict}; {way.note}" if way.note else verdict
+            lines.append((way.name, as_size(way.memory), f"{way.flops:.2e}", as_size(way.moved), note))
+        widths = [max(len(line[column]) for line in lines) for column in range(4)]
+        table = [
+            "  ".join([line[0].ljust(widths[0]), *(line[i].rjust(widths[i]) for i in (1, 2, 3)), line[4]]).rstrip()
+            for line in lines
+        ]
+        return "\n".join([f"{self.what}, on {self.devices} device(s) within {as_size(self.limit)} each", *table])
+
+
+def as_size(size: float) -> str:
+    """Bytes as a person reads them."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB")):
+        if size >= unit / 4:
+            return f"{size / unit:.2f} {name}"
+    return f"{int(size):,} bytes"
+
+
+def capacity(transport: Transport) -> int:
+    """Bytes that a device can hold: its own memory, or, of devices made of a CPU, their share of the host's."""
+    device = transport.mesh.local_devices[0]
+    own = device.memory_stats() or {}
+    if "bytes_limit" in own:
+        found = int(own["bytes_limit"])
+    else:
+        host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        found = host // len(transport.mesh.local_devices)
+    if transport.processes == 1:
+        return found
+    # All processes must choose alike.
+    return min(map(int, transport.peers.exchange("memory of the devices", lambda: str(found))))

@@ -1,0 +1,107 @@
+"""J of an expression as shards hold it, and programs that run on it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from ..expr import Node, Selection, Trainable, ops
+from ..lower import at_point, expand, shared, trainables_of
+from ..parallel import Collectives, Layout
+from .cost import rates
+from .evaluator import Evaluator
+from .gram import Choice, Rows, choose
+from .means import RULES
+
+
+@dataclass(frozen=True)
+class Subject:
+    """J of an expression, of all points of a tag or of a group of them."""
+
+    rows: Node
+    field: Node  # in primitives
+    wrt: tuple[Selection, ...]
+    group: Node | None
+    placed: Any  # the points on their devices
+    layout: Layout
+
+    @classmethod
+    def of(cls, node: Node, evaluator: Evaluator, points: Any) -> "Subject":
+        rows, group = node.args if isinstance(node.op, ops.Restrict) else (node, None)
+        assert isinstance(rows.op, ops.Jacobian) and rows.points is not None
+        (field,) = expand([rows.args[0]], RULES)
+        # Rows of a field that holds values of all points are formed of all of them.
+        alone = not shared([field])
+        placed, layout = evaluator.place(rows.points, points, group if alone else None)
+        return cls(rows, field, rows.op.wrt, group, placed, layout)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether the field is a function of one point."""
+        return not shared([self.field])
+
+    @property
+    def components(self) -> int:
+        """C, the rows of J of a point."""
+        return math.prod(self.rows.shape[:-1])
+
+    @property
+    def size(self) -> int:
+        """N C, the rows of J."""
+        return self.layout.count * self.components
+
+    @property
+    def columns(self) -> int:
+        """P."""
+        return self.rows.shape[-1]
+
+    @property
+    def trainables(self) -> list[Trainable]:
+        return list(dict.fromkeys([*trainables_of([self.field]), *(s.trainable for s in self.wrt)]))
+
+    def leaves(self, known: Mapping[Trainable, Any]) -> list[Any]:
+        return [leaf for selection in self.wrt for leaf in selection.take(known[selection.trainable])]
+
+    def in_shard(self, points: Any, known: Mapping[Trainable, Any]) -> Rows:
+        return Rows(at_point(self.field, self.wrt, known), self.leaves(known), points, self.layout)
+
+
+Body = Callable[..., tuple[Any, Any]]
+
+
+def run(
+    name: str, subjects: Sequence[Subject], evaluator: Evaluator, key: Any, body: Body, *more: Any
+) -> tuple[Any, Any]:
+    """What `body(collectives, sides, *more)` gives on every shard: (the same on all, rows of each).
+
+    Compiled once for each name and `key`; `more` are arrays that every shard has.
+    """
+    wanted = list(dict.fromkeys(t for subject in subjects for t in subject.trainables))
+
+    def program(collectives: Collectives, points: Any, replicated: Any) -> tuple[Any, Any]:
+        parameters, more = replicated
+        known = dict(zip(wanted, parameters, strict=True))
+        sides = [s.in_shard(p, known) for s, p in zip(subjects, points, strict=True)]
+        return body(collectives, sides, *more)
+
+    whole = (name, key, tuple((s.field, s.wrt, s.layout) for s in subjects))
+    programs = evaluator.executor.programs
+    if whole not in programs:
+        programs[whole] = evaluator.transport.spmd(program, name)
+    known = [evaluator.parameters(t) for t in wanted]
+    return programs[whole](tuple(s.placed for s in subjects), (known, evaluator.transport.replicate(list(more))))
+
+
+def looked_at(subjects: Sequence[Subject], evaluator: Evaluator) -> list[Rows]:
+    """What a shard will have, in shapes alone."""
+    known = {t: evaluator.parameters(t) for s in subjects for t in s.trainables}
+    return [
+        s.in_shard(jax.ShapeDtypeStruct((s.layout.rows, *s.placed.shape[1:]), s.placed.dtype), known) for s in subjects
+    ]
+
+
+def choice_of(sides: Sequence[Rows], evaluator: Evaluator) -> Choice:
+    """How the kernel of some sides is computed; nothing is computed for that but the speed of the device, once."""
+    return choose(sides, rates(evaluator.transport, evaluator.dtype))

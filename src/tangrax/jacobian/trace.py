@@ -1,0 +1,251 @@
+"""What becomes of each parameter in the trace of a function of parameters and a point.
+
+Where a weight matrix W meets a vector a, and b is the cotangent of their product, ∂r/∂W gains b aᵀ. A residual with
+derivatives uses each weight a handful of times. A bias c added to the product W a and to nothing else has the same
+cotangent b, so it is told together with that use.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
+from jaxtyping import Array
+
+# Calls that are entered when a weight goes into them: what they hold gives the same values outside.
+CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat2", "remat")
+INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+
+Function = Callable[[list[Any], Any], Any]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A leaf as an operation in the trace sees it: reshaped or cast by `chain`, then transposed or not."""
+
+    leaf: int
+    value: Array
+    chain: tuple[Any, ...] = ()
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Use:
+    """A product of a weight with `other`: which axes of both are summed over, and the shape of the result."""
+
+    leaf: int
+    chain: tuple[Any, ...]
+    axis: int  # of the leaf as its chain leaves it
+    first: bool  # whether the weight is the first operand
+    other_axis: int
+    columns: int  # vectors of `other`
+    probe: int  # which probe stands at the result
+    shape: tuple[int, int]
+    bias: int | None = None  # the leaf added to the result, and what stands at the sum is the probe
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A weight times a vector, seen by one operation alone: its probe waits for what that operation is."""
+
+    value: Array
+    use: int
+    probe: int
+
+
+class Reader:
+    """Computes a traced function, looking at what becomes of its weights.
+
+    With `probes`, the i-th is added to the result of the i-th product: its cotangent is that of the result.
+    """
+
+    def __init__(self, probes: Sequence[Any] | None = None):
+        self.probes = probes
+        self.uses: list[Use] = []
+        self.others: list[Array] = []
+        self.shapes: list[jax.ShapeDtypeStruct] = []
+        self.unfit: set[int] = set()
+
+    def run(self, closed: ClosedJaxpr, arguments: Sequence[Any]) -> list[Any]:
+        return [self._plain(value) for value in self._run(closed.jaxpr, closed.consts, arguments)]
+
+    def _run(self, jaxpr: Any, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
+        known: dict[Any, Any] = {}
+        read_by = Counter(atom for e in jaxpr.eqns for atom in e.invars if isinstance(atom, Var))
+        read_by.update(atom for atom in jaxpr.outvars if isinstance(atom, Var))
+
+        def read(atom: Any) -> Any:
+            return atom.val if isinstance(atom, Literal) else known[atom]
+
+        known.update(zip(jaxpr.constvars, constants, strict=True))
+        known.update(zip(jaxpr.invars, arguments, strict=True))
+        for equation in jaxpr.eqns:
+            values = [read(atom) for atom in equation.invars]
+            found = self._apply(jaxpr, equation, values)
+            # A product that several operations see is what it is: a bias added by one of them is not in all.
+            known.update(
+                (variable, value if read_by[variable] == 1 else self._settled(value))
+                for variable, value in zip(equation.outvars, found, strict=True)
+            )
+        return [self._settled(read(atom)) for atom in jaxpr.outvars]
+
+    def _settled(self, value: Any) -> Any:
+        """A product with its probe."""
+        if not isinstance(value, _Product):
+            return value
+        return value.value if self.probes is None else value.value + self.probes[value.probe]
+
+    def _plain(self, value: Any) -> Any:
+        """A weight that is used as nothing but numbers: it has no factors."""
+        if isinstance(value, Weight):
+            self.unfit.add(value.leaf)
+            return value.value
+        return self._settled(value)
+
+    def _apply(self, jaxpr: Jaxpr, equation: Any, values: list[Any]) -> list[Any]:
+        name = equation.primitive.name
+        if name in ("add", "add_any"):
+            found = self._sum(values)
+            if found is not None:
+                return [found]
+        values = [self._settled(value) for value in values]
+        if not any(isinstance(value, Weight) for value in values):
+            return _bound(jaxpr, equation, values)
+        inner = next((equation.params[key] for key in INSIDE if key in equation.params), None)
+        if name in CALLS and inner is not None:
+            if isinstance(inner, ClosedJaxpr):
+                return self._run(inner.jaxpr, inner.consts, values)
+            return self._run(inner, (), values)
+        if name == "dot_general":
+            found = self._product(jaxpr, equation, values)
+            if found is not None:
+                return [found]
+        if len(values) == 1 and isinstance(values[0], Weight):
+            seen = self._seen(jaxpr, equation, values[0])
+            if seen is not None:
+                return [seen]
+        return _bound(jaxpr, equation, [self._plain(value) for value in values])
+
+    def _sum(self, values: list[Any]) -> Array | None:
+        """A product and the bias added to it: one probe for both."""
+        for product, bias in (values, values[::-1]):
+            if not (isinstance(product, _Product) and isinstance(bias, Weight)):
+                continue
+            if bias.chain or bias.value.ndim != 1 or bias.value.shape != product.value.shape:
+                continue
+            self.uses[product.use] = replace(self.uses[product.use], bias=bias.leaf)
+            return self._settled(replace(product, value=product.value + bias.value))
+        return None
+
+    def _seen(self, jaxpr: Jaxpr, equation: Any, weight: Weight) -> Weight | None:
+        """The weight after an operation that only arranges its entries, or casts them."""
+        (value,) = _bound(jaxpr, equation, [weight.value])
+        name, params = equation.primitive.name, equation.params
+        if name == "transpose" and params["permutation"] == (1, 0):
+            return Weight(weight.leaf, value, weight.chain, not weight.turned)
+        if name == "convert_element_type" and jnp.issubdtype(value.dtype, jnp.floating):
+            return Weight(weight.leaf, value, weight.chain, weight.turned)
+        if name in ("reshape", "squeeze", "transpose") and not weight.turned:
+            step = (name, value.shape, params.get("permutation"))
+            return Weight(weight.leaf, value, (*weight.chain, step))
+        return None
+
+    def _product(self, jaxpr: Jaxpr, equation: Any, values: list[Any]) -> Any:
+        """A product whose probe's cotangent is the one factor; the other operand is the other."""
+        contracted, batch = equation.params["dimension_numbers"]
+        if any(batch) or len(contracted[0]) != 1:
+            return None
+        place = len(self.shapes)
+        plain = [value.value if isinstance(value, Weight) else value for value in values]
+        uses = []
+        for operand, value in enumerate(values):
+            if not isinstance(value, Weight):
+                continue
+            if value.value.ndim != 2:
+                self.unfit.add(value.leaf)
+                continue
+            axis, other = contracted[operand][0], plain[1 - operand]
+            other_axis = contracted[1 - operand][0]
+            uses.append(
+                Use(
+                    value.leaf,
+                    value.chain,
+                    1 - axis if value.turned else axis,
+                    operand == 0,
+                    other_axis,
+                    int(other.size // other.shape[other_axis]),
+                    place,
+                    (value.value.shape[value.turned], value.value.shape[not value.turned]),
+                )
+            )
+            self.others.append(other)
+        (result,) = _bound(jaxpr, equation, plain)
+        self.uses += uses
+        self.shapes.append(jax.ShapeDtypeStruct(result.shape, result.dtype))
+        product = _Product(result, len(self.uses) - 1, place)
+        return product if len(uses) == 1 else self._settled(product)
+
+
+def _bound(like: Jaxpr, equation: Any, values: Sequence[Any]) -> list[Any]:
+    """The results of one operation of the program `like`."""
+    pairs = {a: v for a, v in zip(equation.invars, values, strict=True) if not isinstance(a, Literal)}
+    about = like.debug_info._replace(arg_names=None, result_paths=None)
+    alone = like.replace(
+        constvars=[],
+        invars=list(pairs),
+        outvars=equation.outvars,
+        eqns=[equation],
+        effects=equation.effects,
+        debug_info=about,
+    )
+    return jaxpr_as_fun(ClosedJaxpr(alone, ()))(*pairs.values())
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a trace tells of each leaf: its uses, and which leaves are used otherwise too."""
+
+    uses: tuple[Use, ...]
+    unfit: frozenset[int]
+
+    def of(self, leaf: int) -> list[Use]:
+        return [use for use in self.uses if use.leaf == leaf]
+
+    def count(self, leaf: int) -> int:
+        """S, the vectors that a leaf is multiplied with."""
+        return sum(use.columns for use in self.of(leaf))
+
+    def chains(self, leaf: int) -> set[tuple[Any, ...]]:
+        return {use.chain for use in self.of(leaf)}
+
+    def fits(self, leaf: int) -> bool:
+        """Whether a leaf has factors: products are all that becomes of it, in one arrangement of its entries."""
+        return leaf not in self.unfit and len(self.chains(leaf)) == 1
+
+    def home(self, bias: int) -> tuple[int, int] | None:
+        """The one weight, and its axis, to whose products a leaf is added, if that is all that becomes of it."""
+        homes = {(use.leaf, use.axis) for use in self.uses if use.bias == bias}
+        return homes.pop() if len(homes) == 1 and bias not in self.unfit else None
+
+
+def look(function: Function, leaves: Sequence[Any], point: Any) -> Found:
+    """What becomes of each leaf in `function(leaves, point)`; nothing is computed."""
+    reader = Reader()
+    read_shapes(reader, function, leaves, point, range(len(leaves)))
+    return Found(tuple(reader.uses), frozenset(reader.unfit))
+
+
+def read_shapes(
+    reader: Reader, function: Function, leaves: Sequence[Any], point: Any, chosen: Sequence[int]
+) -> ClosedJaxpr:
+    """The trace of a function, read without computing; the leaves that are not chosen are plain numbers."""
+    closed, tree = jax.make_jaxpr(function)(list(leaves), point), jax.tree.leaves(point)
+
+    def read(values: Sequence[Any], points: Sequence[Any]) -> list[Any]:
+        return reader.run(closed, [*[Weight(i, v) if i in chosen else v for i, v in enumerate(values)], *points])
+
+    jax.eval_shape(read, list(leaves), tree)
+    return closed

@@ -1,0 +1,44 @@
+"""What pictures are made of: each function draws on the `Axes` given, or on a new figure, and returns the `Axes`.
+
+Figures are made without pyplot: no window, no global state, any number of them at once.
+"""
+
+from pathlib import Path
+
+try:
+    from matplotlib import colormaps
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError("tangrax.report draws with matplotlib: pip install 'tangrax[plot]'") from error
+
+# Okabe and Ito's palette: told apart with every common kind of colour blindness. Black is kept for references.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+REFERENCE = "#000000"
+FAINT = "#999999"
+# Blue below zero, white, red above: told apart with every common kind of colour blindness.
+DIVERGING = colormaps["RdBu_r"].with_extremes(bad=FAINT)
+SIZE = (6.4, 4.0)  # inches
+
+
+def new_axes(axes: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
+    """The axes given, or those of a new figure of `size` inches."""
+    return Figure(figsize=size, layout="constrained").add_subplot() if axes is None else axes
+
+
+def finish(axes: Axes) -> Axes:
+    """The frame and the grid of every curve."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e5e5e5", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def save(axes: Axes, path: str | Path, dpi: int = 150) -> Path:
+    """Write the whole figure that `axes` belongs to; its directory is made where it is missing."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=dpi)
+    return path
