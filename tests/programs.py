@@ -42,3 +42,36 @@ def eval_program(solver, nodes):
     trainables = lower.trainables_of(roots)
     program = executor.program(roots, list(placed.rows), placed.layouts, trainables)
     return program.lower(tuple(placed.rows.values()), [solver._parameters_of(t) for t in trainables]).compile()
+
+
+def shifted_bytes(compiled, trips: int, tile: tuple[int, int]) -> tuple[float, float, float]:
+    """What all devices send round the ring: factors, tiles of K, and what gathering the factors would send instead.
+
+    A shift inside a loop counts `trips` times. Arrays of at most the size of a `tile`, two-dimensional with its rows
+    or columns and in double precision, are tiles.
+    """
+    text = compiled.as_text()
+    bodies = set(re.findall(r"body=%?([\w.\-]+)", text))
+    factors = tiles = whole = 0.0
+    current = ""
+    for line in text.splitlines():
+        header = re.match(r"^(?:ENTRY )?%?([\w.\-]+) \(", line)
+        if header:
+            current = header.group(1)
+        found = re.search(r" = (\w+)\[([\d,]*)\]\S* collective-permute(?:-start)?\(", line)
+        if not found:
+            continue
+        pairs = len(re.findall(r"\{\d+,\d+\}", line.split("source_target_pairs=")[1].split("}}")[0] + "}"))
+        shape = [int(n) for n in found.group(2).split(",") if n]
+        size = int(re.sub(r"\D", "", found.group(1))) // 8
+        for length in shape:
+            size *= length
+        if len(shape) == 2 and tile[0] in shape and max(shape) <= max(tile) and "f64" in found.group(1):
+            tiles += pairs * size
+            continue
+        inside = current in bodies
+        factors += pairs * size * (trips if inside else 1)
+        # Once round a loop, every device sends all that it holds.
+        whole += size if inside else 0
+    devices = 8
+    return factors, tiles, whole * devices * (devices - 1)

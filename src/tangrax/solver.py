@@ -165,7 +165,7 @@ class Solver:
 
         Nothing large is allocated. `print(solver.plan(J.gram()))` shows a table.
         """
-        return jacobian.plan(self._evaluator, node, points or {}, sharded, limit)
+        return jacobian.plan_of(self._evaluator, node, points or {}, sharded, limit)
 
     def module(self, net: Any) -> Any:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
@@ -253,8 +253,12 @@ class Solver:
         for term in losses[1:]:
             total = total + term
         loss_roots = (lower.gradient_of(total, order.wrt), *losses)
-        watched_roots = lower.expand([t.node for t in terms.trackers.values()], jacobian.RULES)
-        every = lower.Program((*loss_roots, *watched_roots))
+        plain = {name: t for name, t in terms.trackers.items() if not t.is_request}
+        spectra = {
+            name: (t, jacobian.watched(t.node, self._evaluator)) for name, t in terms.trackers.items() if t.is_request
+        }
+        watched_roots = lower.expand([t.node for t in plain.values()], jacobian.RULES)
+        every = lower.Program((*loss_roots, *watched_roots, *(program.field for _, program in spectra.values())))
         placed = self._executor.place(every.tags)
         jacobian.refuse_oversized(every.roots, placed.counts, self._dtype.itemsize, jacobian.RESULT_LIMIT, sharded=True)
         given = tuple(every.fixed)
@@ -265,11 +269,14 @@ class Solver:
             return lower.Program(roots, tuple(node for node in given if node in used))
 
         intervals: dict[int, list[tuple[str, Node]]] = {}
-        for (name, tracker), root in zip(terms.trackers.items(), watched_roots, strict=True):
+        for (name, tracker), root in zip(plain.items(), watched_roots, strict=True):
             intervals.setdefault(tracker.interval, []).append((name, root))
         watched = tuple(
             Watched(interval, program(*[root for _, root in pairs]), tuple(name for name, _ in pairs))
             for interval, pairs in intervals.items()
+        ) + tuple(
+            Watched(tracker.interval, spectrum, tuple(f"{name}/{part}" for part in spectrum.parts))
+            for name, (tracker, spectrum) in spectra.items()
         )
         problem = Problem(
             program(*loss_roots),
@@ -281,7 +288,8 @@ class Solver:
             given,
             self._executor.limit,
         )
-        trackers = [tracker.named(name) for name, tracker in terms.trackers.items()]
+        trackers = [tracker.named(name) for name, tracker in plain.items()]
+        trackers += [tracker.named(f"{name}/{jacobian.RANK}") for name, (tracker, _) in spectra.items()]
         return Loop(problem, self._transport, placed.rows, values, trackers, self._explain, timing=self.timing)
 
     def _fixed_values(self, program: lower.Program, placed: lower.Placed) -> list[Any]:

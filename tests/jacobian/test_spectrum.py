@@ -4,28 +4,13 @@ import jax
 import numpy as np
 import optax
 import pytest
+from spectral import matrix_of, sharded
 
 import tangrax as tx
 from tangrax.jacobian import Spectrum
-from tangrax.parallel import Layout, ShardedRows, make_transport, singular_values
+from tangrax.parallel import singular_values
 
 EPS = np.finfo(np.float64).eps
-
-
-def sharded(matrix, devices):
-    transport = make_transport(devices)
-    layout = Layout(len(matrix), devices)
-    # Two arrays side by side, as of two weights.
-    blocks = [transport.place(layout.pad(part)) for part in np.split(matrix, [matrix.shape[1] // 3], axis=1)]
-    return ShardedRows(blocks, layout, transport)
-
-
-def matrix_of(values, rows, columns, seed=0):
-    """A matrix with these singular values."""
-    draw = np.random.default_rng(seed)
-    left = np.linalg.qr(draw.standard_normal((rows, len(values))))[0]
-    right = np.linalg.qr(draw.standard_normal((columns, len(values))))[0]
-    return (left * values) @ right.T
 
 
 @pytest.mark.parametrize("rows, columns", [(41, 7), (7, 41), (13, 13), (1, 5), (5, 1), (2, 30), (97, 96)])

@@ -233,8 +233,6 @@ class Node:
     @property
     def T(self) -> TransposedJacobian:
         """Jᵀ of Jacobian rows J, for products `J.T @ w`."""
-        if not isinstance(self._rows.op, Jacobian):
-            raise AttributeError(f"{self}.T: only a Jacobian has one, field.grad(net).T. (Else: tx.np.transpose)")
         return TransposedJacobian(self)
 
     @property

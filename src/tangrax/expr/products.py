@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .ops import Apply, Constant, Facts, Gradient, Op, Restrict, one_point_set
+from .ops import Apply, Constant, Facts, Gradient, Jacobian, Op, Restrict, one_point_set
 from .points import PointSet
 
 
@@ -62,6 +62,10 @@ class TransposedJacobian:
 
     rows: Any
     __array_ufunc__ = None  # NumPy arrays do not take it for one of theirs
+
+    def __post_init__(self):
+        if not isinstance(split(self.rows)[0].op, Jacobian):
+            raise AttributeError(f"{self}: only a Jacobian has .T, field.grad(net).T. (Else: tx.np.transpose)")
 
     def __str__(self) -> str:
         return f"{self.rows}.T"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .products import squares
+from .tracker import Tracker
 
 WAYS = ("rows", "gram", "lanczos", "density")
 
@@ -34,6 +35,16 @@ class Request:
         self._refuse_other("@", self.what == "gram")
         right = self.node if self.other is None else self.other
         return self.node @ (right.T @ weights)
+
+    def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> Tracker:
+        """Of a spectrum: watch effective rank, λ_max and trace, and the largest k eigenvalues of `spectrum(k)`.
+
+        They are in `history` as name/effective_rank, name/largest, name/trace and name/eigenvalues. `warn_below` is for
+        the effective rank.
+        """
+        if self.what != "spectrum":
+            raise TypeError(f"{self}: of requests, spectra can be watched, and terms of K: its .trace, (K @ w).mse")
+        return Tracker(self, interval, name, warn_below)
 
     @property
     def diagonal(self) -> Any:

@@ -6,9 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tracker:
-    """`node`, a term, evaluated at epochs 0, `interval`, 2·`interval`, … before that epoch's update.
+    """`node`, a term or the request for a spectrum, watched during training.
 
-    A warning is printed each time the value falls below `warn_below`.
+    It is evaluated at epochs 0, `interval`, 2·`interval`, … before that epoch's update. A warning is printed each
+    time the value falls below `warn_below`.
     """
 
     node: Any
@@ -21,6 +22,8 @@ class Tracker:
             raise ValueError(
                 f"tracker of {self.node}: interval={self.interval!r} must be a whole number of epochs, at least 1"
             )
+        if self.is_request:
+            return
         if getattr(self.node, "facts", None) is None:
             raise TypeError(f"tracker of {self.node!r}: only an expression can be watched")
         if self.node.points is not None:
@@ -28,6 +31,16 @@ class Tracker:
                 f"tracker of {self.node}: it has one value per point. Watch a term such as .mean, .max or .mse "
                 f"of it, or tx.np.function of it"
             )
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it watches what is asked of all rows of a Jacobian, several numbers at once."""
+        return getattr(self.node, "what", None) == "spectrum"
+
+    @property
+    def root(self) -> Any:
+        """The expression that what it watches is made of."""
+        return self.node.node if self.is_request else self.node
 
     def named(self, name: str) -> "Tracker":
         return Tracker(self.node, self.interval, name, self.warn_below)

@@ -182,8 +182,13 @@ def tile_of(side: Rows, choice: Choice) -> int:
     return max(1, min(side.layout.rows, choice.tile // side.components))
 
 
+def _holds(side: Rows, choice: Choice) -> bool:
+    """Whether rows are held, or there are none."""
+    return choice.held or not choice.split.columns(side.leaves)
+
+
 def _cut(side: Rows, choice: Choice) -> Side:
-    formed = None if choice.held else _without_zeros(side, choice)
+    formed = None if _holds(side, choice) else _without_zeros(side, choice)
     return Side(side.layout.rows, tile_of(side, choice), side.components, formed)
 
 
@@ -204,8 +209,9 @@ def _held(side: Rows, choice: Choice, rank: Any) -> Held:
     found = laid_out(side.factors(side.points, choice.split))
     own = jnp.repeat(counted, side.components)[:, None]
     left, right = (tuple(jnp.where(own, array, 0) for array in factors) for factors in (found.left, found.right))
-    rows = jnp.where(own, found.rows, 0) if choice.held and found.rows is not None else None
-    points = () if choice.held else (side.points, counted)
+    held = _holds(side, choice)
+    rows = jnp.where(own, found.rows, 0) if held and found.rows is not None else None
+    points = () if held else (side.points, counted)
     return Held(type(found)(left, right, rows, found.ones), points)
 
 

@@ -61,6 +61,17 @@ def pushed(rows: Rows, vectors: Float[Array, "p k"]) -> Float[Array, "n c k"]:
     return jax.vmap(at)(rows.points) if count <= CHUNK else jax.lax.map(at, rows.points, batch_size=CHUNK)
 
 
+def pulled(collectives: Collectives, rows: Rows, weights: Float[Array, "n ..."]) -> Float[Array, " p"]:
+    """Jᵀ w, of a shard's weights, summed over the shards."""
+
+    def weighted(leaves: list[Any]) -> Array:
+        values = jax.vmap(lambda point: rows.function(leaves, point))(rows.points)
+        counted = rows.counted(collectives.rank).reshape(-1, *(1,) * (values.ndim - 1))
+        return jnp.sum(jnp.where(counted, weights * values, 0))
+
+    return collectives.sum(jnp.concatenate([leaf.ravel() for leaf in jax.grad(weighted)(list(rows.leaves))]))
+
+
 @dataclass(frozen=True)
 class Ritz:
     """The k largest eigenvalues that some steps of Lanczos' method found, falling, and the residual of each.

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .cost import split
+from .factors import Split, factors_at
 from .gram import CHUNK, Choice, Rows, accumulation, tile_of
 from .lanczos import PASS
 from .plan import Way
@@ -32,15 +34,19 @@ def kernel_way(name: str, sides: Sequence[Rows], choice: Choice, *, stores: bool
         tile_of(side, choice) * side.components * each
         for side, each in zip([first, last], [columns_formed[0], columns_formed[-1]], strict=True)
     )
-    peak = sum(held) + (2 * travels if shards > 1 else 0) + tile
+    # Of one device, half of the factors stand twice where chunks are joined; on an even ring, halves of those of three
+    # shards beside a shard's own.
+    if shards == 1:
+        beside = max(0, sum(held) // 2 - tile)
+    else:
+        beside = 3 * travels // 2 if shards % 2 == 0 and alike else travels if not alike else 0
+    peak = sum(held) + beside + tile
     if stores:
         whole = rows * shards * columns * accumulated
         cut = rows * last.layout.count * last.components * accumulated
-        # Cutting off the columns of padding takes a copy; so does what shards send each other of a symmetric K.
-        peak += whole + (cut if cut != whole else 0)
-        peak += 3 * rows * rows * accumulated if alike and shards > 1 else 0
-    # Where chunks are joined, all factors stand beside their laid-out copies.
-    peak = max(peak, 2 * sum(held) + _per_chunk(first))
+        # Blocks that shards send each other of a symmetric K, or a copy where columns of padding are cut off.
+        blocks = 2 * rows * rows * accumulated if alike and shards > 1 else 0
+        peak += whole + max(blocks, cut if cut != whole else 0)
     pairs = rows * columns * (1 if not alike else 0.5) * shards
     operations = 2 * pairs * _multiplications(sides, choice)
     hops = (shards - 1 if not alike else (shards - 1) / 2) if shards > 1 else 0
@@ -64,7 +70,8 @@ def krylov_way(name: str, rows: Rows, steps: int, repeats: int = 1, *, note: str
     columns = sum(int(np.size(leaf)) for leaf in rows.leaves)
     item = _itemsize(jnp.result_type(*rows.leaves))
     vectors = (2 * steps + 8) * columns * item
-    taken = int(_per_chunk(rows) / min(CHUNK, rows.layout.rows) * min(PASS, rows.layout.rows))
+    fit = split([look(rows.function, rows.leaves, rows.one)], rows.leaves, None)
+    taken = int(_per_chunk(rows, fit) / min(CHUNK, rows.layout.rows) * min(PASS, rows.layout.rows))
     # A product with J and one with its transpose cost three evaluations each, of two operations a parameter and use.
     operations = 12.0 * _rows(rows) * columns * steps * repeats
     moved = columns * item * steps * repeats if rows.layout.shards > 1 else 0
@@ -92,11 +99,13 @@ def _tile(side: Rows, choice: Choice, itemsize: int) -> int:
     return 3 * (most * tile_of(side, choice) * side.components) ** 2 * itemsize
 
 
-def _per_chunk(side: Rows) -> int:
-    """Values and cotangents of all layers of the points whose factors are computed at once."""
-    jaxpr = jax.make_jaxpr(lambda point: jax.vjp(side.function, list(side.leaves), point)[0])(side.one).jaxpr
-    each = sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for e in jaxpr.eqns for v in e.outvars)  # pyright: ignore[reportAttributeAccessIssue]
-    return min(CHUNK, side.layout.rows) * each
+def _per_chunk(side: Rows, chosen: Split) -> int:
+    """What the points whose factors are computed at once take on the way there, as if nothing were freed."""
+    count = min(CHUNK, side.layout.rows)
+    points = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), side.one)
+    at = jax.vmap(lambda point: factors_at(side.function, side.leaves, point, chosen))
+    jaxpr = jax.make_jaxpr(at)(points).jaxpr
+    return sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for e in jaxpr.eqns for v in e.outvars)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _multiplications(sides: Sequence[Rows], choice: Choice) -> float:

@@ -32,7 +32,7 @@ def evaluate(evaluator: Evaluator, nodes: Any, points: Any, sharded: bool, limit
     return values if several else values[0]
 
 
-def plan(evaluator: Evaluator, node: Any, points: Any, sharded: bool, limit: int) -> Plan:
+def plan_of(evaluator: Evaluator, node: Any, points: Any, sharded: bool, limit: int) -> Plan:
     """What `evaluate` would take for one expression or request; nothing large is allocated."""
     node = node.node if isinstance(node, Tracker) else node
     if isinstance(node, Request):

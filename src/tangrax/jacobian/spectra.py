@@ -45,7 +45,7 @@ def spectrum_plan(request: Request, subject: Subject, evaluator: Evaluator, limi
             formed, memory=formed.memory + 16 * on_host**2, flops=formed.flops + 4 / 3 * on_host**3, choice=choice
         )
         ways["gram"] = [formed]
-        steps = _steps(k or 20, rows, columns, 0)
+        steps = steps_for(k or 20, rows, columns)
         krylov = krylov_way(LANCZOS, side, steps)
         ways["lanczos"] = [
             replace(
@@ -223,7 +223,7 @@ def _largest(subject: Subject, evaluator: Evaluator, k: int) -> tuple[Ritz, int]
     """Ritz values, and after how many products: enough that all k stand, or are lost in rounding."""
     attempt = 0
     while True:
-        steps = _steps(k, subject.size, subject.columns, attempt)
+        steps = steps_for(k, subject.size, subject.columns, attempt)
 
         def body(collectives: Any, sides: Any, steps: int = steps) -> tuple[Any, Any]:
             return largest(collectives, sides[0], k, steps), ()
@@ -247,7 +247,7 @@ def _density(subject: Subject, way: Way, evaluator: Evaluator) -> Density:
     return Density(np.asarray(nodes, np.float64), np.asarray(weights, np.float64), subject.size, subject.columns, eps)
 
 
-def _steps(k: int, rows: int, columns: int, attempt: int) -> int:
+def steps_for(k: int, rows: int, columns: int, attempt: int = 0) -> int:
     """Products for the k largest eigenvalues: half as many again and some, then twice as many each time."""
     return min(rows, columns, (k + k // 2 + 12) * 2**attempt)
 
@@ -259,7 +259,12 @@ def _formed(evaluator: Evaluator) -> float:
 
 def _applied(evaluator: Evaluator) -> float:
     """The same of a K that was applied: products with J round as J does."""
-    return FORMED * float(np.finfo(evaluator.dtype).eps)
+    return resolvable(evaluator.dtype)
+
+
+def resolvable(dtype: Any) -> float:
+    """What rounding of products leaves of an eigenvalue, in those of λ_max."""
+    return FORMED * float(jnp.finfo(dtype).eps)
 
 
 def _left(subject: Subject, evaluator: Evaluator, right: Any, singular: Any) -> np.ndarray | None:

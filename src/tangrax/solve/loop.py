@@ -173,7 +173,7 @@ class Loop:
             due = epochs[epochs % watched.interval == 0]
             for name, value in zip(watched.names, values, strict=True):
                 history.append(name, due, value)
-                threshold = thresholds[name]
+                threshold = thresholds.get(name)
                 if threshold is not None:
                     low = [(e, float(v.min())) for e, v in zip(due, value, strict=True) if v.min() < threshold]
                     if low:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ..expr import Node, PointSet, Trainable
+from ..jacobian import SpectrumProgram
 from ..lower import Program
 from ..parallel import Collectives, Layout
 from .first_order import FirstOrder, Parameters
@@ -17,10 +18,10 @@ LONGEST = 1000  # epochs in a stretch: what is recorded in one has this many row
 
 @dataclass(frozen=True)
 class Watched:
-    """Terms evaluated together, every `interval` epochs."""
+    """Terms evaluated together, or a spectrum, every `interval` epochs."""
 
     interval: int
-    program: Program
+    program: Program | SpectrumProgram
     names: tuple[str, ...]
 
 
@@ -68,7 +69,7 @@ def stretch_program(
     end = first + count
     known = dict(zip(problem.given, given, strict=True))
 
-    def run(program: Program, parameters: Parameters) -> list[Any]:
+    def run(program: Program | SpectrumProgram, parameters: Parameters) -> list[Any]:
         mine = [known[node] for node in program.given]
         tags = {tag: points[tag] for tag in program.tags}
         return program.run(collectives, problem.layouts, tags, parameters, mine, problem.limit)

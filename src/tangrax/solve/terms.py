@@ -23,7 +23,7 @@ class Terms:
         """What the problem is, in lines that are the same in every process, without points and parameters."""
         names = [f"term '{name}'" for name in self.losses]
         names += [f"tracker '{name}' every {tracker.interval}" for name, tracker in self.trackers.items()]
-        return [*names, *outline([*self.losses.values(), *(tracker.node for tracker in self.trackers.values())])]
+        return [*names, *outline([*self.losses.values(), *(tracker.root for tracker in self.trackers.values())])]
 
 
 def read_terms(given: Any) -> Terms:
@@ -40,7 +40,7 @@ def read_terms(given: Any) -> Terms:
         if isinstance(entry, Tracker):
             _put(
                 trackers,
-                name or entry.name or _label(entry.node) or f"tracker_{len(trackers)}",
+                name or entry.name or _label(entry.root) or f"tracker_{len(trackers)}",
                 entry,
                 losses,
             )
@@ -49,7 +49,7 @@ def read_terms(given: Any) -> Terms:
             _put(losses, name or _label(entry) or _default_name(entry, losses), entry, trackers)
     if not losses:
         raise ValueError("tx.core has no loss term, only trackers: add one to train on, such as pde.mse")
-    everything = [*losses.values(), *[tracker.node for tracker in trackers.values()]]
+    everything = [*losses.values(), *[tracker.root for tracker in trackers.values()]]
     return Terms(losses, trackers, _named(everything), *_roles(list(losses.values())))
 
 

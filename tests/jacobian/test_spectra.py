@@ -1,0 +1,181 @@
+"""Ways to a spectrum against 60-digit and LAPACK references; spectra watched; plans held to what is measured."""
+
+import jax
+import mpmath
+import numpy as np
+import optax
+import pytest
+from programs import collectives, shifted_bytes
+from spectral import matrix_of, sharded
+
+import tangrax as tx
+from tangrax.jacobian import Density, Spectrum
+from tangrax.parallel import singular_values
+
+EPS = np.finfo(np.float64).eps
+
+
+def problem(width=6, n=33, **more):
+    x, y, _ = tx.domain.rect(n=n, boundary=7).variable("interior")
+    net = tx.nn.mlp(2, width=width, depth=2, key=0)
+    u = net(x, y)
+    pde = u.laplacian(x, y) + u * u.d(x)
+    options = {"optimizer": optax.adam(1e-3), "devices": 1, "dtype": "float64", **more}
+    return x, net, u, pde, options
+
+
+def exact(matrix):
+    """Eigenvalues of M Mᵀ in 60 digits, falling."""
+    with mpmath.workdps(60):
+        values = mpmath.svd_r(mpmath.matrix(matrix.tolist()), compute_uv=False)
+        return np.array(sorted((float(v * v) for v in values), reverse=True))
+
+
+@pytest.mark.parametrize("last", [1e-9, 1e-15, 1e-20])
+def test_what_is_resolved_is_right(last):
+    """Against 60 digits: eigenvalues reported as resolved are right to 1 %, those told from zero are no zeros."""
+    matrix = matrix_of(np.geomspace(1, last, 14), 14, 20)
+    reference = exact(matrix)
+    found = Spectrum(singular_values(sharded(matrix, 3)), 14, 20, EPS)
+    error = np.abs(found.eigenvalues / reference - 1)
+    assert np.all(error[found.is_resolved] <= 0.01)
+    assert np.all(found.eigenvalues[found.is_resolved] > found.floor)
+    assert np.all(np.abs(found.eigenvalues - reference) <= found.errors)
+    true_condition = reference[0] / reference[-1]
+    assert found.condition.exact == bool(found.resolved == 14)
+    assert true_condition >= 0.97 * float(found.condition)
+
+
+@pytest.mark.parametrize("width", [2, 6], ids=["more points", "more parameters"])
+def test_ways_agree(width, devices):
+    """Each way against LAPACK on rows, with its first eigenvectors; groups too."""
+    x, net, u, pde, options = problem(width, devices=devices)
+    solver = tx.core([u.mse], **{**options, "devices": devices})
+    J = pde.grad(net)
+    rows = solver.eval(J)
+    reference, K = np.linalg.svd(rows, compute_uv=False) ** 2, rows @ rows.T
+    ways = [
+        J.spectrum(way="rows", vectors=2),
+        J.spectrum(way="gram", vectors=2),
+        J.spectrum(5, way="lanczos", vectors=2),
+    ]
+    for found in solver.eval(ways):
+        error = np.abs(found.eigenvalues - reference[: len(found.eigenvalues)])
+        assert np.all(error <= found.errors + 8 * EPS * reference[0])
+        assert np.all(error[found.is_resolved] <= 0.01 * found.eigenvalues[found.is_resolved])
+        assert found.effective_rank == pytest.approx(np.trace(K) ** 2 / np.sum(K**2), rel=1e-10)
+        assert found.vectors.shape == (33, 2)
+        np.testing.assert_allclose(K @ found.vectors, found.vectors * found.eigenvalues[:2], atol=1e-9 * reference[0])
+        np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=0), 1, rtol=1e-9)
+    dual = solver.eval(J.dual_gram())
+    np.testing.assert_allclose(dual, rows.T @ rows, atol=1e-12 * reference[0])
+    some = rows[solver.eval(x < 0.4)]
+    found = solver.eval(J[x < 0.4].spectrum(3, way="lanczos"))
+    np.testing.assert_allclose(found.eigenvalues, np.linalg.svd(some, compute_uv=False)[:3] ** 2, rtol=1e-8)
+
+
+def test_density():
+    """Estimates lie within a few of their standard errors."""
+    _, net, u, pde, options = problem(16, n=60)
+    solver = tx.core([u.mse], **options)
+    J = pde.grad(net)
+    found, eigenvalues = solver.eval([J.spectrum(way="density"), J.spectrum()])
+    assert isinstance(found, Density)
+    values = eigenvalues.eigenvalues
+    assert abs(float(found.trace) - values.sum()) < 4 * found.trace.error
+    middle = values[10]
+    count, dimension = found.count_above(middle), found.effective_dimension(middle)
+    assert abs(float(count) - 10) < 4 * count.error + 1
+    assert abs(float(dimension) - eigenvalues.effective_dimension(middle)) < 4 * dimension.error
+    assert found.largest == pytest.approx(values[0], rel=1e-6)
+    with pytest.raises(ValueError, match=r"f\(0\) is not 0"):
+        found.sum(np.cos)
+
+
+def test_incomplete_spectra_say_so():
+    _, net, u, pde, options = problem()
+    found = tx.core([u.mse], **options).eval(pde.grad(net).spectrum(4, way="lanczos"))
+    assert not found.complete and "the 4 largest" in str(found)
+    assert not found.condition.exact and found.condition.value == pytest.approx(
+        found.largest / found.eigenvalues[-1], rel=1e-3
+    )
+    for call in (
+        lambda: found.entropy_rank,
+        lambda: found.effective_dimension(1.0),
+        lambda: found.numerical_rank(1e-9),
+    ):
+        with pytest.raises(ValueError, match="it needs all 33 eigenvalues"):
+            call()
+    assert found.numerical_rank(found.eigenvalues[2] / found.largest * 1.01) == 2
+
+
+def test_zero_jacobian():
+    """Nothing to find, and nothing that is not a number."""
+    _, net, u, _, options = problem()
+    found = tx.core([u.mse], **options).eval((0.0 * u).grad(net).spectrum(2, way="lanczos"))
+    assert found.effective_rank == 0 and found.resolved == 0 and np.all(found.eigenvalues == 0)
+
+
+@pytest.mark.parametrize("width", [2, 6], ids=["dual", "tiles"])
+def test_watched(width, devices):
+    """During training, against eval at the same parameters."""
+    x, net, u, pde, options = problem(width)
+    J, group = pde.grad(net), u.grad(net)[x < 0.4]
+    trackers = {"ntk": J.spectrum(3).tracker(2), "some": group.spectrum().tracker(3, warn_below=9.0)}
+    solver = tx.core({"loss_term": u.mse, **trackers}, **{**options, "devices": devices})
+    before, first = solver.eval([J.spectrum(), group.spectrum()])
+    solver.solve(5, progress=False)
+    history = solver.history
+    assert list(history.epochs("ntk/effective_rank")) == [0, 2, 4]
+    assert history["ntk/effective_rank"][0] == pytest.approx(before.effective_rank)
+    assert history["ntk/largest"][0] == pytest.approx(before.largest)
+    np.testing.assert_allclose(history["ntk/eigenvalues"][0], before.eigenvalues[:3], rtol=1e-8)
+    assert history["some/effective_rank"][0] == pytest.approx(first.effective_rank)
+    assert history["some/trace"][0] == pytest.approx(first.trace)
+    with pytest.raises(ValueError, match="k= alone can be watched"):
+        tx.core([u.mse, J.spectrum(way="rows").tracker(2)], **options).solve(1, progress=False)
+    with pytest.raises(ValueError, match="holds values of all points"):
+        tx.core([u.mse, (u - u.mean).grad(net).spectrum().tracker(2)], **options).solve(1, progress=False)
+
+
+def kernel_program(solver):
+    """The compiled program of the only kernel that was evaluated, and its account of memory."""
+    ((key, program),) = [(k, p) for k, p in solver._executor.programs.items() if k[0] == "tangent kernel"]
+    points = tuple(rows for rows, _ in solver._executor._own.values())
+    return program.lower(points, ([solver._parameters_of(s.trainable) for s in key[2][0][1]], [])).compile()
+
+
+def test_half_a_ring():
+    """Eight shards send each other at most 0.55 of what gathering all factors would; no gather, no copy of K."""
+    x, y, _ = tx.domain.rect(n=256).variable("interior")
+    net = tx.nn.mlp(2, width=64, depth=3, key=0)
+    solver = tx.core([net(x, y).mse], optimizer=optax.adam(1e-3), devices=8, dtype="float32")
+    J = net(x, y).grad(net)
+    K = solver.eval(J.gram(), sharded=True)
+    compiled = kernel_program(solver)
+    assert set(collectives(compiled)) == {"collective-permute"}
+    # Tiles of K (32 x 32 and halves), which the ring sends back, are counted apart.
+    factors, tiles, all_gather = shifted_bytes(compiled, trips=3, tile=(32, 32))
+    assert 0.5 <= factors / all_gather <= 0.55
+    assert tiles <= 8 * 8 * 32 * 32 * 8 / 2
+    text = compiled.as_text()
+    parameters = sum(np.size(leaf) for leaf in jax.tree.leaves(net.params))
+    assert f"[32,{parameters}]" not in text and f"[256,{parameters}]" not in text, "no rows of J"
+    assert "[256,256]" not in text, "K is whole nowhere"
+    rows = solver.eval(J)
+    np.testing.assert_allclose(np.asarray(K), rows @ rows.T, rtol=0, atol=2e-6 * np.abs(np.asarray(K)).max())
+
+
+@pytest.mark.parametrize(
+    "devices, width, n", [(1, 128, 1000), (1, 32, 3000), (2, 32, 2000), (3, 128, 3000), (8, 128, 1600)]
+)
+def test_plans_are_kept(devices, width, n):
+    """Predicted bytes of a kernel within 25 % of what XLA sets aside."""
+    x, y, _ = tx.domain.rect(n=n).variable("interior")
+    net = tx.nn.mlp(2, width=width, depth=3, key=0)
+    solver = tx.core([net(x, y).mse], optimizer=optax.adam(1e-3), devices=devices, dtype="float32")
+    J = net(x, y).laplacian(x, y).grad(net)
+    way = solver.plan(J.gram(), sharded=True).settled()
+    solver.eval(J.gram(), sharded=True)
+    measured = kernel_program(solver).memory_analysis()
+    assert way.memory == pytest.approx(measured.temp_size_in_bytes + measured.output_size_in_bytes, rel=0.25)
