@@ -1,7 +1,7 @@
 """Values of expressions on a transport."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ class Evaluator:
 
     executor: lower.Executor
     parameters: Callable[[Trainable], Any]
+    plans: dict[Any, Any] = field(default_factory=dict)  # made once, as programs are compiled once
 
     @property
     def transport(self) -> Transport:

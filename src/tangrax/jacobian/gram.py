@@ -17,7 +17,7 @@ from .trace import Function, look
 
 CHUNK = 256  # points whose factors are computed at once: enough to keep a core busy, temporaries of a few MB
 PRODUCT = 512  # rows of a matrix product in a tile, uses counted: its results, of 1 MB each, stay in the cache
-TILES = (32, 128)  # rows of K that a tile may have: from where products are fast to where transposing is slow
+TILES = (32, 340)  # rows of K that a tile may have: more of them are computed in vain on the diagonal
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,9 @@ def over_chunks(rows: Rows, rank: Any, add: Callable[[Any, Array], Any], state: 
 
 
 def tile_of(side: Rows, choice: Choice) -> int:
-    """Points of a tile."""
-    return max(1, min(side.layout.rows, choice.tile // side.components))
+    """Points of a tile: as many in each as can be, so that the last overlaps little."""
+    most = max(1, choice.tile // side.components)
+    return -(-side.layout.rows // -(-side.layout.rows // most))
 
 
 def _holds(side: Rows, choice: Choice) -> bool:

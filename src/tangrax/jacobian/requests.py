@@ -47,9 +47,8 @@ def answer(request: Request, evaluator: Evaluator, points: Any, sharded: bool, l
 
     Raises before anything is computed if what each device would hold for it exceeds `limit` bytes.
     """
-    plan = planned(request, evaluator, points, sharded, limit)
-    way = plan.settled()
     subjects = _subjects(request, evaluator, points)
+    way = _planned(request, subjects, evaluator, sharded, limit).settled()
     match request.what:
         case "gram":
             return _gram(request, subjects, way, evaluator, points, sharded)
@@ -61,14 +60,21 @@ def answer(request: Request, evaluator: Evaluator, points: Any, sharded: bool, l
 
 def planned(request: Request, evaluator: Evaluator, points: Any, sharded: bool, limit: int) -> Plan:
     """The ways to answer a request, and what each takes."""
-    subjects = _subjects(request, evaluator, points)
-    match request.what:
-        case "gram":
-            return _gram_plan(request, subjects, evaluator, sharded, limit)
-        case "dual_gram":
-            return _dual_plan(request, subjects[0], evaluator, limit)
-        case _:
-            return spectrum_plan(request, subjects[0], evaluator, limit)
+    return _planned(request, _subjects(request, evaluator, points), evaluator, sharded, limit)
+
+
+def _planned(request: Request, subjects: list[Subject], evaluator: Evaluator, sharded: bool, limit: int) -> Plan:
+    key = (request, tuple(subject.layout for subject in subjects), sharded, limit)
+    if key not in evaluator.plans:
+        match request.what:
+            case "gram":
+                found = _gram_plan(request, subjects, evaluator, sharded, limit)
+            case "dual_gram":
+                found = _dual_plan(request, subjects[0], evaluator, limit)
+            case _:
+                found = spectrum_plan(request, subjects[0], evaluator, limit)
+        evaluator.plans[key] = found
+    return evaluator.plans[key]
 
 
 def _subjects(request: Request, evaluator: Evaluator, points: Any) -> list[Subject]:
