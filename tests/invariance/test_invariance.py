@@ -25,7 +25,7 @@ def agree(found, expected):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("devices", [pytest.param(2, marks=SLOW), 3, pytest.param(4, marks=SLOW), 8])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=SLOW), 3, *(pytest.param(k, marks=SLOW) for k in (4, 8))])
 def test_devices_of_one_process(devices, one_device):
     agree(problems.results(devices), one_device)
 
