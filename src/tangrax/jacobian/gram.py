@@ -151,6 +151,14 @@ def moments(collectives: Collectives, rows: Rows, choice: Choice) -> Moments:
     return collectives.sum(found)
 
 
+def squares(collectives: Collectives, rows: Rows, choice: Choice, smaller: bool) -> Moments:
+    """The same moments from JᵀJ where that is `smaller` than K."""
+    if not smaller:
+        return moments(collectives, rows, choice)
+    matrix = dual(collectives, rows)
+    return Moments(jnp.trace(matrix), jnp.sum(matrix * matrix))
+
+
 def dual(collectives: Collectives, rows: Rows) -> Float[Array, "p p"]:
     """JᵀJ, the same on every shard: one all-reduce of P² numbers; rows of J are formed a chunk at a time."""
     dtype = accumulation(jnp.result_type(*rows.leaves))

@@ -12,7 +12,7 @@ from ..expr import Request
 from ..parallel import decomposed, singular_values, singular_values_bytes, triangle
 from .density import Density
 from .evaluator import Evaluator
-from .gram import accumulation, dual, moments, over_chunks, stored
+from .gram import accumulation, dual, over_chunks, squares, stored
 from .lanczos import PROBES, Ritz, largest, pushed, quadrature
 from .memory import dual_way, kernel_way, krylov_way
 from .plan import FEWER, Plan, Way
@@ -36,9 +36,9 @@ def spectrum_plan(request: Request, subject: Subject, evaluator: Evaluator, limi
         choice = choice_of([side], evaluator)
         if columns < rows:
             formed = dual_way(DUAL, side)
-            on_host, squares = columns, dual_way("", side)
+            on_host, streamed = columns, dual_way("", side)
         else:
-            formed, squares = kernel_way(GRAM, [side], choice), kernel_way("", [side], choice, stores=False)
+            formed, streamed = kernel_way(GRAM, [side], choice), kernel_way("", [side], choice, stores=False)
             on_host = rows
         # LAPACK on the first host: the matrix in double precision, and a copy that it overwrites.
         formed = replace(
@@ -50,9 +50,9 @@ def spectrum_plan(request: Request, subject: Subject, evaluator: Evaluator, limi
         ways["lanczos"] = [
             replace(
                 krylov,
-                memory=max(krylov.memory, squares.memory),
-                flops=krylov.flops + squares.flops,
-                moved=krylov.moved + squares.moved,
+                memory=max(krylov.memory, streamed.memory),
+                flops=krylov.flops + streamed.flops,
+                moved=krylov.moved + streamed.moved,
                 note=f"{steps} products at first, more until {k} eigenvalues stand; effective rank exact",
                 choice=choice,
             )
@@ -192,14 +192,10 @@ def _by_lanczos(subject: Subject, way: Way, evaluator: Evaluator, k: int, vector
     rows, columns = subject.size, subject.columns
     k, choice, smaller = min(k, rows, columns), way.choice, columns < rows
 
-    def squares(collectives: Any, sides: Any) -> tuple[Any, Any]:
-        if not smaller:
-            found = moments(collectives, sides[0], choice)
-            return (found.trace, found.square), ()
-        matrix = dual(collectives, sides[0])
-        return (jnp.trace(matrix), jnp.sum(matrix * matrix)), ()
+    def body(collectives: Any, sides: Any) -> tuple[Any, Any]:
+        return squares(collectives, sides[0], choice, smaller), ()
 
-    (trace, square), _ = run("trace and norm of K", [subject], evaluator, choice, squares)
+    known, _ = run("trace and norm of K", [subject], evaluator, choice, body)
     found, steps = _largest(subject, evaluator, k)
     values, residuals = np.asarray(found.values, np.float64), np.asarray(found.residuals, np.float64)
     singular = np.sqrt(values)
@@ -212,8 +208,8 @@ def _by_lanczos(subject: Subject, way: Way, evaluator: Evaluator, k: int, vector
         columns,
         0.0,  # what rounding does is in the errors: λ itself is off by it, not its root
         error=residuals + _applied(evaluator) * values[0],
-        exact_trace=float(trace),
-        exact_square=float(square),
+        exact_trace=float(known.trace),
+        exact_square=float(known.square),
         vectors=left,
         way=f"{LANCZOS}, {steps} products",
     )

@@ -12,8 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 from jaxtyping import Array
+
+from ..lower import alone
 
 # Calls that are entered when a weight goes into them: what they hold gives the same values outside.
 CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat2", "remat")
@@ -113,7 +115,7 @@ class Reader:
                 return [found]
         values = [self._settled(value) for value in values]
         if not any(isinstance(value, Weight) for value in values):
-            return _bound(jaxpr, equation, values)
+            return alone(jaxpr, equation)(*values)
         inner = next((equation.params[key] for key in INSIDE if key in equation.params), None)
         if name in CALLS and inner is not None:
             if isinstance(inner, ClosedJaxpr):
@@ -127,7 +129,7 @@ class Reader:
             seen = self._seen(jaxpr, equation, values[0])
             if seen is not None:
                 return [seen]
-        return _bound(jaxpr, equation, [self._plain(value) for value in values])
+        return alone(jaxpr, equation)(*[self._plain(value) for value in values])
 
     def _sum(self, values: list[Any]) -> Array | None:
         """A product and the bias added to it: one probe for both."""
@@ -142,7 +144,7 @@ class Reader:
 
     def _seen(self, jaxpr: Jaxpr, equation: Any, weight: Weight) -> Weight | None:
         """The weight after an operation that only arranges its entries, or casts them."""
-        (value,) = _bound(jaxpr, equation, [weight.value])
+        (value,) = alone(jaxpr, equation)(weight.value)
         name, params = equation.primitive.name, equation.params
         if name == "transpose" and params["permutation"] == (1, 0):
             return Weight(weight.leaf, value, weight.chain, not weight.turned)
@@ -182,26 +184,11 @@ class Reader:
                 )
             )
             self.others.append(other)
-        (result,) = _bound(jaxpr, equation, plain)
+        (result,) = alone(jaxpr, equation)(*plain)
         self.uses += uses
         self.shapes.append(jax.ShapeDtypeStruct(result.shape, result.dtype))
         product = _Product(result, len(self.uses) - 1, place)
         return product if len(uses) == 1 else self._settled(product)
-
-
-def _bound(like: Jaxpr, equation: Any, values: Sequence[Any]) -> list[Any]:
-    """The results of one operation of the program `like`."""
-    pairs = {a: v for a, v in zip(equation.invars, values, strict=True) if not isinstance(a, Literal)}
-    about = like.debug_info._replace(arg_names=None, result_paths=None)
-    alone = like.replace(
-        constvars=[],
-        invars=list(pairs),
-        outvars=equation.outvars,
-        eqns=[equation],
-        effects=equation.effects,
-        debug_info=about,
-    )
-    return jaxpr_as_fun(ClosedJaxpr(alone, ()))(*pairs.values())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..expr import Node, PointSet, Request, Selection, Trainable, ops
 from ..lower import at_point, expand, shared
 from ..parallel import Collectives, Layout
 from .evaluator import Evaluator
-from .gram import Choice, Rows, dual, moments
+from .gram import Choice, Rows, squares
 from .lanczos import largest
 from .means import RULES
 from .spectra import resolvable, steps_for
@@ -64,17 +64,11 @@ class SpectrumProgram:
             inside = at_point(self.group, (), parameters)
             kept = jax.vmap(lambda point: inside([], point))(here)
         rows = Rows(at_point(self.field, self.wrt, parameters), leaves, here, layouts[self.tag], kept)
-        if self.dual:
-            matrix = dual(collectives, rows)
-            trace, square = jnp.trace(matrix), jnp.sum(matrix * matrix)
-        else:
-            found = moments(collectives, rows, self.choice)
-            trace, square = found.trace, found.square
+        found = squares(collectives, rows, self.choice, self.dual)
         ritz = largest(collectives, rows, max(self.k, 1), self.steps)
         errors = ritz.residuals + resolvable(ritz.values.dtype) * ritz.values[0]
         values = jnp.where(errors <= RESOLVED * ritz.values, ritz.values, jnp.nan)
-        rank = jnp.where(square > 0, trace**2 / jnp.where(square > 0, square, 1), 0)
-        return [rank, values[0], trace, *([values] if self.k else [])]
+        return [found.effective_rank, values[0], found.trace, *([values] if self.k else [])]
 
 
 def watched(request: Request, evaluator: Evaluator) -> SpectrumProgram:

@@ -13,6 +13,7 @@ from .expand import (
     group_sizes as group_sizes,
     mean as mean,
 )
+from .laplacian import alone as alone
 from .pointwise import at_point as at_point
 from .primitives import AtPoint as AtPoint, Columns as Columns, Gathered as Gathered
 from .program import Program as Program

@@ -102,7 +102,7 @@ def _apply(jaxpr: Jaxpr, equation: Any, operands: Sequence[Jet], wanted: Sequenc
         if isinstance(inner, ClosedJaxpr):
             return _run(inner.jaxpr, inner.consts, operands, wanted)
         return _run(inner, (), operands, wanted)
-    function, values = _alone(jaxpr, equation), [operand.value for operand in operands]
+    function, values = alone(jaxpr, equation), [operand.value for operand in operands]
     sums = set().union(*wanted)
     moving = [place for place, operand in enumerate(operands) if sums.intersection(operand.along)]
     if not moving or name in STILL:
@@ -184,7 +184,7 @@ def _straight(name: str, moving: Sequence[int]) -> bool:
     return name in LINEAR or (name in BILINEAR and len(moving) == 1) or (name in QUOTIENTS and moving == [0])
 
 
-def _alone(like: Jaxpr, equation: Any) -> Function:
+def alone(like: Jaxpr, equation: Any) -> Function:
     """One operation of the program `like` as a function of its operands."""
     places = {atom: place for place, atom in enumerate(equation.invars) if not isinstance(atom, Literal)}
     about = like.debug_info._replace(arg_names=None, result_paths=None)
