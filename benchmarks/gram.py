@@ -149,14 +149,14 @@ def measure(options: Options, name: str, matmul: Callable[[], Any], flops: float
     return right
 
 
-def problem(case: Case, count: int) -> tuple[Any, Any, Any, tx.Solver]:
+def problem(case: Case, count: int, dtype: str = "float32") -> tuple[Any, Any, Any, tx.Solver]:
     domain = tx.domain.line(n=count) if case.inputs == 1 else tx.domain.rect(n=count)
     coordinates = domain.variable("interior")[: case.inputs]
     net = tx.nn.mlp(case.inputs, width=case.width, depth=case.depth, key=0)
     u = net(*coordinates)
     source = case.inputs * math.pi**2 * math.prod(tx.np.sin(math.pi * x) for x in coordinates)
     wanted = -u.laplacian(*coordinates) - source if case.residual else u
-    solver = tx.core([wanted.mse], optimizer=optax.adam(1e-3), devices=1, dtype="float32")
+    solver = tx.core([wanted.mse], optimizer=optax.adam(1e-3), devices=1, dtype=dtype)
     return domain.point_set("interior"), net, wanted.grad(net), solver
 
 
