@@ -93,7 +93,7 @@ def test_kernel_of_factors(name):
 def test_what_pays():
     """A use or two of a wide weight by factors; small weights, and many uses, by rows."""
     wide = [draw(64, 2), draw(64), draw(64, 64), draw(64, 1)]
-    known = Rates(1.0, 30.0, 20.0)
+    known = Rates(1.0, 60.0, 30.0)
     assert split([look(mlp, wide, Z[0])], wide, known) == Split((2,), ())
     many = lambda leaves, z: sum(mlp(leaves, z * k) for k in range(9))
     assert split([look(many, wide, Z[0])], wide, known) == Split()

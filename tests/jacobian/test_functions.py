@@ -186,7 +186,7 @@ def kernel_of(count, size, tile, held, factored, components):
     def program(collectives, mine, leaves):
         value = lambda leaves, z: function(eqx.combine(tree.unflatten(leaves), static), z)
         side = Rows(value, leaves, mine, layout)
-        choice = Choice(choose([side], None).split if factored else Split(), tile, held)
+        choice = Choice(choose([side], None).split if factored else Split(), tile, held=held)
         found = moments(collectives, side, choice)
         return (found.trace, found.square), stored(collectives, [side], choice)
 

@@ -1,5 +1,8 @@
 """Ways to a spectrum against 60-digit and LAPACK references; spectra watched; plans held to what is measured."""
 
+import itertools
+
+import foundax
 import jax
 import mpmath
 import numpy as np
@@ -179,3 +182,54 @@ def test_plans_are_kept(devices, width, n):
     solver.eval(J.gram(), sharded=True)
     measured = kernel_program(solver).memory_analysis()
     assert way.memory == pytest.approx(measured.temp_size_in_bytes + measured.output_size_in_bytes, rel=0.25)
+
+
+def exact_kernel(weights, points):
+    """K of a tanh network of one input in 60 digits: per layer (b·b')(a·a' + 1), from inputs a and cotangents b."""
+    mp = mpmath.mp
+    layers = [(mp.matrix(W.tolist()), mp.matrix(b.tolist())) for W, b in weights]
+    inputs, cotangents = [], []
+    for point in points:
+        a = [mp.matrix([mpmath.mpf(float(point))])]
+        for W, b in layers[:-1]:
+            a.append((W * a[-1] + b).apply(mpmath.tanh))
+        back = [mp.matrix([1])]
+        for (W, _), after in zip(layers[:0:-1], a[:0:-1], strict=True):
+            moved = W.T * back[0]
+            back.insert(0, mp.matrix([m * (1 - t * t) for m, t in zip(moved, after, strict=True)]))
+        inputs.append(a)
+        cotangents.append(back)
+    dot = lambda p, q: mpmath.fdot(list(p), list(q))
+    K = mp.matrix(len(points))
+    for i, j in itertools.product(range(len(points)), repeat=2):
+        pairs = zip(inputs[i], inputs[j], cotangents[i], cotangents[j], strict=True)
+        K[i, j] = K[j, i] if j < i else sum(dot(b, d) * (dot(a, c) + 1) for a, c, b, d in pairs)
+    return K
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_tutorials_network(dtype):
+    """Its eigenvalues against 60 digits: what is told as resolved is right to 1 %, and most of K's range is noise."""
+    x, _ = tx.domain.line(n=30).variable("interior")
+    net = tx.nn.wrap(foundax.mlp(in_features=1, hidden_dims=32, num_layers=3, key=jax.random.PRNGKey(0)))
+    u = net(x)
+    solver = tx.core([u.mse], optimizer=optax.adam(1e-3), devices=2, dtype=dtype)
+    layers = [layer for layer in [*net.params.hidden_layers, net.params.output_layer] if hasattr(layer, "weight")]
+    weights = [(np.asarray(layer.weight), np.asarray(layer.bias)) for layer in layers]
+    points = np.asarray(solver.eval(x))
+    with mpmath.workdps(60):
+        K = exact_kernel(weights, points)
+        reference = np.array([float(v) for v in mpmath.eigsy(K, eigvals_only=True)])[::-1]
+        K = np.array(K.tolist(), float)
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(solver.eval(u.grad(net).gram()), K, rtol=0, atol=16 * eps * K.max())
+    for way, least in (("rows", eps), ("gram", 1e4 * eps)):
+        spectrum = solver.eval(u.grad(net).spectrum(way=way))
+        error = np.abs(spectrum.eigenvalues - reference)
+        assert np.all(error <= spectrum.errors)
+        assert np.all(error[spectrum.is_resolved] <= 0.01 * reference[spectrum.is_resolved])
+        assert np.all(reference[: spectrum.told] > 1e-50) and 0 < spectrum.resolved < 30
+        # Not so cautious that nothing is left: all well above rounding are resolved.
+        assert spectrum.resolved >= np.sum(reference > least * reference[0])
+        # K is singular even to 60 digits.
+        assert not spectrum.condition.exact and float(spectrum.condition) <= reference[0] / abs(reference[-1])

@@ -86,15 +86,16 @@ def split(found: Sequence[Found], leaves: Sequence[Any], known: Rates | None) ->
     Without rates all that have factors.
     """
     first, last = found[0], found[-1]
+    homes = {leaf: home for leaf in range(len(leaves)) if (home := first.home(leaf)) and home == last.home(leaf)}
+    # Of two biases of one weight, each would count in the other's products.
+    alone = [leaf for leaf, home in homes.items() if [h for h, _ in homes.values()].count(home[0]) == 1]
     weights = []
     for leaf in range(len(leaves)):
         if not all(f.fits(leaf) for f in found) or first.chains(leaf) != last.chains(leaf):
             continue
         shape = first.of(leaf)[0].shape
         uses = first.count(leaf) * last.count(leaf)
-        if known is None or known.factors(uses, shape) < shape[0] * shape[1] * known.multiply:
+        columns = shape[0] * shape[1] + sum(np.size(leaves[bias]) for bias in alone if homes[bias][0] == leaf)
+        if known is None or known.factors(uses, shape) < columns * known.multiply:
             weights.append(leaf)
-    homes = {leaf: home for leaf in range(len(leaves)) if (home := first.home(leaf)) and home == last.home(leaf)}
-    # Of two biases of one weight, each would count in the other's products.
-    alone = [leaf for leaf, home in homes.items() if [h for h, _ in homes.values()].count(home[0]) == 1]
     return Split(tuple(weights), tuple(leaf for leaf in alone if homes[leaf][0] in weights))

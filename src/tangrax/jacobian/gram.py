@@ -1,7 +1,7 @@
 """K = J_a J_bᵀ between the points of shards, by factors: no shard forms its rows of J for a weight that has them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -15,8 +15,10 @@ from .factors import Split, factors_at, laid_out
 from .tiles import Held, Place, Side, Sweep
 from .trace import Function, look
 
-CHUNK = 256  # points whose factors are computed at once: enough to keep a core busy, temporaries of a few MB
+CHUNK = 256  # points whose rows are formed at once: enough to keep a core busy, temporaries of a few MB
+FACTORS = 2048  # points whose factors are computed at once, uses counted
 PRODUCT = 512  # rows of a matrix product in a tile, uses counted: its results, of 1 MB each, stay in the cache
+STRIP = 32  # rows of a tile that are transposed at once
 TILES = (32, 340)  # rows of K that a tile may have: more of them are computed in vain on the diagonal
 
 
@@ -49,17 +51,29 @@ class Rows:
         """The columns that do not go by factors, as a function of some points."""
 
         def rows(points: Any) -> Float[Array, "n p"]:
-            found = self.factors(points, chosen).rows
+            found = self.factors(points, chosen, CHUNK).rows
             assert found is not None
             return found.reshape(-1, found.shape[-1])
 
         return rows
 
-    def factors(self, points: Any, chosen: Split) -> Any:
-        """Factors of some points, computed in chunks."""
+    def factors(self, points: Any, chosen: Split, at_once: int) -> Any:
+        """Factors of some points, in chunks of one size: the last overlaps the one before it."""
         count = len(jax.tree.leaves(points)[0])
-        at = lambda point: factors_at(self.function, self.leaves, point, chosen)  # noqa: E731
-        return jax.vmap(at)(points) if count <= CHUNK else jax.lax.map(at, points, batch_size=CHUNK)
+        at = jax.vmap(lambda point: factors_at(self.function, self.leaves, point, chosen))
+        chunks = -(-count // at_once)
+        if chunks <= 1:
+            return at(points)
+        size = -(-count // chunks)
+
+        def step(i: Any, found: Any) -> Any:
+            start = jnp.minimum(i * size, count - size)
+            here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), points)
+            put = lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, start, 0)  # noqa: E731
+            return jax.tree.map(put, found, at(here))
+
+        shapes = jax.eval_shape(at, points)
+        return jax.lax.fori_loop(0, chunks, step, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
 
     def counted(self, rank: Any) -> Any:
         """Which of the shard's points count: no padding, none that is not kept."""
@@ -73,6 +87,7 @@ class Choice:
 
     split: Split
     tile: int  # rows of K
+    chunk: int = CHUNK  # points whose factors are computed at once
     held: bool = True
 
 
@@ -81,7 +96,7 @@ def choose(sides: Sequence[Rows], known: Rates | None, held: bool = True) -> Cho
     found = [look(side.function, side.leaves, side.one) for side in sides]
     chosen = split(found, sides[0].leaves, known)
     most = max((f.count(leaf) for f in found for leaf in chosen.weights), default=1)
-    return Choice(chosen, int(np.clip(PRODUCT // most, *TILES)), held)
+    return Choice(chosen, int(np.clip(PRODUCT // most, *TILES)), max(CHUNK, FACTORS // most), held)
 
 
 def accumulation(dtype: Any) -> Any:
@@ -105,8 +120,7 @@ def stored(collectives: Collectives, sides: Sequence[Rows], choice: Choice) -> F
         column = place.shard * b.size + place.column
         found = jax.lax.dynamic_update_slice(found, tile, _at(place.row, column))
         if place.own:
-            mirror = _at(place.column, place.shard * b.size + place.row)
-            found = jax.lax.dynamic_update_slice(found, tile.T, mirror)
+            found = _transposed_into(found, tile, place.column, place.shard * b.size + place.row)
         return found
 
     sweep, empty = Sweep(collectives, visit, dtype), jnp.zeros((a.size, collectives.size * b.size), dtype)
@@ -215,18 +229,31 @@ def _without_zeros(side: Rows, choice: Choice) -> Callable[[Any], Array]:
 def _held(side: Rows, choice: Choice, rank: Any) -> Held:
     """Of all points of a shard; those that do not count are zeros."""
     counted = side.counted(rank)
-    found = laid_out(side.factors(side.points, choice.split))
-    own = jnp.repeat(counted, side.components)[:, None]
-    left, right = (tuple(jnp.where(own, array, 0) for array in factors) for factors in (found.left, found.right))
+    found = laid_out(side.factors(side.points, choice.split, choice.chunk))
     held = _holds(side, choice)
-    rows = jnp.where(own, found.rows, 0) if held and found.rows is not None else None
-    points = () if held else (side.points, counted)
-    return Held(type(found)(left, right, rows, found.ones), points)
+    if not held:
+        found = replace(found, rows=None)
+    if side.kept is not None or side.layout.padding:
+        own = jnp.repeat(counted, side.components)[:, None]
+        found = jax.tree.map(lambda array: jnp.where(own, array, 0), found)
+    return Held(found, () if held else (side.points, counted))
 
 
 def _at(row: Any, column: Any) -> tuple[Array, Array]:
     """Where to cut, as integers of one type."""
     return jnp.asarray(row, jnp.int32), jnp.asarray(column, jnp.int32)
+
+
+def _transposed_into(found: Float[Array, "a b"], tile: Float[Array, "n m"], row: Any, column: Any) -> Array:
+    """`found` with the tile's transpose at a place, in strips: in one piece XLA on CPU strides through memory."""
+    size = min(STRIP, len(tile))
+
+    def strip(i: Any, found: Array) -> Array:
+        start = jnp.minimum(i * size, len(tile) - size)
+        rows = jax.lax.dynamic_slice_in_dim(tile, start, size)
+        return jax.lax.dynamic_update_slice(found, rows.T, _at(row, column + start))
+
+    return jax.lax.fori_loop(0, -(-len(tile) // size), strip, found)
 
 
 def _mirrored(collectives: Collectives, found: Float[Array, "n m"], side: Side) -> Float[Array, "n m"]:

@@ -44,8 +44,9 @@ def kernel_way(name: str, sides: Sequence[Rows], choice: Choice, *, stores: bool
     if stores:
         whole = rows * shards * columns * accumulated
         cut = rows * last.layout.count * last.components * accumulated
-        # Blocks that shards send each other of a symmetric K, or a copy where columns of padding are cut off.
-        blocks = 2 * rows * rows * accumulated if alike and shards > 1 else 0
+        # Blocks that shards send each other of a symmetric K, two shards halves of one; or a copy where columns of
+        # padding are cut off.
+        blocks = min(shards - 1, 2) * rows * rows * accumulated if alike else 0
         peak += whole + max(blocks, cut if cut != whole else 0)
     pairs = rows * columns * (1 if not alike else 0.5) * shards
     operations = 2 * pairs * _multiplications(sides, choice)
@@ -84,7 +85,7 @@ def _rows(side: Rows) -> int:
 
 
 def _factors(side: Rows, choice: Choice) -> Any:
-    found = jax.eval_shape(lambda points: side.factors(points, choice.split), side.points)
+    found = jax.eval_shape(lambda points: side.factors(points, choice.split, choice.chunk), side.points)
     return (found.left, found.right, found.rows if choice.held else side.points)
 
 

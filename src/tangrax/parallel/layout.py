@@ -23,10 +23,14 @@ class Layout:
         """Rows a shard holds."""
         return -(-self.count // self.shards)
 
+    @property
+    def padding(self) -> int:
+        """Rows past the end, of all shards."""
+        return self.rows * self.shards - self.count
+
     def pad(self, rows: np.ndarray) -> np.ndarray:
         """All shards' rows, one after the other."""
-        missing = self.rows * self.shards - self.count
-        return np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+        return np.concatenate([rows, np.repeat(rows[-1:], self.padding, axis=0)])
 
     def valid(self, rank) -> Bool[Array, " rows"]:
         """Which rows of a shard are points, not padding."""
