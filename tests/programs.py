@@ -1,5 +1,6 @@
 """Looking into compiled programs: what they communicate and what each device computes."""
 
+import math
 import re
 from collections import Counter
 
@@ -42,6 +43,12 @@ def eval_program(solver, nodes):
     trainables = lower.trainables_of(roots)
     program = executor.program(roots, list(placed.rows), placed.layouts, trainables)
     return program.lower(tuple(placed.rows.values()), [solver._parameters_of(t) for t in trainables]).compile()
+
+
+def gathered_bytes(compiled) -> int:
+    """Bytes of the results of all gathers that stand in a compiled program, in double precision."""
+    shapes = re.findall(r"= f64\[([\d,]+)\]\S* all-gather(?:-start)?\(", compiled.as_text())
+    return sum(8 * math.prod(map(int, shape.split(","))) for shape in shapes)
 
 
 def shifted_bytes(compiled, trips: int, tile: tuple[int, int]) -> tuple[float, float, float]:

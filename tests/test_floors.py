@@ -15,6 +15,7 @@ FLOORS = [
     {"nn", "domain"},
     {"lower"},
     {"jacobian"},
+    {"optim"},
     {"solve"},
     {"run"},
     {"solver", "report", "numpy", "launch"},

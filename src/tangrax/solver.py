@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from . import jacobian, lower, nn, parallel, run
+from . import jacobian, lower, nn, optim, parallel, run
 from .expr import Node, Trainable, ops
 from .solve import (
     FirstOrder,
@@ -61,8 +61,7 @@ class Solver:
     ):
         if memory_limit < 1:
             raise ValueError(f"memory_limit={memory_limit}: bytes of temporaries that a step may take on one device")
-        if optimizer is not None:
-            nn.check_optimizer(optimizer, "tx.core")
+        _check(optimizer, "tx.core")
         self._terms = terms
         self._default_optimizer = optimizer
         self._own_optimizers = terms.optimizers
@@ -81,7 +80,7 @@ class Solver:
         self.history = History()
         self.timing = Timing()
         self._set_parameters({t: t.initial for t in terms.trainables})
-        self._check_optimizers()
+        self._order()
 
     def __repr__(self) -> str:
         names = ", ".join([*self._terms.losses, *self._terms.trackers])
@@ -92,6 +91,13 @@ class Solver:
         """The devices that share the points, along one axis "points"."""
         return self._transport.mesh
 
+    @property
+    def stalled(self) -> str | None:
+        """Why the optimizer no longer gets on, if it says so; Gauss-Newton does at the floor of round-off."""
+        if self._loop is None or self._state is None:
+            return None
+        return self._loop.problem.optimizer.trouble(self._state.optimizers)
+
     # Training
 
     def optimizer(self, optimizer: Any, *handles: Any) -> "Solver":
@@ -99,13 +105,21 @@ class Solver:
 
         Its state starts anew; parameters stay as they are.
         """
-        nn.check_optimizer(optimizer, "solver.optimizer")
+        _check(optimizer, "solver.optimizer")
         trained = self._terms.trained
         chosen = [handle.selection.trainable for handle in handles] or trained
         for trainable in chosen:
             if trainable not in trained:
                 raise ValueError(f"optimizer: '{trainable.name}' is not trained in this problem")
-        self._own_optimizers = {**self._own_optimizers, **dict.fromkeys(chosen, optimizer)}
+        before, self._own_optimizers = (
+            self._own_optimizers,
+            {**self._own_optimizers, **dict.fromkeys(chosen, optimizer)},
+        )
+        try:
+            self._order()
+        except ValueError:
+            self._own_optimizers = before
+            raise
         self._forget_optimizer()
         return self
 
@@ -239,6 +253,26 @@ class Solver:
             )
         return found
 
+    def _order(self) -> FirstOrder | optim.SecondOrder:
+        """The optimizers of everything trained as one; refuses those that do not go together."""
+        found = self._check_optimizers()
+        seconds = [o for o in found.values() if isinstance(o, optim.GaussNewton)]
+        if not seconds:
+            return FirstOrder.of(found)
+        if any(o is not seconds[0] for o in found.values()):
+            each = ", ".join(f"{t.name}: {type(o).__name__}" for t, o in found.items())
+            raise ValueError(
+                f"gauss_newton trains all networks and parameters at once, and here there are several optimizers "
+                f"({each}): give it as tx.core(..., optimizer=...) or solver.optimizer(...) and none to networks, or "
+                f"freeze what it should leave as it is"
+            )
+        if self._dtype != np.float64:
+            raise ValueError(
+                f'gauss_newton needs float64 and this run has {self._dtype}: put tx.setup(dtype="float64") at the top '
+                f"of the script; networks made before it are cast"
+            )
+        return optim.SecondOrder.of(seconds[0], self._terms.losses, self._terms.trained, self._transport.size)
+
     def _make_loop(self) -> Loop:
         if self._loop is None:
             self._loop = self._build_loop()
@@ -247,7 +281,7 @@ class Solver:
     def _build_loop(self) -> Loop:
         """The training program: constants computed, empty groups and oversized arrays refused."""
         terms = self._terms
-        order = FirstOrder.of(self._check_optimizers())
+        order = self._order()
         losses = lower.expand(list(terms.losses.values()), jacobian.RULES)
         total = losses[0]
         for term in losses[1:]:
@@ -308,7 +342,7 @@ class Solver:
         what = "value"
         if not bad and not slope_finite:
             what = "gradient"
-            order = FirstOrder.of(self._check_optimizers())
+            order = self._order()
             kept, self._parameters = self._parameters, {**self._parameters, **parameters}
             try:
                 slopes = self.eval([Node(ops.Gradient(order.wrt), term) for term in terms.values()])
@@ -316,6 +350,12 @@ class Solver:
                 self._parameters = kept
             bad = [(n, np.nan) for n, slope in zip(terms, slopes, strict=True) if not np.isfinite(slope).all()]
         return describe_trouble(terms, epoch, what, bad)
+
+
+def _check(optimizer: Any, name: str) -> None:
+    """Refuse what is no optimizer."""
+    if optimizer is not None and not isinstance(optimizer, optim.GaussNewton):
+        nn.check_optimizer(optimizer, name)
 
 
 def load(path: str | Path, like: Any = None) -> Any:

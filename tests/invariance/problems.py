@@ -86,7 +86,18 @@ def results(devices=None):
         found[f"{name}/gathered"] = rows.gather()
         # Not compared, but looked at: what this process holds.
         found[f"local/{name}"] = np.array([len(rows.local), len(rows), solver._transport.size])
+    found |= second_order(devices)
     return found
+
+
+def second_order(devices):
+    """Losses of Gauss-Newton steps in a random subspace, in those of the start, and the dampings they chose."""
+    terms, _, _ = prime()
+    optimizer = tx.optim.gauss_newton(way="subspace", sketch=20)
+    terms = {name: terms[name] for name in ("pde", "ends")}
+    solver = tx.core(terms, optimizer=optimizer, devices=devices, dtype="float64").solve(20, progress=False)
+    losses = solver.history["loss"]
+    return {"second/loss": losses / losses[0], "second/damping": np.log10(solver.history["damping"])}
 
 
 if __name__ == "__main__":

@@ -177,15 +177,26 @@ def dual(collectives: Collectives, rows: Rows) -> Float[Array, "p p"]:
     """JᵀJ, the same on every shard: one all-reduce of P² numbers; rows of J are formed a chunk at a time."""
     dtype = accumulation(jnp.result_type(*rows.leaves))
 
-    def add(found: Array, chunk: Array) -> Array:
-        return found + jax.lax.dot_general(chunk, chunk, (((0,), (0,)), ((), ())), preferred_element_type=dtype)
+    def add(found: Array, chunk: Chunk) -> Array:
+        both = (chunk.rows, chunk.rows)
+        return found + jax.lax.dot_general(*both, (((0,), (0,)), ((), ())), preferred_element_type=dtype)
 
     columns = Split().columns(rows.leaves)
     return collectives.sum(over_chunks(rows, collectives.rank, add, jnp.zeros((columns, columns), dtype)))
 
 
-def over_chunks(rows: Rows, rank: Any, add: Callable[[Any, Array], Any], state: Any, size: int = CHUNK) -> Any:
-    """`add(state, J of a chunk)` for all of a shard's points; rows that do not count are zeros."""
+@dataclass(frozen=True)
+class Chunk:
+    """Some of a shard's points with their rows of J; rows that do not count are zeros."""
+
+    rows: Float[Array, "n p"]
+    points: Any
+    counted: Array  # bool, of each row
+    index: Array  # of each point, among all shards'
+
+
+def over_chunks(rows: Rows, rank: Any, add: Callable[[Any, Chunk], Any], state: Any, size: int = CHUNK) -> Any:
+    """`add(state, chunk)` for all of a shard's points, each of which counts once."""
     points = rows.layout.rows
     cut = Side(points, min(size, points), rows.components)
     counted = rows.counted(rank)
@@ -194,7 +205,8 @@ def over_chunks(rows: Rows, rank: Any, add: Callable[[Any, Array], Any], state: 
         start = cut.start(i)
         here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, cut.tile), rows.points)
         once = cut.fresh(i, 0) & jnp.repeat(jax.lax.dynamic_slice_in_dim(counted, start, cut.tile), cut.components)
-        return add(state, jnp.where(once[:, None], rows.of(here), 0))
+        index = rank * points + start + jnp.arange(cut.tile)
+        return add(state, Chunk(jnp.where(once[:, None], rows.of(here), 0), here, once, index))
 
     return jax.lax.fori_loop(0, cut.tiles, step, state)
 

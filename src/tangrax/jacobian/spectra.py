@@ -129,7 +129,7 @@ def _by_chunks(subject: Subject, evaluator: Evaluator, vectors: int) -> Spectrum
         columns, dtype = subject.columns, jnp.result_type(*sides[0].leaves)
 
         def add(found: Any, chunk: Any) -> Any:
-            return jnp.linalg.qr(jnp.concatenate([found, chunk]), mode="r")
+            return jnp.linalg.qr(jnp.concatenate([found, chunk.rows]), mode="r")
 
         size = max(columns, 256)
         mine = over_chunks(sides[0], collectives.rank, add, jnp.zeros((columns, columns), dtype), size)

@@ -106,5 +106,10 @@ def wrap(module: Any, params: Any = None, *, name: str | None = None, recipe: di
 
 def check_optimizer(optimizer: Any, name: str) -> None:
     """An optax optimizer has `init` and `update`; say so before it is used."""
+    if getattr(optimizer, "governs_all", False):
+        raise TypeError(
+            f"optimizer of '{name}' is {optimizer!r}, which trains all networks and parameters of a problem at once: "
+            f"give it as tx.core(..., optimizer=...)"
+        )
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
         raise TypeError(f"optimizer of '{name}' is {optimizer!r}: give an optax optimizer, such as optax.adam(1e-3)")

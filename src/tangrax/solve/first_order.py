@@ -21,6 +21,8 @@ class FirstOrder:
 
     groups: tuple[tuple[optax.GradientTransformationExtraArgs, tuple[Trainable, ...]], ...]
 
+    measures = ()
+
     @classmethod
     def of(cls, optimizers: Mapping[Trainable, Any]) -> "FirstOrder":
         groups: dict[int, tuple[Any, list[Trainable]]] = {}
@@ -35,6 +37,10 @@ class FirstOrder:
 
     def init(self, parameters: Parameters) -> tuple[Any, ...]:
         return tuple(o.init(_members(parameters, members)) for o, members in self.groups)
+
+    def trouble(self, states: Any) -> str | None:
+        """Nothing that an optax optimizer would say."""
+        return None
 
     def update(
         self,

@@ -164,11 +164,14 @@ class Loop:
         self, history: History, first: int, found: Recorded, thresholds: Mapping[str, float | None]
     ) -> tuple[str, ...]:
         epochs = np.arange(first, first + found.done)
-        terms = found.terms[: found.done]
+        terms = found.terms[: found.done, : len(self.problem.names)]
         for index, name in enumerate(self.problem.names):
             history.append(name, epochs, terms[:, index])
         history.append(TOTAL, epochs, terms.sum(axis=1))
-        warnings: list[str] = []
+        for name, values in zip(self.problem.measures, found.terms[: found.done, terms.shape[1] :].T, strict=True):
+            history.append(name, epochs, values)
+        trouble = self.problem.optimizer.trouble(found.state.optimizers)
+        warnings = [] if trouble is None else [trouble]
         for watched, values in zip(self.problem.watched, found.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
             for name, value in zip(watched.names, values, strict=True):
@@ -184,7 +187,9 @@ class Loop:
     def _stop(self, found: Recorded, first: int, history: History, keep: Callable[[State, State, int], None]) -> None:
         """Go back to the last state with a finite loss, forget what came after, and say what happened."""
         epoch = first + found.done
-        message = self.explain(self.parameters(found.state), epoch, found.terms[-1], found.slope_finite)
+        message = self.explain(
+            self.parameters(found.state), epoch, found.terms[-1, : len(self.problem.names)], found.slope_finite
+        )
         if epoch > 0:
             keep(found.last, found.last, epoch - 1)
             history.truncate(epoch - 1)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ..expr import Node, PointSet, Trainable
 from ..jacobian import SpectrumProgram
 from ..lower import Program
+from ..optim import Here, SecondOrder
 from ..parallel import Collectives, Layout
 from .first_order import FirstOrder, Parameters
 
@@ -33,10 +34,15 @@ class Problem:
     names: tuple[str, ...]  # of the terms
     watched: tuple[Watched, ...]
     layouts: Mapping[PointSet, Layout]
-    optimizer: FirstOrder
+    optimizer: FirstOrder | SecondOrder
     trainables: tuple[Trainable, ...]
     given: tuple[Node, ...]
     limit: int | None
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What an optimizer records of its steps."""
+        return self.optimizer.measures
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class State:
     """What training changes: parameters (in the order of `Problem.trainables`) and optimizer states."""
 
     parameters: tuple[Any, ...]
-    optimizers: tuple[Any, ...]
+    optimizers: Any
 
 
 jax.tree_util.register_dataclass(State, ["parameters", "optimizers"], [])
@@ -88,10 +94,16 @@ def stretch_program(
         now, state, last, _, _, _, record = carry
         parameters = named(state)
         total, gradient, terms = evaluated(parameters)
-        record = jax.lax.dynamic_update_index_in_dim(record, jnp.stack(terms), now - first, 0)
         slope_finite = jnp.isfinite(gradient).all()
         finite = jnp.isfinite(total) & slope_finite
-        changed, optimizers = problem.optimizer.update(parameters, state.optimizers, total, gradient, loss_and_gradient)
+        if isinstance(problem.optimizer, SecondOrder):
+            here = Here(collectives, problem.layouts, points)
+            changed, optimizers, measured = problem.optimizer.update(parameters, state.optimizers, here)
+        else:
+            of_loss = (total, gradient, loss_and_gradient)
+            changed, optimizers = problem.optimizer.update(parameters, state.optimizers, *of_loss)
+            measured = ()
+        record = jax.lax.dynamic_update_index_in_dim(record, jnp.stack([*terms, *measured]), now - first, 0)
         new = State(tuple(changed[t] for t in problem.trainables), optimizers)
         # Three states pass through, and one choice between them after the loop: one in every epoch costs 5-10 %.
         return now + finite, new, state, last, finite, slope_finite, record
@@ -117,9 +129,9 @@ def stretch_program(
         return *inner, filled
 
     true = jnp.asarray(True)
-    terms = len(problem.loss.roots) - 1
+    recorded = len(problem.names) + len(problem.measures)
     dtype = jax.tree.leaves(state.parameters)[0].dtype
-    record = jnp.zeros((LONGEST, terms), dtype)
+    record = jnp.zeros((LONGEST, recorded), dtype)
     buffers = [_buffers(lambda s, w=watched: run(w.program, named(s)), watched, state) for watched in problem.watched]
     carry = (jnp.asarray(first), state, last, last, true, true, record, buffers)
     carry = jax.lax.while_loop(lambda c: (c[0] < end) & c[4], segment, carry)

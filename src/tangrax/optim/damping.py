@@ -1,0 +1,67 @@
+"""Damped least-squares steps, and how far along them to go."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+@dataclass(frozen=True)
+class Model:
+    """‖r + J p‖² by the singular value decomposition of J, or of a sketch of it: U S Vᵀ.
+
+    The steps p(λ) = -V g/(S² + λ) minimise it with λ‖p‖² added: they are the trust-region curve, of growing radius as λ
+    falls (Nocedal and Wright, Numerical Optimization, 4.3 and 10.3).
+    """
+
+    values: Float[Array, " m"]  # S
+    slopes: Float[Array, " m"]  # g = Vᵀ Jᵀ r
+    directions: Float[Array, "m p"]  # Vᵀ
+
+    def steps(self, damping: Float[Array, " k"]) -> Float[Array, "k p"]:
+        return -self._shrunk(damping) @ self.directions
+
+    def radii(self, damping: Float[Array, " k"]) -> Float[Array, " k"]:
+        """Lengths of the steps."""
+        return jnp.sqrt(jnp.sum(self._shrunk(damping) ** 2, axis=1))
+
+    def predicted(self, damping: Float[Array, " k"]) -> Float[Array, " k"]:
+        """What the steps would take off the loss if residuals were linear in the parameters."""
+        curvature = self.values[None] ** 2 + 2 * damping[:, None]
+        return jnp.sum(self._shrunk(damping) ** 2 * curvature, axis=1)
+
+    def _shrunk(self, damping: Float[Array, " k"]) -> Float[Array, "k m"]:
+        # Divided twice by roots: S² alone would underflow where S is small.
+        root = jnp.hypot(self.values[None], jnp.sqrt(damping)[:, None])
+        return self.slopes[None] / root / root
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One of the steps tried; `index` among them, or -1 where none lowers the loss."""
+
+    index: Any
+    ratio: Any  # of the actual reduction to the predicted one
+
+
+def farthest(loss: Any, losses: Float[Array, " k"], predicted: Float[Array, " k"], target: float) -> Chosen:
+    """The farthest step whose reduction is at least `target` times what was predicted, else the best one.
+
+    Steps come from the farthest on. Going far at a poor ratio, not to the best point, is what reaches round-off:
+    DSGNAR, arXiv 2607.02194.
+    """
+    actual = jnp.where(jnp.isfinite(losses), loss - losses, -jnp.inf)
+    ratio = actual / jnp.where(predicted > 0, predicted, jnp.inf)
+    good = (ratio >= target) & (actual > 0)
+    index = jnp.where(jnp.any(good), jnp.argmax(good), jnp.argmax(actual))
+    return Chosen(jnp.where(actual[index] > 0, index, -1), ratio[index])
+
+
+def around(damping: Any, decades: tuple[float, float], count: int, least: Any) -> Float[Array, " count"]:
+    """Dampings to try, rising evenly in their logarithms round the last one."""
+    return jnp.maximum(damping * 10.0 ** jnp.linspace(*decades, count), least)
+
+
+jax.tree_util.register_dataclass(Model, ["values", "slopes", "directions"], [])

@@ -1,0 +1,300 @@
+"""Gauss-Newton steps from the Jacobian of all residuals, damped so far that they still lower the loss."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..expr import PointSet, Selection, Trainable
+from ..jacobian.gram import over_chunks
+from ..parallel import Collectives, Layout, triangle
+from .damping import Model, around, farthest
+from .residuals import Part, Residual, in_shard, residuals_of
+from .sketch import Cosines, Whole, bucket_sums
+
+WAYS = ("svd", "subspace", "sketch")
+SMALL = 700  # residuals or parameters up to which J is decomposed as it is
+MANY = 30_000  # residuals of a device above which folding all rows takes longer than forming them
+BUCKETS = 4  # a dimension
+CHUNK = 256  # points whose residuals are tried at once
+WORSE = 100.0  # what damping grows by where no step lowers the loss
+STALLED = 10  # steps in a row without a lower loss after which a run says so
+FIRST = 1e-4  # damping of the first step, in squares of the largest singular value
+
+
+@dataclass(frozen=True)
+class GaussNewton:
+    """What `tx.optim.gauss_newton` was given."""
+
+    way: str | None = None
+    sketch: int = 400
+    buckets: int | None = None
+    ratio: float = 0.075
+    tried: int = 32
+    decades: tuple[float, float] = (-5.0, 5.0)
+    seed: int = 0
+
+    governs_all: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.way is not None and self.way not in WAYS:
+            raise ValueError(f"gauss_newton(way={self.way!r}): one of {', '.join(WAYS)}; or leave it out")
+        for name, least in (("sketch", 1), ("buckets", 1), ("tried", 2)):
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise ValueError(f"gauss_newton({name}={number}): at least {least}")
+        if not 0 < self.ratio < 1:
+            raise ValueError(f"gauss_newton(ratio={self.ratio}): the part of a predicted reduction, between 0 and 1")
+        if not self.decades[0] < 0 < self.decades[1]:
+            raise ValueError(f"gauss_newton(decades={self.decades}): from below zero to above it")
+
+
+def gauss_newton(
+    *,
+    way: str | None = None,
+    sketch: int = 400,
+    buckets: int | None = None,
+    ratio: float = 0.075,
+    tried: int = 32,
+    decades: tuple[float, float] = (-5.0, 5.0),
+    seed: int = 0,
+) -> GaussNewton:
+    """Damped Gauss-Newton steps on the residuals that the loss is the mean squares of; in float64 down to round-off.
+
+    `way="svd"` decomposes J, of N residuals and P parameters, as it is. `way="subspace"` moves the parameters in a
+    random subspace of `sketch` dimensions, drawn anew from `seed` for every step. `way="sketch"` besides adds up
+    residuals in random buckets, four times as many as dimensions unless told. Left out: J itself where N or P is at
+    most 700, a sketch of more than 30,000 residuals a device, else a subspace.
+    In each step `tried` dampings, spread over `decades` powers of ten round the last one, are tried on the loss itself;
+    the farthest step whose reduction is at least `ratio` of what was predicted is taken.
+
+    It trains all networks and parameters of a problem at once: `tx.core(..., optimizer=tx.optim.gauss_newton())`.
+    """
+    return GaussNewton(way, sketch, buckets, ratio, tried, decades, seed)
+
+
+@dataclass(frozen=True)
+class Here:
+    """One shard: what it talks through, and its points."""
+
+    collectives: Collectives
+    layouts: Mapping[PointSet, Layout]
+    points: Mapping[PointSet, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a step leaves to the next one."""
+
+    damping: Any  # λ; zero before the first step
+    step: Any
+    stalled: Any  # steps in a row that did not lower the loss
+
+
+jax.tree_util.register_dataclass(Progress, ["damping", "step", "stalled"], [])
+
+
+@dataclass(frozen=True)
+class SecondOrder:
+    """Steps of all trainables of a problem from its residuals."""
+
+    settings: GaussNewton
+    residuals: tuple[Residual, ...]
+    wrt: tuple[Selection, ...]
+    shards: int
+
+    @classmethod
+    def of(
+        cls, settings: GaussNewton, terms: Mapping[str, Any], trained: Sequence[Trainable], shards: int
+    ) -> "SecondOrder":
+        return cls(settings, residuals_of(terms), tuple(Selection(trainable) for trainable in trained), shards)
+
+    measures = ("damping", "radius", "ratio")
+
+    @property
+    def rows(self) -> int:
+        """N, residuals of all terms."""
+        return sum(residual.size for residual in self.residuals)
+
+    @property
+    def columns(self) -> int:
+        """P."""
+        return sum(selection.size for selection in self.wrt)
+
+    @property
+    def way(self) -> str:
+        if self.settings.way is not None:
+            return self.settings.way
+        if min(self.rows, self.columns) <= SMALL:
+            return "svd"
+        return "subspace" if self.rows <= MANY * self.shards else "sketch"
+
+    def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
+        dtype = jnp.result_type(*jax.tree.leaves(list(parameters.values())))
+        return Progress(jnp.zeros((), dtype), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+    def update(
+        self, parameters: Mapping[Trainable, Any], progress: Progress, here: Here
+    ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, Any, Any]]:
+        """One step: new parameters, and damping, radius and ratio of the step taken."""
+        parts = [
+            in_shard(r, self.wrt, here.collectives, here.layouts[r.points], here.points[r.points], parameters)
+            for r in self.residuals
+        ]
+        flat = jnp.concatenate([jnp.ravel(leaf) for leaf in parts[0].rows.leaves])
+        eps = jnp.finfo(flat.dtype).eps
+        model, space = self._model(parts, here.collectives, progress.step)
+        top = model.values[0] ** 2
+        last = jnp.where(progress.damping > 0, progress.damping, FIRST * top)
+        dampings = around(last, self.settings.decades, self.settings.tried, eps**2 * top)
+        # Those of the first shard: the others' decompositions may differ in rounding.
+        dampings, steps, predicted, radii = _from_first(
+            here.collectives, (dampings, model.steps(dampings), model.predicted(dampings), model.radii(dampings))
+        )
+        moves = jnp.concatenate([jnp.zeros((1, flat.size), flat.dtype), space.back(steps)])
+        losses = self._losses(parts, flat[None] + moves, here.collectives)
+        chosen = farthest(losses[0], losses[1:], predicted, self.settings.ratio)
+        found = chosen.index >= 0
+        new = jnp.where(found, flat + moves[chosen.index + 1], flat)
+        damping = jnp.where(found, dampings[chosen.index], WORSE * last)
+        damping = jnp.clip(damping, eps**2 * top, top)
+        stalled = jnp.where(found, 0, progress.stalled + 1)
+        radius = jnp.where(found, radii[chosen.index], 0)
+        changed = {**parameters, **_trees(self.wrt, parameters, new)}
+        return changed, Progress(damping, progress.step + 1, stalled), (damping, radius, chosen.ratio)
+
+    def trouble(self, progress: Progress) -> str | None:
+        """Why it does not get on, once it has not for some steps."""
+        if int(progress.stalled) < STALLED:
+            return None
+        mend = "" if self.way == "svd" else "; a larger sketch may"
+        return f"no step of {self.settings.tried} lowered the loss in the last {int(progress.stalled)} epochs{mend}"
+
+    def _model(self, parts: Sequence[Part], collectives: Collectives, step: Any) -> tuple[Model, Cosines | Whole]:
+        first, last = jax.random.split(jax.random.fold_in(jax.random.key(self.settings.seed), step))
+        size, dtype = self.settings.sketch, parts[0].rows.leaves[0].dtype
+        if self.way == "svd" or self.columns <= size:
+            space = Whole(self.columns)
+        else:
+            space = Cosines.drawn(first, self.columns, size, dtype)
+        if self.way == "sketch":
+            return self._by_buckets(parts, collectives, space, last), space
+        if self.rows <= space.size:
+            return self._by_rows(parts, collectives, space), space
+        return self._by_triangle(parts, collectives, space), space
+
+    def _by_rows(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole) -> Model:
+        """From all rows of J on every shard, where they are few."""
+        return _decomposed(jnp.concatenate([collectives.gather(_all(part, collectives.rank, space)) for part in parts]))
+
+    def _by_triangle(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole) -> Model:
+        """From R of [J r] = Q R: shards fold chunks of their rows into triangles, which are gathered."""
+        found = jnp.zeros((space.size + 1, space.size + 1), parts[0].rows.leaves[0].dtype)
+        for part in parts:
+
+            def add(found: Any, chunk: Any, part: Part = part) -> Any:
+                rows, residuals = _scaled(part, chunk)
+                both = jnp.concatenate([space.of(rows), residuals[:, None]], axis=1)
+                return jnp.linalg.qr(jnp.concatenate([found, both]), mode="r")
+
+            found = over_chunks(part.rows, collectives.rank, add, found, max(CHUNK, space.size))
+        return _decomposed(triangle(collectives, found, wide=False))
+
+    def _by_buckets(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole, key: Any) -> Model:
+        """From sums of rows in random buckets; slopes are exact, whatever becomes of the rest."""
+        size, dtype = self.settings.buckets or BUCKETS * space.size, parts[0].rows.leaves[0].dtype
+        state = jnp.zeros((size, space.size + 1), dtype)
+        for number, part in enumerate(parts):
+            mine = jax.random.fold_in(key, number)
+
+            def add(found: Any, chunk: Any, part: Part = part, mine: Any = mine) -> Any:
+                rows, residuals = _scaled(part, chunk)
+                seen = space.of(rows)
+                both = jnp.concatenate([seen, residuals[:, None]], axis=1)
+                return found + bucket_sums(mine, chunk.index, part.rows.components, both, size)
+
+            state = over_chunks(part.rows, collectives.rank, add, state)
+        return _decomposed(jnp.linalg.qr(collectives.sum(state), mode="r"))
+
+    def _losses(
+        self, parts: Sequence[Part], moved: Float[Array, "k p"], collectives: Collectives
+    ) -> Float[Array, " k"]:
+        """The loss at several parameters, in one pass over the points."""
+        found = jnp.zeros(len(moved), moved.dtype)
+        for part in parts:
+            leaves = _leaves(part.rows.leaves, moved)
+            found = found + part.scale**2 * _squares(part, leaves, collectives.rank)
+        return collectives.sum(found)
+
+
+def _decomposed(both: Float[Array, "n p_and_1"]) -> Model:
+    """Of J and r side by side."""
+    left, values, directions = jnp.linalg.svd(both[:, :-1], full_matrices=False)
+    return Model(values, values * (both[:, -1] @ left), directions)
+
+
+def _scaled(part: Part, chunk: Any) -> tuple[Array, Array]:
+    """Rows of J and residuals, so scaled that the loss is the sum of squares."""
+    residuals = jnp.where(chunk.counted, part.values(part.rows.leaves, chunk.points), 0)
+    return part.scale * chunk.rows, part.scale * residuals
+
+
+def _all(part: Part, rank: Any, space: Cosines | Whole) -> Float[Array, "n p_and_1"]:
+    """A shard's rows of J, and residuals beside them."""
+    rows = part.rows
+    counted = jnp.repeat(rows.counted(rank), rows.components)
+    both = jnp.concatenate([space.of(rows.of(rows.points)), part.values(rows.leaves, rows.points)[:, None]], axis=1)
+    return part.scale * jnp.where(counted[:, None], both, 0)
+
+
+def _squares(part: Part, leaves: Sequence[Any], rank: Any) -> Float[Array, " k"]:
+    """Sums of a shard's squared residuals at several parameters; `leaves` have them along their first axis."""
+    counted = part.rows.counted(rank)
+
+    def of(points: Any, counted: Any) -> Any:
+        values = jax.vmap(lambda leaves: part.values(leaves, points))(leaves)
+        kept = jnp.repeat(counted, part.rows.components)
+        return jnp.sum(jnp.where(kept[None], values, 0) ** 2, axis=1)
+
+    count = len(counted)
+    chunks = -(-count // CHUNK)
+    size = -(-count // chunks)
+
+    def step(i: Any, found: Any) -> Any:
+        start = jnp.minimum(i * size, count - size)
+        cut = lambda x: jax.lax.dynamic_slice_in_dim(x, start, size)  # noqa: E731
+        once = start + jnp.arange(size) >= i * size
+        return found + of(jax.tree.map(cut, part.rows.points), cut(counted) & once)
+
+    return jax.lax.fori_loop(0, chunks, step, jnp.zeros(len(leaves[0]), leaves[0].dtype))
+
+
+def _leaves(like: Sequence[Any], flat: Float[Array, "k p"]) -> list[Any]:
+    """Vectors of parameters, cut into leaves."""
+    found, start = [], 0
+    for leaf in like:
+        found.append(flat[:, start : start + leaf.size].reshape(len(flat), *leaf.shape))
+        start += leaf.size
+    return found
+
+
+def _trees(wrt: Sequence[Selection], parameters: Mapping[Trainable, Any], flat: Any) -> dict[Trainable, Any]:
+    """The vector of all parameters as trees like theirs."""
+    found, start = {}, 0
+    for selection in wrt:
+        leaves = selection.take(parameters[selection.trainable])
+        size = sum(leaf.size for leaf in leaves)
+        new = [leaf[0] for leaf in _leaves(leaves, flat[None, start : start + size])]
+        found[selection.trainable] = selection.put(parameters[selection.trainable], new)
+        start += size
+    return found
+
+
+def _from_first(collectives: Collectives, tree: Any) -> Any:
+    """What the first shard has, on all of them."""
+    if collectives.size == 1:
+        return tree
+    return collectives.sum(jax.tree.map(lambda x: jnp.where(collectives.rank == 0, x, jnp.zeros_like(x)), tree))
