@@ -60,6 +60,10 @@ $(LOWEST)/installed: pyproject.toml
 test-slurm: setup mpi
 	PYTHON=$(RUN)/python tests/slurm/run.sh
 
+# The cheapest errors of docs/benchmarks.md.
+test-accuracy: setup
+	$(RUN)/python benchmarks/accuracy.py --cases poisson-1d tutorial --methods gauss-newton --seeds 3
+
 lint: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
@@ -72,6 +76,8 @@ bench: setup mpi
 	$(RUN)/python benchmarks/train_step.py
 	$(RUN)/python benchmarks/rows.py
 	$(RUN)/python benchmarks/gram.py
+	$(RUN)/python benchmarks/large_kernel.py
+	$(RUN)/python benchmarks/accuracy.py --cases poisson-1d tutorial soft-1d poisson-2d --seeds 1
 	$(RUN)/python benchmarks/scaling.py
 
 clean:

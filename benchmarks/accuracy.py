@@ -1,7 +1,7 @@
 """How far errors fall: Gauss-Newton beside Adam and L-BFGS, each in the same seconds, on problems with known solutions.
 
-Errors are relative L2 at points that nobody trained on. Runs are stored with the commit in `--store` and not repeated,
-so that an interrupted benchmark goes on. Exit code 1 says that Gauss-Newton missed a target.
+Errors are relative L2 at points that nobody trained on. Runs are stored in `--store` with the commit and, while
+that stays, not repeated: an interrupted benchmark goes on. Exit code 1 says that Gauss-Newton missed a target.
 """
 
 import functools
@@ -153,11 +153,13 @@ def main(options: Options) -> None:
 
 
 def stored(options: Options, name: str, method: str, seed: int) -> dict[str, Any]:
-    """A run, from the store if it is there."""
-    path = options.store / f"{name}-{method}-{seed}.json"
+    """A run, from the store if this commit's is there."""
+    path, at = options.store / f"{name}-{method}-{seed}.json", commit()
     if path.is_file():
-        return json.loads(path.read_text())
-    found = {"problem": name, "method": method, "seed": seed, "commit": commit(), **run(options, name, method, seed)}
+        kept = json.loads(path.read_text())
+        if kept["commit"] == at and not at.endswith("dirty"):
+            return kept
+    found = {"problem": name, "method": method, "seed": seed, "commit": at, **run(options, name, method, seed)}
     options.store.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
     half.write_text(json.dumps(found))

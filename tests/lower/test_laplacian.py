@@ -124,6 +124,7 @@ def test_against_hessians(name):
     close(alone, expected[0][jnp.array([0, 1, 2, 3, 5])])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "looped"])
 def test_by_parameters(name):
     """Reverse mode through the pass."""
@@ -143,6 +144,7 @@ def test_mixed_and_several_sums():
     close(other.along[((2,),)], jnp.cos(POINT) * jnp.array([0.0, 0, 1]))
 
 
+@pytest.mark.slow
 def test_a_pass_within_a_pass():
     def laplacian(z):
         return jets(lambda z: [tanh_net(PARAMETERS, z)], z, [{((0, 0), (1, 1))}])[0].along[((0, 0), (1, 1))]

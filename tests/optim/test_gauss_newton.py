@@ -79,7 +79,9 @@ def test_first_step(way):
         assert history["ratio"][0] == pytest.approx(taken / (r @ r - np.sum((r + J @ p) ** 2)), rel=1e-5)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way == "subspace" else pytest.mark.slow) for way in WAYS]
+)
 def test_devices(way):
     """Losses and dampings of the first 20 steps do not depend on the number of devices."""
     runs = [poisson(devices=devices, **WAYS[way])[0].solve(20, progress=False).history for devices in (1, 3)]

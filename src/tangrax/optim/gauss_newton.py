@@ -20,6 +20,7 @@ SMALL = 700  # residuals or parameters up to which J is decomposed as it is
 MANY = 30_000  # residuals of a device above which folding all rows takes longer than forming them
 BUCKETS = 4  # a dimension
 CHUNK = 256  # points whose residuals are tried at once
+MEMORY = 2**26  # bytes of the rows of J that are formed at once
 WORSE = 100.0  # what damping grows by where no step lowers the loss
 STALLED = 10  # steps in a row without a lower loss after which a run says so
 FIRST = 1e-4  # damping of the first step, in squares of the largest singular value
@@ -151,9 +152,8 @@ class SecondOrder:
         last = jnp.where(progress.damping > 0, progress.damping, FIRST * top)
         dampings = around(last, self.settings.decades, self.settings.tried, eps**2 * top)
         # Those of the first shard: the others' decompositions may differ in rounding.
-        dampings, steps, predicted, radii = _from_first(
-            here.collectives, (dampings, model.steps(dampings), model.predicted(dampings), model.radii(dampings))
-        )
+        of_first = (top, last, dampings, model.steps(dampings), model.predicted(dampings), model.radii(dampings))
+        top, last, dampings, steps, predicted, radii = _from_first(here.collectives, of_first)
         moves = jnp.concatenate([jnp.zeros((1, flat.size), flat.dtype), space.back(steps)])
         losses = self._losses(parts, flat[None] + moves, here.collectives)
         chosen = farthest(losses[0], losses[1:], predicted, self.settings.ratio)
@@ -188,7 +188,21 @@ class SecondOrder:
 
     def _by_rows(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole) -> Model:
         """From all rows of J on every shard, where they are few."""
-        return _decomposed(jnp.concatenate([collectives.gather(_all(part, collectives.rank, space)) for part in parts]))
+        found = []
+        for part in parts:
+            layout, components = part.rows.layout, part.rows.components
+
+            def put(rows: Any, chunk: Any, part: Part = part) -> Any:
+                # Rows that another chunk has are zeros in this one.
+                first = (chunk.index[0] - collectives.rank * part.rows.layout.rows) * part.rows.components
+                both = _side_by_side(part, chunk, space)
+                here = jax.lax.dynamic_slice_in_dim(rows, first, len(both))
+                return jax.lax.dynamic_update_slice_in_dim(rows, here + both, first, 0)
+
+            empty = jnp.zeros((layout.rows * components, space.size + 1), part.rows.leaves[0].dtype)
+            mine = over_chunks(part.rows, collectives.rank, put, empty, self._at_once(part))
+            found.append(collectives.gather(mine))
+        return _decomposed(jnp.concatenate(found))
 
     def _by_triangle(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole) -> Model:
         """From R of [J r] = Q R: shards fold chunks of their rows into triangles, which are gathered."""
@@ -196,28 +210,33 @@ class SecondOrder:
         for part in parts:
 
             def add(found: Any, chunk: Any, part: Part = part) -> Any:
-                rows, residuals = _scaled(part, chunk)
-                both = jnp.concatenate([space.of(rows), residuals[:, None]], axis=1)
-                return jnp.linalg.qr(jnp.concatenate([found, both]), mode="r")
+                return jnp.linalg.qr(jnp.concatenate([found, _side_by_side(part, chunk, space)]), mode="r")
 
-            found = over_chunks(part.rows, collectives.rank, add, found, max(CHUNK, space.size))
+            found = over_chunks(part.rows, collectives.rank, add, found, self._at_once(part, space.size))
         return _decomposed(triangle(collectives, found, wide=False))
 
     def _by_buckets(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole, key: Any) -> Model:
-        """From sums of rows in random buckets; slopes are exact, whatever becomes of the rest."""
+        """From sums of rows of J, and of residuals, in the same random buckets.
+
+        With exact slopes Jᵀr beside a sketch of J, errors stop where the sketch distorts small singular values: at a
+        loss of 1e-10 where this one goes to 1e-30.
+        """
         size, dtype = self.settings.buckets or BUCKETS * space.size, parts[0].rows.leaves[0].dtype
         state = jnp.zeros((size, space.size + 1), dtype)
         for number, part in enumerate(parts):
             mine = jax.random.fold_in(key, number)
 
             def add(found: Any, chunk: Any, part: Part = part, mine: Any = mine) -> Any:
-                rows, residuals = _scaled(part, chunk)
-                seen = space.of(rows)
-                both = jnp.concatenate([seen, residuals[:, None]], axis=1)
+                both = _side_by_side(part, chunk, space)
                 return found + bucket_sums(mine, chunk.index, part.rows.components, both, size)
 
-            state = over_chunks(part.rows, collectives.rank, add, state)
+            state = over_chunks(part.rows, collectives.rank, add, state, self._at_once(part))
         return _decomposed(jnp.linalg.qr(collectives.sum(state), mode="r"))
+
+    def _at_once(self, part: Part, least: int = CHUNK) -> int:
+        """Points whose rows are formed at once: as many as fit into 64 MiB, no more than pay."""
+        row = part.rows.components * self.columns * part.rows.leaves[0].dtype.itemsize
+        return max(1, min(max(CHUNK, least), MEMORY // row))
 
     def _losses(
         self, parts: Sequence[Part], moved: Float[Array, "k p"], collectives: Collectives
@@ -236,18 +255,10 @@ def _decomposed(both: Float[Array, "n p_and_1"]) -> Model:
     return Model(values, values * (both[:, -1] @ left), directions)
 
 
-def _scaled(part: Part, chunk: Any) -> tuple[Array, Array]:
-    """Rows of J and residuals, so scaled that the loss is the sum of squares."""
+def _side_by_side(part: Part, chunk: Any, space: Cosines | Whole) -> Float[Array, "n m_and_1"]:
+    """Rows of J in the space, and residuals beside them, so scaled that the loss is the sum of squares."""
     residuals = jnp.where(chunk.counted, part.values(part.rows.leaves, chunk.points), 0)
-    return part.scale * chunk.rows, part.scale * residuals
-
-
-def _all(part: Part, rank: Any, space: Cosines | Whole) -> Float[Array, "n p_and_1"]:
-    """A shard's rows of J, and residuals beside them."""
-    rows = part.rows
-    counted = jnp.repeat(rows.counted(rank), rows.components)
-    both = jnp.concatenate([space.of(rows.of(rows.points)), part.values(rows.leaves, rows.points)[:, None]], axis=1)
-    return part.scale * jnp.where(counted[:, None], both, 0)
+    return part.scale * jnp.concatenate([space.of(chunk.rows), residuals[:, None]], axis=1)
 
 
 def _squares(part: Part, leaves: Sequence[Any], rank: Any) -> Float[Array, " k"]:
