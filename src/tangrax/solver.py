@@ -271,7 +271,7 @@ class Solver:
                 f'gauss_newton needs float64 and this run has {self._dtype}: put tx.setup(dtype="float64") at the top '
                 f"of the script; networks made before it are cast"
             )
-        return optim.SecondOrder.of(seconds[0], self._terms.losses, self._terms.trained, self._transport.size)
+        return optim.SecondOrder.of(seconds[0], self._terms.losses, self._terms.trained)
 
     def _make_loop(self) -> Loop:
         if self._loop is None:

@@ -17,7 +17,7 @@ from .sketch import Cosines, Whole, bucket_sums
 
 WAYS = ("svd", "subspace", "sketch")
 SMALL = 700  # residuals or parameters up to which J is decomposed as it is
-MANY = 30_000  # residuals of a device above which folding all rows takes longer than forming them
+MANY = 30_000  # residuals above which folding all rows takes longer than forming them
 BUCKETS = 4  # a dimension
 CHUNK = 256  # points whose residuals are tried at once
 MEMORY = 2**26  # bytes of the rows of J that are formed at once
@@ -68,7 +68,7 @@ def gauss_newton(
     `way="svd"` decomposes J, of N residuals and P parameters, as it is. `way="subspace"` moves the parameters in a
     random subspace of `sketch` dimensions, drawn anew from `seed` for every step. `way="sketch"` besides adds up
     residuals in random buckets, four times as many as dimensions unless told. Left out: J itself where N or P is at
-    most 700, a sketch of more than 30,000 residuals a device, else a subspace.
+    most 700, a sketch of more than 30,000 residuals, else a subspace.
     In each step `tried` dampings, spread over `decades` powers of ten round the last one, are tried on the loss itself;
     the farthest step whose reduction is at least `ratio` of what was predicted is taken.
 
@@ -105,13 +105,10 @@ class SecondOrder:
     settings: GaussNewton
     residuals: tuple[Residual, ...]
     wrt: tuple[Selection, ...]
-    shards: int
 
     @classmethod
-    def of(
-        cls, settings: GaussNewton, terms: Mapping[str, Any], trained: Sequence[Trainable], shards: int
-    ) -> "SecondOrder":
-        return cls(settings, residuals_of(terms), tuple(Selection(trainable) for trainable in trained), shards)
+    def of(cls, settings: GaussNewton, terms: Mapping[str, Any], trained: Sequence[Trainable]) -> "SecondOrder":
+        return cls(settings, residuals_of(terms), tuple(Selection(trainable) for trainable in trained))
 
     measures = ("damping", "radius", "ratio")
 
@@ -127,11 +124,12 @@ class SecondOrder:
 
     @property
     def way(self) -> str:
+        """The same on any number of shards."""
         if self.settings.way is not None:
             return self.settings.way
         if min(self.rows, self.columns) <= SMALL:
             return "svd"
-        return "subspace" if self.rows <= MANY * self.shards else "sketch"
+        return "subspace" if self.rows <= MANY else "sketch"
 
     def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
         dtype = jnp.result_type(*jax.tree.leaves(list(parameters.values())))
