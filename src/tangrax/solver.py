@@ -111,15 +111,9 @@ class Solver:
         for trainable in chosen:
             if trainable not in trained:
                 raise ValueError(f"optimizer: '{trainable.name}' is not trained in this problem")
-        before, self._own_optimizers = (
-            self._own_optimizers,
-            {**self._own_optimizers, **dict.fromkeys(chosen, optimizer)},
-        )
-        try:
-            self._order()
-        except ValueError:
-            self._own_optimizers = before
-            raise
+        own = {**self._own_optimizers, **dict.fromkeys(chosen, optimizer)}
+        self._order(own)  # refuses before anything changes
+        self._own_optimizers = own
         self._forget_optimizer()
         return self
 
@@ -242,9 +236,9 @@ class Solver:
     def _forget_optimizer(self) -> None:
         self._state = self._last = self._loop = None
 
-    def _check_optimizers(self) -> dict[Trainable, Any]:
+    def _check_optimizers(self, own: Mapping[Trainable, Any]) -> dict[Trainable, Any]:
         """The optimizer of everything trained."""
-        found = {t: self._own_optimizers.get(t) or self._default_optimizer for t in self._terms.trained}
+        found = {t: own.get(t) or self._default_optimizer for t in self._terms.trained}
         missing = [t.name for t, optimizer in found.items() if optimizer is None]
         if missing:
             raise ValueError(
@@ -253,9 +247,9 @@ class Solver:
             )
         return found
 
-    def _order(self) -> FirstOrder | optim.SecondOrder:
+    def _order(self, own: Mapping[Trainable, Any] | None = None) -> FirstOrder | optim.SecondOrder:
         """The optimizers of everything trained as one; refuses those that do not go together."""
-        found = self._check_optimizers()
+        found = self._check_optimizers(self._own_optimizers if own is None else own)
         seconds = [o for o in found.values() if isinstance(o, optim.GaussNewton)]
         if not seconds:
             return FirstOrder.of(found)

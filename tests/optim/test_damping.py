@@ -4,13 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import tangrax as tx
 from tangrax.optim.damping import Model, around, farthest
-
-
-@pytest.fixture(autouse=True)
-def double():
-    tx.setup(dtype="float64")
 
 
 def model_of(J, r):

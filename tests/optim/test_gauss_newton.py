@@ -39,11 +39,6 @@ def weighted(solver, net, fields):
     return np.concatenate(J), np.concatenate([weights * solver.eval(pde), np.sqrt(5) * solver.eval(at_ends)])
 
 
-@pytest.fixture(autouse=True)
-def double():
-    tx.setup(dtype="float64")
-
-
 @pytest.mark.parametrize("devices", [1, 3])
 def test_linear_least_squares(devices):
     """Of residuals that are linear in the parameters, weighted and grouped, the solution of the normal equations."""

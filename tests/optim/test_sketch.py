@@ -3,16 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import scipy.fft
 
-import tangrax as tx
 from tangrax.optim.sketch import Cosines, bucket_sums
-
-
-@pytest.fixture(autouse=True)
-def double():
-    tx.setup(dtype="float64")
 
 
 def test_cosines():

@@ -61,19 +61,18 @@ class Rows:
         """Factors of some points, in chunks of one size: the last overlaps the one before it."""
         count = len(jax.tree.leaves(points)[0])
         at = jax.vmap(lambda point: factors_at(self.function, self.leaves, point, chosen))
-        chunks = -(-count // at_once)
-        if chunks <= 1:
+        if count <= at_once:
             return at(points)
-        size = -(-count // chunks)
+        cut = Side(count, evenly(count, at_once), 1)
 
         def step(i: Any, found: Any) -> Any:
-            start = jnp.minimum(i * size, count - size)
-            here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), points)
+            start = cut.start(i)
+            here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, cut.tile), points)
             put = lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, start, 0)  # noqa: E731
             return jax.tree.map(put, found, at(here))
 
         shapes = jax.eval_shape(at, points)
-        return jax.lax.fori_loop(0, chunks, step, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+        return jax.lax.fori_loop(0, cut.tiles, step, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
 
     def counted(self, rank: Any) -> Any:
         """Which of the shard's points count: no padding, none that is not kept."""
@@ -187,34 +186,46 @@ def dual(collectives: Collectives, rows: Rows) -> Float[Array, "p p"]:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some of a shard's points with their rows of J; rows that do not count are zeros."""
+    """Some of a shard's points, and their rows of J if these are formed; rows that do not count are zeros."""
 
-    rows: Float[Array, "n p"]
     points: Any
-    counted: Array  # bool, of each row
+    counted: Array  # bool, of each row: false too where another chunk has the point
     index: Array  # of each point, among all shards'
+    rows: Any = None
 
 
-def over_chunks(rows: Rows, rank: Any, add: Callable[[Any, Chunk], Any], state: Any, size: int = CHUNK) -> Any:
-    """`add(state, chunk)` for all of a shard's points, each of which counts once."""
+def over_points(rows: Rows, rank: Any, add: Callable[[Any, Chunk], Any], state: Any, size: int = CHUNK) -> Any:
+    """`add(state, chunk)` for all of a shard's points, at most `size` at a time; each counts once."""
     points = rows.layout.rows
-    cut = Side(points, min(size, points), rows.components)
+    cut = Side(points, evenly(points, size), rows.components)
     counted = rows.counted(rank)
 
     def step(i: Any, state: Any) -> Any:
         start = cut.start(i)
         here = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, cut.tile), rows.points)
         once = cut.fresh(i, 0) & jnp.repeat(jax.lax.dynamic_slice_in_dim(counted, start, cut.tile), cut.components)
-        index = rank * points + start + jnp.arange(cut.tile)
-        return add(state, Chunk(jnp.where(once[:, None], rows.of(here), 0), here, once, index))
+        return add(state, Chunk(here, once, rank * points + start + jnp.arange(cut.tile)))
 
     return jax.lax.fori_loop(0, cut.tiles, step, state)
 
 
+def over_chunks(rows: Rows, rank: Any, add: Callable[[Any, Chunk], Any], state: Any, size: int = CHUNK) -> Any:
+    """The same with the rows of J of each chunk."""
+
+    def formed(state: Any, chunk: Chunk) -> Any:
+        return add(state, replace(chunk, rows=jnp.where(chunk.counted[:, None], rows.of(chunk.points), 0)))
+
+    return over_points(rows, rank, formed, state, size)
+
+
+def evenly(count: int, most: int) -> int:
+    """Of the fewest chunks of at most `most`, the size that makes the last overlap least."""
+    return -(-count // -(-count // most))
+
+
 def tile_of(side: Rows, choice: Choice) -> int:
     """Points of a tile: as many in each as can be, so that the last overlaps little."""
-    most = max(1, choice.tile // side.components)
-    return -(-side.layout.rows // -(-side.layout.rows // most))
+    return evenly(side.layout.rows, max(1, choice.tile // side.components))
 
 
 def _holds(side: Rows, choice: Choice) -> bool:

@@ -61,11 +61,25 @@ class Subject:
     def trainables(self) -> list[Trainable]:
         return list(dict.fromkeys([*trainables_of([self.field]), *(s.trainable for s in self.wrt)]))
 
-    def leaves(self, known: Mapping[Trainable, Any]) -> list[Any]:
-        return [leaf for selection in self.wrt for leaf in selection.take(known[selection.trainable])]
-
     def in_shard(self, points: Any, known: Mapping[Trainable, Any]) -> Rows:
-        return Rows(at_point(self.field, self.wrt, known), self.leaves(known), points, self.layout)
+        return rows_in_shard(self.field, self.wrt, None, points, self.layout, known)
+
+
+def rows_in_shard(
+    field: Node,
+    wrt: Sequence[Selection],
+    group: Node | None,
+    points: Any,
+    layout: Layout,
+    known: Mapping[Trainable, Any],
+) -> Rows:
+    """J of a field, in primitives, at a shard's points; of those in the group alone, if there is one."""
+    leaves = [leaf for selection in wrt for leaf in selection.take(known[selection.trainable])]
+    kept = None
+    if group is not None:
+        inside = at_point(group, (), known)
+        kept = jax.vmap(lambda point: inside([], point))(points)
+    return Rows(at_point(field, wrt, known), leaves, points, layout, kept)
 
 
 Body = Callable[..., tuple[Any, Any]]

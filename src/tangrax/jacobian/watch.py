@@ -4,20 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..expr import Node, PointSet, Request, Selection, Trainable, ops
-from ..lower import at_point, expand, shared
+from ..lower import expand, shared
 from ..parallel import Collectives, Layout
 from .evaluator import Evaluator
-from .gram import Choice, Rows, squares
+from .gram import Choice, squares
 from .lanczos import largest
 from .means import RULES
 from .spectra import resolvable, steps_for
 from .spectrum import RESOLVED
-from .subject import Subject, choice_of, looked_at
+from .subject import Subject, choice_of, looked_at, rows_in_shard
 
 RANK = "effective_rank"
 
@@ -57,13 +56,7 @@ class SpectrumProgram:
         given: Sequence[Any] = (),
         limit: int | None = None,
     ) -> list[Any]:
-        here = points[self.tag]
-        leaves = [leaf for selection in self.wrt for leaf in selection.take(parameters[selection.trainable])]
-        kept = None
-        if self.group is not None:
-            inside = at_point(self.group, (), parameters)
-            kept = jax.vmap(lambda point: inside([], point))(here)
-        rows = Rows(at_point(self.field, self.wrt, parameters), leaves, here, layouts[self.tag], kept)
+        rows = rows_in_shard(self.field, self.wrt, self.group, points[self.tag], layouts[self.tag], parameters)
         found = squares(collectives, rows, self.choice, self.dual)
         ritz = largest(collectives, rows, max(self.k, 1), self.steps)
         errors = ritz.residuals + resolvable(ritz.values.dtype) * ritz.values[0]

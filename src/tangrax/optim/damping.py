@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -62,6 +61,3 @@ def farthest(loss: Any, losses: Float[Array, " k"], predicted: Float[Array, " k"
 def around(damping: Any, decades: tuple[float, float], count: int, least: Any) -> Float[Array, " count"]:
     """Dampings to try, rising evenly in their logarithms round the last one."""
     return jnp.maximum(damping * 10.0 ** jnp.linspace(*decades, count), least)
-
-
-jax.tree_util.register_dataclass(Model, ["values", "slopes", "directions"], [])

@@ -1,15 +1,17 @@
 """Gauss-Newton steps from the Jacobian of all residuals, damped so far that they still lower the loss."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..expr import PointSet, Selection, Trainable
-from ..jacobian.gram import over_chunks
+from ..jacobian.gram import CHUNK, over_chunks, over_points
+from ..lower import put_selected
 from ..parallel import Collectives, Layout, triangle
 from .damping import Model, around, farthest
 from .residuals import Part, Residual, in_shard, residuals_of
@@ -19,7 +21,6 @@ WAYS = ("svd", "subspace", "sketch")
 SMALL = 700  # residuals or parameters up to which J is decomposed as it is
 MANY = 30_000  # residuals above which folding all rows takes longer than forming them
 BUCKETS = 4  # a dimension
-CHUNK = 256  # points whose residuals are tried at once
 MEMORY = 2**26  # bytes of the rows of J that are formed at once
 WORSE = 100.0  # what damping grows by where no step lowers the loss
 STALLED = 10  # steps in a row without a lower loss after which a run says so
@@ -30,15 +31,15 @@ FIRST = 1e-4  # damping of the first step, in squares of the largest singular va
 class GaussNewton:
     """What `tx.optim.gauss_newton` was given."""
 
-    way: str | None = None
-    sketch: int = 400
-    buckets: int | None = None
-    ratio: float = 0.075
-    tried: int = 32
-    decades: tuple[float, float] = (-5.0, 5.0)
-    seed: int = 0
+    way: str | None
+    sketch: int
+    buckets: int | None
+    ratio: float
+    tried: int
+    decades: tuple[float, float]
+    seed: int
 
-    governs_all: bool = field(default=True, init=False, repr=False)
+    governs_all: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.way is not None and self.way not in WAYS:
@@ -143,7 +144,7 @@ class SecondOrder:
             in_shard(r, self.wrt, here.collectives, here.layouts[r.points], here.points[r.points], parameters)
             for r in self.residuals
         ]
-        flat = jnp.concatenate([jnp.ravel(leaf) for leaf in parts[0].rows.leaves])
+        flat, leaves_of = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])
         eps = jnp.finfo(flat.dtype).eps
         model, space = self._model(parts, here.collectives, progress.step)
         top = model.values[0] ** 2
@@ -161,7 +162,7 @@ class SecondOrder:
         damping = jnp.clip(damping, eps**2 * top, top)
         stalled = jnp.where(found, 0, progress.stalled + 1)
         radius = jnp.where(found, radii[chosen.index], 0)
-        changed = {**parameters, **_trees(self.wrt, parameters, new)}
+        changed = {**parameters, **put_selected(parameters, self.wrt, leaves_of(new))}
         return changed, Progress(damping, progress.step + 1, stalled), (damping, radius, chosen.ratio)
 
     def trouble(self, progress: Progress) -> str | None:
@@ -242,7 +243,7 @@ class SecondOrder:
         """The loss at several parameters, in one pass over the points."""
         found = jnp.zeros(len(moved), moved.dtype)
         for part in parts:
-            leaves = _leaves(part.rows.leaves, moved)
+            leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(moved)
             found = found + part.scale**2 * _squares(part, leaves, collectives.rank)
         return collectives.sum(found)
 
@@ -261,45 +262,12 @@ def _side_by_side(part: Part, chunk: Any, space: Cosines | Whole) -> Float[Array
 
 def _squares(part: Part, leaves: Sequence[Any], rank: Any) -> Float[Array, " k"]:
     """Sums of a shard's squared residuals at several parameters; `leaves` have them along their first axis."""
-    counted = part.rows.counted(rank)
 
-    def of(points: Any, counted: Any) -> Any:
-        values = jax.vmap(lambda leaves: part.values(leaves, points))(leaves)
-        kept = jnp.repeat(counted, part.rows.components)
-        return jnp.sum(jnp.where(kept[None], values, 0) ** 2, axis=1)
+    def add(found: Any, chunk: Any) -> Any:
+        values = jax.vmap(lambda leaves: part.values(leaves, chunk.points))(leaves)
+        return found + jnp.sum(jnp.where(chunk.counted[None], values, 0) ** 2, axis=1)
 
-    count = len(counted)
-    chunks = -(-count // CHUNK)
-    size = -(-count // chunks)
-
-    def step(i: Any, found: Any) -> Any:
-        start = jnp.minimum(i * size, count - size)
-        cut = lambda x: jax.lax.dynamic_slice_in_dim(x, start, size)  # noqa: E731
-        once = start + jnp.arange(size) >= i * size
-        return found + of(jax.tree.map(cut, part.rows.points), cut(counted) & once)
-
-    return jax.lax.fori_loop(0, chunks, step, jnp.zeros(len(leaves[0]), leaves[0].dtype))
-
-
-def _leaves(like: Sequence[Any], flat: Float[Array, "k p"]) -> list[Any]:
-    """Vectors of parameters, cut into leaves."""
-    found, start = [], 0
-    for leaf in like:
-        found.append(flat[:, start : start + leaf.size].reshape(len(flat), *leaf.shape))
-        start += leaf.size
-    return found
-
-
-def _trees(wrt: Sequence[Selection], parameters: Mapping[Trainable, Any], flat: Any) -> dict[Trainable, Any]:
-    """The vector of all parameters as trees like theirs."""
-    found, start = {}, 0
-    for selection in wrt:
-        leaves = selection.take(parameters[selection.trainable])
-        size = sum(leaf.size for leaf in leaves)
-        new = [leaf[0] for leaf in _leaves(leaves, flat[None, start : start + size])]
-        found[selection.trainable] = selection.put(parameters[selection.trainable], new)
-        start += size
-    return found
+    return over_points(part.rows, rank, add, jnp.zeros(len(leaves[0]), leaves[0].dtype))
 
 
 def _from_first(collectives: Collectives, tree: Any) -> Any:

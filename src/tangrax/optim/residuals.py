@@ -13,7 +13,8 @@ from jaxtyping import Array, Float
 from ..expr import Node, PointSet, Selection, Trainable, ops
 from ..jacobian import RULES
 from ..jacobian.gram import Rows
-from ..lower import at_point, expand, shared
+from ..jacobian.subject import rows_in_shard
+from ..lower import expand, shared
 from ..parallel import Collectives, Layout
 
 
@@ -74,14 +75,9 @@ def in_shard(
     known: Mapping[Trainable, Any],
 ) -> Part:
     """A residual at a shard's points."""
-    leaves = [leaf for selection in wrt for leaf in selection.take(known[selection.trainable])]
-    kept, count = None, layout.count
-    if residual.group is not None:
-        inside = at_point(residual.group, (), known)
-        kept = jax.vmap(lambda point: inside([], point))(points)
-        count = collectives.sum(jnp.sum(kept & layout.valid(collectives.rank)))
-    scale = jnp.sqrt(residual.factor / (count * residual.components))
-    return Part(Rows(at_point(residual.field, wrt, known), leaves, points, layout, kept), scale)
+    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, known)
+    count = layout.count if rows.kept is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
+    return Part(rows, jnp.sqrt(residual.factor / (count * residual.components)))
 
 
 def _split(name: str, term: Node, part: Node, factor: float) -> list[Residual]:

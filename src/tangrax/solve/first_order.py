@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..expr import Selection, Trainable
+from ..lower import put_selected
 
 Parameters = dict[Trainable, Any]
 LossAndGradient = Callable[[Parameters], tuple[Any, Float[Array, " p"]]]
@@ -70,15 +72,8 @@ class FirstOrder:
 
     def _split(self, parameters: Parameters, gradient: Float[Array, " p"]) -> Parameters:
         """The gradient vector as trees like the parameters."""
-        found, start = {}, 0
-        for selection in self.wrt:
-            leaves, tree = jax.tree.flatten(parameters[selection.trainable])
-            parts = []
-            for leaf in leaves:
-                parts.append(gradient[start : start + leaf.size].reshape(leaf.shape))
-                start += leaf.size
-            found[selection.trainable] = tree.unflatten(parts)
-        return found
+        leaves_of = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])[1]
+        return put_selected(parameters, self.wrt, leaves_of(gradient))
 
     def _differentiable(
         self, loss_and_gradient: LossAndGradient, parameters: Parameters, members: Sequence[Trainable]

@@ -168,7 +168,9 @@ class Loop:
         for index, name in enumerate(self.problem.names):
             history.append(name, epochs, terms[:, index])
         history.append(TOTAL, epochs, terms.sum(axis=1))
-        for name, values in zip(self.problem.measures, found.terms[: found.done, terms.shape[1] :].T, strict=True):
+        for name, values in zip(
+            self.problem.optimizer.measures, found.terms[: found.done, terms.shape[1] :].T, strict=True
+        ):
             history.append(name, epochs, values)
         trouble = self.problem.optimizer.trouble(found.state.optimizers)
         warnings = [] if trouble is None else [trouble]

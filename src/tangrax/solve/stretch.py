@@ -39,11 +39,6 @@ class Problem:
     given: tuple[Node, ...]
     limit: int | None
 
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """What an optimizer records of its steps."""
-        return self.optimizer.measures
-
 
 @dataclass(frozen=True)
 class State:
@@ -129,7 +124,7 @@ def stretch_program(
         return *inner, filled
 
     true = jnp.asarray(True)
-    recorded = len(problem.names) + len(problem.measures)
+    recorded = len(problem.names) + len(problem.optimizer.measures)
     dtype = jax.tree.leaves(state.parameters)[0].dtype
     record = jnp.zeros((LONGEST, recorded), dtype)
     buffers = [_buffers(lambda s, w=watched: run(w.program, named(s)), watched, state) for watched in problem.watched]
