@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from ..expr import Node, PointSet, Request, Selection, Trainable, ops
-from ..lower import expand, shared
-from ..parallel import Collectives, Layout
+from ..lower import Here, expand, shared
 from .evaluator import Evaluator
 from .gram import Choice, squares
 from .lanczos import largest
@@ -48,15 +46,10 @@ class SpectrumProgram:
         return (RANK, "largest", "trace", *(("eigenvalues",) if self.k else ()))
 
     def run(
-        self,
-        collectives: Collectives,
-        layouts: Mapping[PointSet, Layout],
-        points: Mapping[PointSet, Array],
-        parameters: Mapping[Trainable, Any],
-        given: Sequence[Any] = (),
-        limit: int | None = None,
+        self, here: Here, parameters: Mapping[Trainable, Any], given: Sequence[Any] = (), limit: int | None = None
     ) -> list[Any]:
-        rows = rows_in_shard(self.field, self.wrt, self.group, points[self.tag], layouts[self.tag], parameters)
+        points, layout, collectives = here.points[self.tag], here.layouts[self.tag], here.collectives
+        rows = rows_in_shard(self.field, self.wrt, self.group, points, layout, parameters)
         found = squares(collectives, rows, self.choice, self.dual)
         ritz = largest(collectives, rows, max(self.k, 1), self.steps)
         errors = ritz.residuals + resolvable(ritz.values.dtype) * ritz.values[0]

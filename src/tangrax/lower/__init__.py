@@ -16,4 +16,4 @@ from .expand import (
 from .laplacian import alone as alone
 from .pointwise import at_point as at_point, put_selected as put_selected
 from .primitives import AtPoint as AtPoint, Columns as Columns, Gathered as Gathered
-from .program import Program as Program
+from .program import Here as Here, Program as Program

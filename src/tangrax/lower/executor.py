@@ -12,7 +12,7 @@ from ..expr.ops import Constant
 from ..parallel import Collectives, Layout, Transport
 from .dependence import trainables_of
 from .primitives import Scattered
-from .program import Program
+from .program import Here, Program
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Executor:
         program = Program(tuple(roots))
 
         def values(collectives: Collectives, points: Any, parameters: Any) -> tuple[Any, Any]:
-            here = dict(zip(tags, points, strict=True))
+            here = Here(collectives, layouts, dict(zip(tags, points, strict=True)))
             known = dict(zip(trainables, parameters, strict=True))
-            found = program.run(collectives, layouts, here, known, limit=self.limit)
+            found = program.run(here, known, limit=self.limit)
             pairs = list(zip(roots, found, strict=True))
             return [v for r, v in pairs if r.points is None], [v for r, v in pairs if r.points is not None]
 

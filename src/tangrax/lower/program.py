@@ -19,6 +19,19 @@ from .primitives import Exchange, Gathered, PointMax, Scattered
 
 
 @dataclass(frozen=True)
+class Here:
+    """One shard: what it talks through, and its rows of some tags, padding included."""
+
+    collectives: Collectives
+    layouts: Mapping[PointSet, Layout]
+    points: Mapping[PointSet, Array]
+
+    def of(self, tags: Sequence[PointSet]) -> "Here":
+        """The same with the rows of these tags alone."""
+        return Here(self.collectives, self.layouts, {tag: self.points[tag] for tag in tags})
+
+
+@dataclass(frozen=True)
 class Program:
     """What computes `roots`, primitives all of them, from parameters, points and the values of `given` nodes."""
 
@@ -37,24 +50,18 @@ class Program:
         return [n for n in shared(self.roots) if isinstance(n.op, Exchange) and not trainables_of([n])]
 
     def run(
-        self,
-        collectives: Collectives,
-        layouts: Mapping[PointSet, Layout],
-        points: Mapping[PointSet, Array],
-        parameters: Mapping[Trainable, Any],
-        given: Sequence[Any] = (),
-        limit: int | None = None,
+        self, here: Here, parameters: Mapping[Trainable, Any], given: Sequence[Any] = (), limit: int | None = None
     ) -> list[Any]:
         """Values of the roots: of terms the same on every shard, of fields this shard's rows, padding included.
 
         All that a round sums goes into one all-reduce. `limit` bounds the temporaries of a round in bytes.
         """
-        leaves = jax.tree.leaves([list(points.values()), list(parameters.values())])
+        leaves = jax.tree.leaves([list(here.points.values()), list(parameters.values())])
         dtype = leaves[0].dtype if leaves else jnp.result_type(float)
-        counts = {tag: layout.count for tag, layout in layouts.items()}
+        counts = {tag: layout.count for tag, layout in here.layouts.items()}
         known = dict(zip(self.given, given, strict=True))
         values = Values(parameters, known, counts, dtype)
-        rounds = _Rounds(self.roots, self.given, collectives, layouts, points, values, limit)
+        rounds = _Rounds(self.roots, self.given, here, values, limit)
         return rounds.results(self.roots)
 
 
@@ -65,15 +72,13 @@ class _Rounds:
         self,
         roots: Sequence[Node],
         given: Sequence[Node],
-        collectives: Collectives,
-        layouts: Mapping[PointSet, Layout],
-        points: Mapping[PointSet, Array],
+        here: Here,
         values: Values,
         limit: int | None,
     ):
-        self.collectives, self.layouts, self.values, self.limit = collectives, layouts, values, limit
-        rank = collectives.rank
-        self.shards = {tag: Shard(rows, layouts[tag].valid(rank)) for tag, rows in points.items()}
+        self.collectives, self.layouts, self.values, self.limit = here.collectives, here.layouts, values, limit
+        rank = self.collectives.rank
+        self.shards = {tag: Shard(rows, self.layouts[tag].valid(rank)) for tag, rows in here.points.items()}
         self.scattered: dict[Node, Array] = {}
         order = [node for node in shared(roots) if node not in set(given)]
         levels_of = levels(roots, given)

@@ -2,7 +2,6 @@
 
 from .gauss_newton import (
     GaussNewton as GaussNewton,
-    Here as Here,
     Progress as Progress,
     SecondOrder as SecondOrder,
     gauss_newton as gauss_newton,

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from ..expr import PointSet, Selection, Trainable
+from ..expr import Selection, Trainable
 from ..jacobian.gram import CHUNK, over_chunks, over_points
-from ..lower import put_selected
-from ..parallel import Collectives, Layout, triangle
+from ..lower import Here, put_selected
+from ..parallel import Collectives, triangle
 from .damping import Model, around, farthest
 from .residuals import Part, Residual, in_shard, residuals_of
 from .sketch import Cosines, Whole, bucket_sums
@@ -76,15 +76,6 @@ def gauss_newton(
     It trains all networks and parameters of a problem at once: `tx.core(..., optimizer=tx.optim.gauss_newton())`.
     """
     return GaussNewton(way, sketch, buckets, ratio, tried, decades, seed)
-
-
-@dataclass(frozen=True)
-class Here:
-    """One shard: what it talks through, and its points."""
-
-    collectives: Collectives
-    layouts: Mapping[PointSet, Layout]
-    points: Mapping[PointSet, Any]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from ..expr import Node, PointSet, Trainable
 from ..jacobian import SpectrumProgram
-from ..lower import Program
-from ..optim import Here, SecondOrder
+from ..lower import Here, Program
+from ..optim import SecondOrder
 from ..parallel import Collectives, Layout
 from .first_order import FirstOrder, Parameters
 
@@ -69,11 +69,11 @@ def stretch_program(
     """
     end = first + count
     known = dict(zip(problem.given, given, strict=True))
+    here = Here(collectives, problem.layouts, points)
 
     def run(program: Program | SpectrumProgram, parameters: Parameters) -> list[Any]:
         mine = [known[node] for node in program.given]
-        tags = {tag: points[tag] for tag in program.tags}
-        return program.run(collectives, problem.layouts, tags, parameters, mine, problem.limit)
+        return program.run(here.of(program.tags), parameters, mine, problem.limit)
 
     def named(state: State) -> Parameters:
         return dict(zip(problem.trainables, state.parameters, strict=True))
@@ -92,7 +92,6 @@ def stretch_program(
         slope_finite = jnp.isfinite(gradient).all()
         finite = jnp.isfinite(total) & slope_finite
         if isinstance(problem.optimizer, SecondOrder):
-            here = Here(collectives, problem.layouts, points)
             changed, optimizers, measured = problem.optimizer.update(parameters, state.optimizers, here)
         else:
             of_loss = (total, gradient, loss_and_gradient)
