@@ -1,6 +1,6 @@
 """`tx.core` and the solver: what puts the floors below together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from . import jacobian, lower, nn, optim, parallel, run
-from .expr import Node, Trainable, ops
+from .expr import Node, Selection, Trainable, ops
 from .solve import (
+    Apart,
     FirstOrder,
+    Guided,
     History,
     Listener,
     Loop,
@@ -25,6 +27,7 @@ from .solve import (
     Watched,
     describe_trouble,
     read_terms,
+    refuse_line_search,
 )
 
 MEMORY_LIMIT = 2**30  # bytes of temporaries of a step on one device
@@ -34,6 +37,8 @@ def core(
     terms: Any,
     *,
     optimizer: Any = None,
+    balance: Any = None,
+    conflict: Any = None,
     devices: int | Mesh | None = None,
     dtype: str | None = None,
     memory_limit: int = MEMORY_LIMIT,
@@ -41,11 +46,13 @@ def core(
     """A solver of a problem: the loss is the sum of the terms, trackers are watched beside it.
 
     `terms` is a list of terms and trackers (named mse_0, mse_1, tracker_0, …) or a dict from names to them.
-    `optimizer` trains everything that has no optimizer of its own. Points are split over all visible devices, the
+    `optimizer` trains everything that has no optimizer of its own. `balance` is what weights the terms, one of
+    `tx.optim.ntk_balance()` and the like or a list of them; `conflict` keeps their gradients from undoing each other
+    (`tx.optim.config()`, `tx.optim.pcgrad()`). Points are split over all visible devices, the
     first `devices` of them, or those of a mesh. A step's temporaries stay below `memory_limit` bytes a device:
     points are processed in chunks where they would not.
     """
-    return Solver(read_terms(terms), optimizer, devices, dtype, memory_limit)
+    return Solver(read_terms(terms), optimizer, optim.steerings(balance, conflict), devices, dtype, memory_limit)
 
 
 class Solver:
@@ -55,6 +62,7 @@ class Solver:
         self,
         terms: Terms,
         optimizer: Any,
+        steerings: Sequence[optim.Steering],
         devices: int | Mesh | None,
         dtype: str | None,
         memory_limit: int,
@@ -64,6 +72,9 @@ class Solver:
         _check(optimizer, "tx.core")
         self._terms = terms
         self._default_optimizer = optimizer
+        self._guides, self._guided_terms = optim.bound(
+            steerings, terms.losses, tuple(Selection(trainable) for trainable in terms.trained)
+        )
         self._own_optimizers = terms.optimizers
         leaves = jax.tree.leaves([t.initial for t in terms.trainables])
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
@@ -252,7 +263,10 @@ class Solver:
         found = self._check_optimizers(self._own_optimizers if own is None else own)
         seconds = [o for o in found.values() if isinstance(o, optim.GaussNewton)]
         if not seconds:
-            return FirstOrder.of(found)
+            order = FirstOrder.of(found)
+            if self._switch is not None:
+                refuse_line_search(order, {t: t.initial for t in self._terms.trained})
+            return order
         if any(o is not seconds[0] for o in found.values()):
             each = ", ".join(f"{t.name}: {type(o).__name__}" for t, o in found.items())
             raise ValueError(
@@ -265,7 +279,17 @@ class Solver:
                 f'gauss_newton needs float64 and this run has {self._dtype}: put tx.setup(dtype="float64") at the top '
                 f"of the script; networks made before it are cast"
             )
-        return optim.SecondOrder.of(seconds[0], self._terms.losses, self._terms.trained)
+        if self._switch is not None:
+            raise ValueError(
+                "conflict= is for gradients, and gauss_newton solves for all residuals at once: leave one of them out"
+            )
+        return optim.SecondOrder.of(seconds[0], self._guided_terms, self._terms.trained)
+
+    @property
+    def _switch(self) -> tuple[optim.Conflict, int] | None:
+        """How conflict is kept out of updates, and by which guide."""
+        found = [(guide.how, i) for i, guide in enumerate(self._guides) if isinstance(guide, optim.Switch)]
+        return found[0] if found else None
 
     def _make_loop(self) -> Loop:
         if self._loop is None:
@@ -274,19 +298,29 @@ class Solver:
 
     def _build_loop(self) -> Loop:
         """The training program: constants computed, empty groups and oversized arrays refused."""
+
+        def expanded(nodes: Iterable[Node]) -> list[Node]:
+            return lower.expand(list(nodes), jacobian.RULES)
+
         terms = self._terms
         order = self._order()
-        losses = lower.expand(list(terms.losses.values()), jacobian.RULES)
-        total = losses[0]
-        for term in losses[1:]:
+        losses = expanded(terms.losses.values())
+        guided = expanded(self._guided_terms.values())
+        total = guided[0]
+        for term in guided[1:]:
             total = total + term
-        loss_roots = (lower.gradient_of(total, order.wrt), *losses)
+        rest = (total, *losses)
+        loss_roots = (lower.gradient_of(total, order.wrt), *rest)
+        apart_roots = () if self._switch is None else (*(lower.gradient_of(term, order.wrt) for term in guided), *rest)
+        measured = [expanded(guide.measured) for guide in self._guides]
         plain = {name: t for name, t in terms.trackers.items() if not t.is_request}
         spectra = {
             name: (t, jacobian.watched(t.node, self._evaluator)) for name, t in terms.trackers.items() if t.is_request
         }
-        watched_roots = lower.expand([t.node for t in plain.values()], jacobian.RULES)
-        every = lower.Program((*loss_roots, *watched_roots, *(program.field for _, program in spectra.values())))
+        watched_roots = expanded([t.node for t in plain.values()])
+        fields = [program.field for _, program in spectra.values()]
+        roots = (*loss_roots, *apart_roots, *(root for roots in measured for root in roots), *watched_roots, *fields)
+        every = lower.Program(roots)
         placed = self._executor.place(every.tags)
         jacobian.refuse_oversized(every.roots, placed.counts, self._dtype.itemsize, jacobian.RESULT_LIMIT, sharded=True)
         given = tuple(every.fixed)
@@ -309,6 +343,8 @@ class Solver:
         problem = Problem(
             program(*loss_roots),
             tuple(terms.losses),
+            tuple(Guided(guide, program(*roots)) for guide, roots in zip(self._guides, measured, strict=True)),
+            None if self._switch is None else Apart(program(*apart_roots), *self._switch),
             watched,
             placed.layouts,
             order,

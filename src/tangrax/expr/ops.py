@@ -6,7 +6,7 @@ Operations are frozen, compared by value and hold no nodes; a node is an operati
 import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -108,6 +108,7 @@ class Coordinate(Op):
 
     points: PointSet
     axis: int
+    fixed: ClassVar[bool] = True  # no epoch of training changes it
 
     def infer(self, args, texts):
         return Facts(self.points, ())

@@ -14,6 +14,11 @@ from .expand import (
     mean as mean,
 )
 from .laplacian import alone as alone
-from .pointwise import at_point as at_point, put_selected as put_selected
+from .pointwise import (
+    Values as Values,
+    at_point as at_point,
+    evaluate as evaluate,
+    put_selected as put_selected,
+)
 from .primitives import AtPoint as AtPoint, Columns as Columns, Gathered as Gathered
 from .program import Here as Here, Program as Program

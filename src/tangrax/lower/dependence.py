@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import jax
 
 from ..expr import Node, Trainable, all_nodes, arguments_first, local_nodes
-from ..expr.ops import Apply, Call, Gradient, Sensitivity
+from ..expr.ops import Apply, Call, Coordinate, Gradient, Sensitivity
 from .primitives import Exchange, Gathered, PointSum, Scattered
 
 
@@ -18,6 +18,12 @@ def trainables_of(roots: Iterable[Node]) -> list[Trainable]:
         elif isinstance(node.op, Sensitivity):
             found.update((selection.trainable, None) for selection in node.op.wrt)
     return list(found)
+
+
+def changes(node: Node) -> bool:
+    """Whether training changes a value: by parameters, or by what it has of single points."""
+    kept = (n.op for n in all_nodes([node]) if isinstance(n.op, Coordinate))
+    return bool(trainables_of([node])) or not all(op.fixed for op in kept)
 
 
 def shared_by(roots: Sequence[Node]) -> list[Node]:

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from ..expr import Node, PointSet, Trainable, all_nodes
 from ..expr.ops import Coordinate, Gradient
 from ..parallel import Collectives, Layout
-from .dependence import levels, needs_sweep, shared, trainables_of
+from .dependence import changes, levels, needs_sweep, shared
 from .gradient import Share, SumGradient, levels_match, swept_gradient
 from .local import Pull, Pulled, Shard, Task, run_task
 from .pointwise import Values, evaluate
@@ -46,8 +46,8 @@ class Program:
 
     @property
     def fixed(self) -> list[Node]:
-        """Exchanged values that no parameter changes: they can be computed once and given."""
-        return [n for n in shared(self.roots) if isinstance(n.op, Exchange) and not trainables_of([n])]
+        """Exchanged values that training does not change: they can be computed once and given."""
+        return [n for n in shared(self.roots) if isinstance(n.op, Exchange) and not changes(n)]
 
     def run(
         self, here: Here, parameters: Mapping[Trainable, Any], given: Sequence[Any] = (), limit: int | None = None

@@ -1,8 +1,14 @@
 """Optimizers that use the structure of the loss: `tx.optim`."""
 
+from .balance import grad_norm as grad_norm, ntk_balance as ntk_balance, relobralo as relobralo
+from .bind import bound as bound, steerings as steerings
+from .causal import causal as causal
+from .conflict import Conflict as Conflict, Switch as Switch, config as config, pcgrad as pcgrad
 from .gauss_newton import (
     GaussNewton as GaussNewton,
     Progress as Progress,
     SecondOrder as SecondOrder,
     gauss_newton as gauss_newton,
 )
+from .guide import Guide as Guide, Steering as Steering
+from .pointwise import residual_attention as residual_attention, self_adaptive as self_adaptive

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +10,42 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..expr import Node, PointSet, Selection, Trainable, ops
+from ..expr import Node, PointSet, Selection, Trainable, all_nodes, ops
 from ..jacobian import RULES
 from ..jacobian.gram import Rows
 from ..jacobian.subject import rows_in_shard
-from ..lower import expand, shared
+from ..lower import Values, evaluate, expand, shared
 from ..parallel import Collectives, Layout
+
+WHO = "gauss_newton"
+
+
+@dataclass(frozen=True)
+class Square:
+    """`factor`, times `weights` that training sets, times the mean square of a field or of `field[group]`."""
+
+    factor: float
+    weights: tuple[Node, ...]
+    field: Node
+    part: Node  # of the term, as the user wrote it
+
+    @property
+    def inside(self) -> tuple[Node, ...]:
+        """(field,) or (field, group)."""
+        return self.field.args if isinstance(self.field.op, ops.Restrict) else (self.field,)
+
+    @property
+    def scale(self) -> Any:
+        """The factor of the mean square, as a number or node."""
+        return math.prod(self.weights, start=self.factor)
 
 
 @dataclass(frozen=True)
 class Residual:
-    """`factor` times the mean square of a field over its points, or over a group of them; in primitives."""
+    """The same in primitives, the group apart."""
 
     factor: float
+    weights: tuple[Node, ...]
     field: Node
     group: Node | None = None
 
@@ -60,10 +83,7 @@ def residuals_of(terms: Mapping[str, Node]) -> tuple[Residual, ...]:
 
     Raises ValueError, naming the term, for one that is no sum of squares, or whose squares are not of one point each.
     """
-    found: list[Residual] = []
-    for name, term in terms.items():
-        found += _split(name, term, term, 1.0)
-    return tuple(found)
+    return tuple(_residual(name, each) for name, term in terms.items() for each in squares_of(WHO, name, term))
 
 
 def in_shard(
@@ -77,45 +97,72 @@ def in_shard(
     """A residual at a shard's points."""
     rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, known)
     count = layout.count if rows.kept is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
-    return Part(rows, jnp.sqrt(residual.factor / (count * residual.components)))
+    values = Values(known, {}, {}, jnp.result_type(*rows.leaves))
+    weight = math.prod(evaluate(residual.weights, values), start=residual.factor)
+    return Part(rows, jnp.sqrt(weight / (count * residual.components)))
 
 
-def _split(name: str, term: Node, part: Node, factor: float) -> list[Residual]:
+def squares_of(who: str, name: str, term: Node) -> list[Square]:
+    """A term as weighted mean squares of fields; ValueError, on behalf of `who`, if it is none."""
+    return list(_split(who, name, term, term, 1.0, ()))
+
+
+def _split(who: str, name: str, term: Node, part: Node, factor: float, weights: tuple[Node, ...]) -> Iterator[Square]:
     op = part.op
     if isinstance(op, ops.Label):
-        return _split(name, term, part.args[0], factor)
+        yield from _split(who, name, term, part.args[0], factor, weights)
+        return
     if isinstance(op, ops.Apply) and op.function is operator.add:
-        return [found for arg in part.args for found in _split(name, term, arg, factor)]
-    if isinstance(op, ops.Apply) and op.function in (operator.mul, operator.truediv):
-        first, last = part.args
-        number = _number(last)
+        for arg in part.args:
+            yield from _split(who, name, term, arg, factor, weights)
+        return
+    if isinstance(op, ops.Apply) and op.function is operator.mul:
+        for one, other in (part.args, part.args[::-1]):
+            number = _number(one)
+            if number is not None and number > 0:
+                yield from _split(who, name, term, other, factor * number, weights)
+                return
+            if _set_by_guide(one):
+                yield from _split(who, name, term, other, factor, (*weights, one))
+                return
+    if isinstance(op, ops.Apply) and op.function is operator.truediv:
+        number = _number(part.args[1])
         if number is not None and number > 0:
-            scaled = factor * number if op.function is operator.mul else factor / number
-            return _split(name, term, first, scaled)
-        number = _number(first)
-        if number is not None and number > 0 and op.function is operator.mul:
-            return _split(name, term, last, factor * number)
+            yield from _split(who, name, term, part.args[0], factor / number, weights)
+            return
     if isinstance(op, ops.Reduce) and op.kind == "mse":
-        return [_residual(name, part, part.args[0], factor)]
+        yield Square(factor, weights, part.args[0], part)
+        return
     if isinstance(op, ops.Reduce) and op.kind == "mean" and (squared := _squared(part.args[0])) is not None:
-        return [_residual(name, part, squared, factor)]
+        yield Square(factor, weights, squared, part)
+        return
     raise ValueError(
-        f"gauss_newton: term '{name}' = {term} holds {part}, which is no sum of squares: give terms such as pde.mse, "
-        f"(r**2).mean or 10 * ic.mse + bc.mse, with positive numbers as weights, or train with an optax optimizer"
+        f"{who}: term '{name}' = {term} holds {part}, which is no sum of squares: give terms such as pde.mse, "
+        f"(r**2).mean or 10 * ic.mse + bc.mse, with positive numbers as weights{_MENDS.get(who, '')}"
     )
 
 
-def _residual(name: str, part: Node, field: Node, factor: float) -> Residual:
-    inner, *group = field.args if isinstance(field.op, ops.Restrict) else (field,)
+_MENDS = {WHO: ", or train with an optax optimizer"}
+
+
+def _residual(name: str, square: Square) -> Residual:
+    inner, *group = square.inside
     found = expand([inner, *group], RULES)
     for node in shared(found):
         raise ValueError(
-            f"gauss_newton: {part} of term '{name}' holds {node}, a value of all points, so that a residual is not of "
-            f"one point alone: train with an optax optimizer"
+            f"gauss_newton: {square.part} of term '{name}' holds {node}, a value of all points, so that a residual is "
+            f"not of one point alone: train with an optax optimizer"
         )
     if inner.facts.kind != "f":
-        raise ValueError(f"gauss_newton: {part} of term '{name}' is the square of no real field")
-    return Residual(factor, *found)
+        raise ValueError(f"gauss_newton: {square.part} of term '{name}' is the square of no real field")
+    return Residual(square.factor, square.weights, *found)
+
+
+def _set_by_guide(node: Node) -> bool:
+    """Whether a number is one that training sets by itself, such as the weight of a term."""
+    beneath = all_nodes([node])
+    calls = [n for n in beneath if isinstance(n.op, ops.Call)]
+    return node.points is None and bool(calls) and all(n.op.frozen and not n.args for n in calls)
 
 
 def _number(node: Node) -> float | None:

@@ -1,8 +1,18 @@
 """Training: compiled stretches, optimizers, what is recorded and who is told."""
 
-from .first_order import FirstOrder as FirstOrder, Parameters as Parameters
+from .first_order import (
+    FirstOrder as FirstOrder,
+    Parameters as Parameters,
+    refuse_line_search as refuse_line_search,
+)
 from .history import History as History
 from .listener import Listener as Listener, Run as Run, Stretch as Stretch
 from .loop import Loop as Loop, NonFiniteLoss as NonFiniteLoss, Timing as Timing
-from .stretch import Problem as Problem, State as State, Watched as Watched
+from .stretch import (
+    Apart as Apart,
+    Guided as Guided,
+    Problem as Problem,
+    State as State,
+    Watched as Watched,
+)
 from .terms import Terms as Terms, describe_trouble as describe_trouble, read_terms as read_terms

@@ -100,3 +100,24 @@ class FirstOrder:
 
 def _members(parameters: Parameters, members: Sequence[Trainable]) -> tuple[Any, ...]:
     return tuple(parameters[trainable] for trainable in members)
+
+
+def refuse_line_search(order: FirstOrder, parameters: Parameters) -> None:
+    """Raise if an optimizer asks for the loss at other parameters: its slope is not the direction it is given."""
+    asked = []
+
+    def loss(group: Any) -> Any:
+        asked.append(group)
+        return jnp.zeros(())
+
+    for optimizer, members in order.groups:
+        mine = _members(parameters, members)
+        state = optimizer.init(mine)
+        jax.eval_shape(
+            lambda g, s, o=optimizer: o.update(g, s, g, value=jnp.zeros(()), grad=g, value_fn=loss), mine, state
+        )
+    if asked:
+        raise ValueError(
+            "conflict= changes the direction of an update, and the optimizer searches along it for a fall of the loss "
+            "(optax.lbfgs does): train with one that does not, such as optax.adam"
+        )

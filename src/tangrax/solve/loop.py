@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import numpy as np
 
 from ..expr import PointSet, Tracker
+from ..optim import Guide
 from ..parallel import Collectives, Transport
 from ..processes import Interruption, raise_for
 from .first_order import Parameters
 from .history import History
 from .listener import Listener, Run, Stretch
-from .stretch import LONGEST, Problem, State, fired_before, stretch_program
+from .stretch import LONGEST, Guided, Problem, State, Watched, fired_before, stretch_program
 from .terms import TOTAL
 
 FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes
@@ -64,7 +65,20 @@ class Loop:
     def init(self, parameters: Parameters) -> State:
         """A fresh state: the parameters as they are, optimizers at their beginning."""
         trained = tuple(parameters[t] for t in self.problem.trainables)
-        return self.transport.replicate(State(trained, self.problem.optimizer.init(parameters)))
+        dtype = jax.tree.leaves(trained)[0].dtype
+        guides = [each.guide for each in self.problem.guided]
+        same = State(trained, self.problem.optimizer.init(parameters), tuple(guide.init(dtype) for guide in guides))
+        return replace(self.transport.replicate(same), rows=tuple(self._rows(guide, dtype) for guide in guides))
+
+    def _rows(self, guide: Guide, dtype: Any) -> Any:
+        """What a guide has of every point, on the points' devices."""
+
+        def of_all(value: Any, tag: PointSet) -> jax.Array:
+            layout = self.problem.layouts[tag]
+            return self.transport.place(np.full(layout.rows * layout.shards, value))
+
+        each = zip(guide.init_rows(dtype), guide.columns, strict=True)
+        return [jax.tree.map(lambda value, tag=tag: of_all(value, tag), one) for one, tag in each]
 
     def parameters(self, state: State) -> Parameters:
         return dict(zip(self.problem.trainables, state.parameters, strict=True))
@@ -133,30 +147,40 @@ class Loop:
     def _stretch(self, state: State, last: State, first: int, count: int) -> Recorded:
         if self.program is None:
             self.program = self._jitted()
-        (state, last, done, finite, slope_finite, terms, watched), _ = self.program(
+        (state, last, done, finite, slope_finite, terms, watched), (rows, last_rows) = self.program(
             *self.arguments(state, last, first, count)
         )
-        done = int(done)
+        state, last, done = replace(state, rows=rows), replace(last, rows=last_rows), int(done)
         # A tracker due in the epoch that failed saw parameters whose loss is not finite: it does not count.
         fired = [
             [np.asarray(v)[: fired_before(first + done, w.interval) - fired_before(first, w.interval)] for v in values]
-            for w, values in zip(self.problem.watched, watched, strict=True)
+            for w, values in zip(self._watched, watched, strict=True)
         ]
-        rows = np.asarray(terms)[: done + (not finite)]
-        return Recorded(state, last, done, bool(finite), bool(slope_finite), rows, fired)
+        found = np.asarray(terms)[: done + (not finite)]
+        return Recorded(state, last, done, bool(finite), bool(slope_finite), found, fired)
+
+    @property
+    def _watched(self) -> tuple[Guided | Watched, ...]:
+        """All that is recorded every so many epochs."""
+        return *self.problem.guided, *self.problem.watched
 
     def arguments(self, state: State, last: State, first: int, count: int) -> tuple[Any, Any]:
         """What the program of a stretch takes."""
         clock = self.transport.replicate((np.int32(first), np.int32(count)))
-        return tuple(self.points.values()), (state, last, tuple(self.given), *clock)
+        sharded = (tuple(self.points.values()), state.rows, last.rows)
+        return sharded, (replace(state, rows=()), replace(last, rows=()), tuple(self.given), *clock)
 
     def _jitted(self) -> Any:
         tags = list(self.points)
 
-        def program(collectives: Collectives, points: Any, replicated: Any) -> tuple[Any, Any]:
+        def program(collectives: Collectives, sharded: Any, replicated: Any) -> tuple[Any, Any]:
             self.timing.compilations += 1  # this line runs when JAX traces the program, once a compilation
+            (points, *rows), (*states, given, first, count) = sharded, replicated
             here = dict(zip(tags, points, strict=True))
-            return stretch_program(self.problem, collectives, here, *replicated), ()
+            state, last = [replace(state, rows=mine) for state, mine in zip(states, rows, strict=True)]
+            found = stretch_program(self.problem, collectives, here, state, last, given, first, count)
+            state, last, *rest = found
+            return (replace(state, rows=()), replace(last, rows=()), *rest), (state.rows, last.rows)
 
         return self.transport.spmd(program, "training")
 
@@ -167,15 +191,15 @@ class Loop:
         terms = found.terms[: found.done, : len(self.problem.names)]
         for index, name in enumerate(self.problem.names):
             history.append(name, epochs, terms[:, index])
-        history.append(TOTAL, epochs, terms.sum(axis=1))
-        for name, values in zip(
-            self.problem.optimizer.measures, found.terms[: found.done, terms.shape[1] :].T, strict=True
-        ):
+        more = found.terms[: found.done, terms.shape[1] :].T
+        for name, values in zip((TOTAL, *self.problem.optimizer.measures), more, strict=True):
             history.append(name, epochs, values)
         trouble = self.problem.optimizer.trouble(found.state.optimizers)
         warnings = [] if trouble is None else [trouble]
-        for watched, values in zip(self.problem.watched, found.watched, strict=True):
+        for watched, values in zip(self._watched, found.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
+            if isinstance(watched, Guided):
+                warnings += watched.guide.says(due, values, history.last(watched.names))
             for name, value in zip(watched.names, values, strict=True):
                 history.append(name, due, value)
                 threshold = thresholds.get(name)

@@ -1,7 +1,7 @@
 """The compiled part of training: many epochs in one program for one shard."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ..expr import Node, PointSet, Trainable
 from ..jacobian import SpectrumProgram
 from ..lower import Here, Program
-from ..optim import SecondOrder
+from ..optim import Conflict, Guide, SecondOrder
 from ..parallel import Collectives, Layout
 from .first_order import FirstOrder, Parameters
 
@@ -27,11 +27,38 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What a stretch computes: the loss with its terms, and what is watched."""
+class Guided:
+    """A guide, and the program of what it measures."""
 
-    loss: Program  # roots: the gradient of the loss, then the terms
+    guide: Guide
+    program: Program
+
+    @property
+    def interval(self) -> int:
+        return self.guide.every
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.guide.parts
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Updates without conflict: roots are the gradients of all terms, as guides change them, then those of `loss`."""
+
+    program: Program
+    how: Conflict
+    switch: int  # the guide whose state says whether they are on
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a stretch computes: the loss with its terms, what guides them, and what is watched."""
+
+    loss: Program  # roots: the gradient of the loss, the loss, then the terms
     names: tuple[str, ...]  # of the terms
+    guided: tuple[Guided, ...]
+    apart: Apart | None
     watched: tuple[Watched, ...]
     layouts: Mapping[PointSet, Layout]
     optimizer: FirstOrder | SecondOrder
@@ -42,13 +69,18 @@ class Problem:
 
 @dataclass(frozen=True)
 class State:
-    """What training changes: parameters (in the order of `Problem.trainables`) and optimizer states."""
+    """What training changes: parameters (in the order of `Problem.trainables`), states of optimizers and guides.
+
+    `rows` is what guides have of single points, sharded like these; all else is the same on all shards.
+    """
 
     parameters: tuple[Any, ...]
     optimizers: Any
+    guides: tuple[Any, ...] = ()
+    rows: tuple[Any, ...] = ()
 
 
-jax.tree_util.register_dataclass(State, ["parameters", "optimizers"], [])
+jax.tree_util.register_dataclass(State, ["parameters", "optimizers", "guides", "rows"], [])
 
 
 def stretch_program(
@@ -69,76 +101,133 @@ def stretch_program(
     """
     end = first + count
     known = dict(zip(problem.given, given, strict=True))
-    here = Here(collectives, problem.layouts, points)
 
-    def run(program: Program | SpectrumProgram, parameters: Parameters) -> list[Any]:
+    def run(program: Program | SpectrumProgram, parameters: Parameters, here: Here) -> list[Any]:
         mine = [known[node] for node in program.given]
         return program.run(here.of(program.tags), parameters, mine, problem.limit)
 
     def named(state: State) -> Parameters:
-        return dict(zip(problem.trainables, state.parameters, strict=True))
+        found = dict(zip(problem.trainables, state.parameters, strict=True))
+        for guided, values in zip(problem.guided, state.guides, strict=True):
+            found.update(guided.guide.knobs(values))
+        return found
 
-    def evaluated(parameters: Parameters) -> tuple[Any, Any, list[Any]]:
-        gradient, *terms = run(problem.loss, parameters)
-        return sum(terms[1:], start=terms[0]), gradient, terms
+    def here_of(state: State) -> Here:
+        return Here(collectives, problem.layouts, _with_columns(problem.guided, points, state.rows))
 
-    def loss_and_gradient(parameters: Parameters) -> tuple[Any, Any]:
-        return evaluated(parameters)[:2]
+    def loss_and_gradient(parameters: Parameters, here: Here) -> tuple[Any, Any]:
+        gradient, total, *_ = run(problem.loss, parameters, here)
+        return total, gradient
+
+    def evaluated(state: State, here: Here, now: Any) -> list[Any]:
+        """The direction to descend against, the loss, the terms."""
+        apart = problem.apart
+        if apart is None:
+            return run(problem.loss, named(state), here)
+
+        def without_conflict() -> list[Any]:
+            found = run(apart.program, named(state), here)
+            gradients, rest = found[: len(problem.names)], found[len(problem.names) :]
+            return [apart.how.direction(gradients, now), *rest]
+
+        if apart.how.below is None:
+            return without_conflict()
+        return jax.lax.cond(state.guides[apart.switch], without_conflict, lambda: run(problem.loss, named(state), here))
 
     def epoch(carry: Any) -> Any:
         now, state, last, _, _, _, record = carry
-        parameters = named(state)
-        total, gradient, terms = evaluated(parameters)
+        parameters, here = named(state), here_of(state)
+        gradient, total, *terms = evaluated(state, here, now)
         slope_finite = jnp.isfinite(gradient).all()
         finite = jnp.isfinite(total) & slope_finite
         if isinstance(problem.optimizer, SecondOrder):
             changed, optimizers, measured = problem.optimizer.update(parameters, state.optimizers, here)
         else:
-            of_loss = (total, gradient, loss_and_gradient)
+            of_loss = (total, gradient, lambda parameters: loss_and_gradient(parameters, here))
             changed, optimizers = problem.optimizer.update(parameters, state.optimizers, *of_loss)
             measured = ()
-        record = jax.lax.dynamic_update_index_in_dim(record, jnp.stack([*terms, *measured]), now - first, 0)
-        new = State(tuple(changed[t] for t in problem.trainables), optimizers)
+        record = jax.lax.dynamic_update_index_in_dim(record, jnp.stack([*terms, total, *measured]), now - first, 0)
+        new = State(tuple(changed[t] for t in problem.trainables), optimizers, state.guides, state.rows)
         # Three states pass through, and one choice between them after the loop: one in every epoch costs 5-10 %.
         return now + finite, new, state, last, finite, slope_finite, record
 
-    def segment(carry: Any) -> Any:
-        *inner, buffers = carry
-        now, state, *_ = inner
-        due = end
-        filled = []
-        for watched, buffer in zip(problem.watched, buffers, strict=True):
-            index = now // watched.interval - fired_before(first, watched.interval)
+    def steered(index: int, state: State, now: Any) -> tuple[Any, list[Any]]:
+        """A guide's next state, with what it has of single points, and what it records."""
+        guide, program = problem.guided[index].guide, problem.guided[index].program
+        found = run(program, named(state), here_of(state))
+        values, rows = guide.update(state.guides[index], state.rows[index], found, now)
+        return (values, rows), guide.recorded(values, found)
 
-            def write(buffer: Any, watched: Watched = watched, index: Any = index) -> Any:
-                values = run(watched.program, named(state))
-                return [
-                    jax.lax.dynamic_update_index_in_dim(b, v.astype(b.dtype), index, 0)
-                    for b, v in zip(buffer, values, strict=True)
-                ]
+    def recorded(buffer: list[Any], values: Sequence[Any], now: Any, interval: int) -> list[Any]:
+        index = now // interval - fired_before(first, interval)
+        return [
+            jax.lax.dynamic_update_index_in_dim(b, jnp.asarray(v, b.dtype), index, 0)
+            for b, v in zip(buffer, values, strict=True)
+        ]
+
+    def segment(carry: Any) -> Any:
+        (now, state, *rest), steering, buffers = carry
+        due = end
+        # Trackers see what the next update is made from: guides come first.
+        guided, filled = [], []
+        for number, (guide, buffer) in enumerate(zip(problem.guided, steering, strict=True)):
+
+            def steer(_: Any, buffer: Any, number: int = number, state: State = state) -> Any:
+                new, values = steered(number, state, now)
+                return new, recorded(buffer, values, now, problem.guided[number].interval)
+
+            old = (state.guides[number], state.rows[number])
+            new, kept = jax.lax.cond(now % guide.interval == 0, steer, lambda *same: same, old, buffer)
+            state = replace(state, guides=_put(state.guides, number, new[0]), rows=_put(state.rows, number, new[1]))
+            guided.append(kept)
+        for watched, buffer in zip(problem.watched, buffers, strict=True):
+
+            def write(buffer: Any, watched: Watched = watched, state: State = state) -> Any:
+                return recorded(buffer, run(watched.program, named(state), here_of(state)), now, watched.interval)
 
             filled.append(jax.lax.cond(now % watched.interval == 0, write, lambda b: b, buffer))
-            due = jnp.minimum(due, (now // watched.interval + 1) * watched.interval)
-        inner = jax.lax.while_loop(lambda c: (c[0] < due) & c[4], epoch, tuple(inner))
-        return *inner, filled
+        for each in (*problem.guided, *problem.watched):
+            due = jnp.minimum(due, (now // each.interval + 1) * each.interval)
+        inner = jax.lax.while_loop(lambda c: (c[0] < due) & c[4], epoch, (now, state, *rest))
+        return inner, guided, filled
 
     true = jnp.asarray(True)
-    recorded = len(problem.names) + len(problem.optimizer.measures)
+    width = len(problem.names) + 1 + len(problem.optimizer.measures)
     dtype = jax.tree.leaves(state.parameters)[0].dtype
-    record = jnp.zeros((LONGEST, recorded), dtype)
-    buffers = [_buffers(lambda s, w=watched: run(w.program, named(s)), watched, state) for watched in problem.watched]
-    carry = (jnp.asarray(first), state, last, last, true, true, record, buffers)
-    carry = jax.lax.while_loop(lambda c: (c[0] < end) & c[4], segment, carry)
-    now, state, last, earlier, finite, slope_finite, record, buffers = carry
+    record = jnp.zeros((LONGEST, width), dtype)
+    steering = [
+        _buffers(lambda s, i=i: steered(i, s, first)[1], g.interval, state) for i, g in enumerate(problem.guided)
+    ]
+    buffers = [
+        _buffers(lambda s, w=w: run(w.program, named(s), here_of(s)), w.interval, state) for w in problem.watched
+    ]
+    carry = ((jnp.asarray(first), state, last, last, true, true, record), steering, buffers)
+    carry = jax.lax.while_loop(lambda c: (c[0][0] < end) & c[0][4], segment, carry)
+    (now, state, last, earlier, finite, slope_finite, record), steering, buffers = carry
     # Where the loss is not finite, the newest state was made from it.
     state, last = jax.tree.map(lambda a, b: jnp.where(finite, a, b), (state, last), (last, earlier))
-    return state, last, now - first, finite, slope_finite, record, buffers
+    return state, last, now - first, finite, slope_finite, record, [*steering, *buffers]
 
 
-def _buffers(values: Callable[[State], list[Any]], watched: Watched, state: State) -> list[Any]:
-    """Room for what a tracker gives in the longest stretch."""
+def _with_columns(
+    guided: Sequence[Guided], points: Mapping[PointSet, Any], rows: Sequence[Any]
+) -> Mapping[PointSet, Any]:
+    """Points with what guides have of each beside their coordinates."""
+    found = dict(points)
+    for each, mine in zip(guided, rows, strict=True):
+        for tag, column in zip(each.guide.columns, each.guide.weights(mine), strict=True):
+            found[tag] = jnp.concatenate([found[tag], column[:, None]], axis=1)
+    return found
+
+
+def _put(values: tuple[Any, ...], index: int, new: Any) -> tuple[Any, ...]:
+    return (*values[:index], new, *values[index + 1 :])
+
+
+def _buffers(values: Callable[[State], list[Any]], interval: int, state: State) -> list[Any]:
+    """Room for what is recorded every `interval` epochs in the longest stretch."""
     shapes = jax.eval_shape(values, state)
-    return [jnp.zeros((LONGEST // watched.interval + 1, *s.shape), s.dtype) for s in shapes]
+    return [jnp.zeros((LONGEST // interval + 1, *jnp.shape(s)), s.dtype) for s in shapes]
 
 
 def fired_before(epoch: Any, interval: int) -> Any:

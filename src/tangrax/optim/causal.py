@@ -1,0 +1,150 @@
+"""Weights that let a time be learned only once all times before it have been."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..expr import Node, all_nodes, apply, ops
+from .guide import Guide, Steering, check_every, check_within, knob
+from .residuals import Square, squares_of
+
+
+@dataclass(frozen=True)
+class Causal(Steering):
+    """Causal weights along a coordinate, of the terms named, or of all on its points."""
+
+    time: Node
+    names: tuple[str, ...]
+    bins: int
+    tolerances: tuple[float, ...]
+    ready: float
+    every: int
+
+    def bind(self, terms, wrt):
+        for name in self.names:
+            if name not in terms:
+                raise ValueError(f"causal(…, '{name}'): the terms are {', '.join(terms)}")
+        chosen = self.names or [name for name, term in terms.items() if _uses(term, self.time)]
+        found = {name: _squares(name, terms[name], self.time) for name in chosen}
+        if not found:
+            assert self.time.points is not None
+            raise ValueError(f"causal({self.time}): no term is on the points of '{self.time.points.tag}'")
+        return Causality(self, terms, found)
+
+
+class Causality(Guide):
+    """Terms mean wⱼ Lⱼ over bins of time, wⱼ = exp(-ε Σ_{k<j} Lₖ); ε grows when the last weight is near 1."""
+
+    def __init__(self, how: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[Square]]):
+        self.how, self.every, self.terms = how, how.every, dict(terms)
+        self.trainable, tolerance = knob("tolerance", how.tolerances[0])
+        assert how.time.points is not None and isinstance(how.time.op, ops.Coordinate)
+        times = how.time.points.coordinates[:, how.time.op.axis]
+        edges = [float(edge) for edge in np.linspace(times.min(), times.max(), how.bins + 1)]
+        least = []
+        for name, mine in squares.items():
+            losses = [_between(mine, how.time, *pair) for pair in _open_ended(edges)]
+            self.terms[name] = apply(_weighted, "causal", tolerance, *losses)
+            least.append(apply(_last, "last_weight", tolerance, *losses))
+        self.measured = tuple(least)
+        self.parts = (*(f"causal_weight/{name}" for name in squares), "causal_weight/tolerance")
+
+    def init(self, dtype):
+        return jnp.zeros((), jnp.int32), jnp.asarray(self.how.tolerances, dtype)
+
+    def knobs(self, state):
+        stage, tolerances = state
+        return {self.trainable: tolerances[stage]}
+
+    def update(self, state, rows, found, epoch):
+        stage, tolerances = state
+        ready = jnp.min(jnp.stack(found)) > self.how.ready
+        return (jnp.minimum(stage + ready, len(self.how.tolerances) - 1), tolerances), rows
+
+    def recorded(self, state, found):
+        """The last bins' weights, as the last epoch had them, and ε."""
+        stage, tolerances = state
+        return [*found, tolerances[stage]]
+
+
+def causal(
+    time: Node,
+    *terms: str,
+    bins: int = 16,
+    tolerances: tuple[float, ...] = (1e-2, 1e-1, 1.0, 10.0, 100.0),
+    ready: float = 0.99,
+    every: int = 100,
+) -> Causal:
+    """Along `time`, a coordinate, residuals of later bins count less while those of earlier ones are large.
+
+    Of the terms named (of all on the points of `time`, if none is): L = mean wⱼ Lⱼ over `bins` bins of equal length,
+    wⱼ = exp(-ε Σ_{k<j} Lₖ), not differentiated. ε goes through `tolerances`, on to the next where the last bin's weight
+    is above `ready`, looked at every `every` epochs. Terms have to be sums of squares.
+
+    Wang, Sankaran and Perdikaris, Respecting causality for training physics-informed neural networks (2024), eq. 3.13
+    and algorithm 1.
+    """
+    check_every("causal", every)
+    check_within("causal", "ready", ready, 0, 1)
+    if not isinstance(time, Node) or not isinstance(time.op, ops.Coordinate):
+        raise TypeError(f"causal({time}): give the coordinate of time that domain.variable() returned")
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
+        raise ValueError(f"causal: bins={bins!r} must be a whole number, at least 2")
+    if not tolerances or not all(tolerance >= 0 for tolerance in tolerances):
+        raise ValueError(f"causal: tolerances={tolerances!r} must be numbers from 0 on, at least one")
+    return Causal(time, terms, bins, tuple(map(float, tolerances)), ready, every)
+
+
+def _weighted(tolerance: Any, *losses: Any) -> Any:
+    each = jnp.stack(losses)
+    return jnp.mean(jax.lax.stop_gradient(_weights(tolerance, each)) * each)
+
+
+def _last(tolerance: Any, *losses: Any) -> Any:
+    return _weights(tolerance, jnp.stack(losses))[-1]
+
+
+def _weights(tolerance: Any, losses: Float[Array, " m"]) -> Float[Array, " m"]:
+    return jnp.exp(-tolerance * (jnp.cumsum(losses) - losses))
+
+
+def _open_ended(edges: list[float]) -> list[tuple[float | None, float | None]]:
+    """Bins between the edges; the first and last take all that lies beyond: resampled points may."""
+    return list(zip([None, *edges[1:-1]], [*edges[1:-1], None], strict=True))
+
+
+def _between(squares: list[Square], time: Node, start: float | None, end: float | None) -> Node:
+    """The share of a bin: mean squares over the points from `start` on and before `end`."""
+    inside = None if start is None else time >= start
+    if end is not None:
+        inside = time < end if inside is None else inside & (time < end)
+    assert inside is not None
+    found = []
+    for square in squares:
+        inner, *group = square.inside
+        where = inside & group[0] if group else inside
+        found.append(square.scale * Node(ops.Restrict(), inner, where).mse)
+    return sum(found[1:], start=found[0])
+
+
+def _squares(name: str, term: Node, time: Node) -> list[Square]:
+    """The mean squares of a term, all on the points of `time`."""
+    found = squares_of("causal", name, term)
+    for square in found:
+        if square.field.points is not time.points:
+            assert square.field.points is not None and time.points is not None
+            raise ValueError(
+                f"causal: {square.part} of term '{name}' is on the points of '{square.field.points.tag}' and {time} on "
+                f"those of '{time.points.tag}': make it a term of its own"
+            )
+    return found
+
+
+def _uses(term: Node, time: Node) -> bool:
+    """Whether a term is made of points that have this time."""
+    return any(node.points is time.points for node in all_nodes([term]) if isinstance(node.op, ops.Coordinate))
