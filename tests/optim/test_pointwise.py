@@ -60,26 +60,22 @@ def test_attention(devices):
 
 
 def test_the_step_is_of_the_weighted_loss():
-    """After one look, training is that of a problem with these weights written into its residual."""
-    solver, _net, pde, _x, _ = problem(balance=residual_attention("pde", rate=0.5, every=100))
-    r = solver.eval(pde)
-    weights = 0.5 * np.abs(r) / np.abs(r).max()
-    solver.solve(4, progress=False)
-    _, _, _, _, terms = problem()
-    by_hand = tx.core(
-        {"pde": 3 * (weights * pde).mse, **{name: terms[name] for name in ("left", "ends")}},
-        optimizer=optax.sgd(1e-3),
-        dtype="float64",
-    )
-    by_hand.solve(4, progress=False)
-    np.testing.assert_allclose(solver.history["loss"], by_hand.history["loss"], rtol=1e-9)
+    """Parameters go down 3 mean (λ r)² and the other terms, with λ held."""
+    solver, net, pde, _, terms = problem(balance=residual_attention("pde", rate=0.5))
+    r, rows, *others = solver.eval([pde, pde.grad(net), terms["left"].grad(net), terms["ends"].grad(net)])
+    λ = 0.5 * np.abs(r) / np.abs(r).max()
+    slope = 6 * np.mean((λ**2 * r)[:, None] * rows, axis=0) + sum(others)
+    before = flat(solver, net)
+    solver.solve(1, progress=False)
+    np.testing.assert_allclose(before - flat(solver, net), 1e-3 * slope, rtol=1e-7, atol=1e-14)
 
 
 def test_gauss_newton():
     """It takes weights of points as parts of the residuals."""
     solver, *_ = problem(balance=residual_attention("pde", rate=0.5, every=100), optimizer=gauss_newton())
-    solver.solve(10, progress=False)
-    assert np.all(np.diff(solver.history["loss"]) < 0) and solver.history["loss"][-1] < 1e-3 * solver.history["loss"][0]
+    solver.solve(40, progress=False)
+    loss = solver.history["loss"]
+    assert np.all(np.diff(loss) <= 0) and loss[-1] < 1e-2 * loss[0]
 
 
 def waves(devices=1, optimizer=None, **options):
@@ -101,7 +97,7 @@ def in_bins(r, t):
 @pytest.mark.parametrize("devices", [1, 3])
 def test_causal(devices):
     """wⱼ = exp(-ε Σ_{k<j} Lₖ), the step along Σ wⱼ ∇Lⱼ / M with the weights held."""
-    solver, net, r, t = waves(devices, tolerances=(0.7,))
+    solver, net, r, t = waves(devices, tolerances=(0.7,), every=1)
     values, times = solver.eval([r, t])
     losses = in_bins(values, times)
     weights = np.exp(-0.7 * np.concatenate([[0], np.cumsum(losses)[:-1]]))
@@ -121,7 +117,8 @@ def test_tolerances():
     solver, *_ = waves(tolerances=(0.0, 1e-9, 50.0, 60.0), every=2)
     solver.solve(10, progress=False)
     np.testing.assert_array_equal(solver.history["causal_weight/tolerance"], [1e-9, 50, 50, 50, 50])
-    assert solver.history["causal_weight/pde"][0] == 1 and solver.history["causal_weight/pde"][2] < 0.5
+    weights = solver.history["causal_weight/pde"]
+    assert weights[0] == pytest.approx(1) and weights[1] < 0.5
 
 
 def flat(solver, net):

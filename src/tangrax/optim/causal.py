@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from ..expr import Node, all_nodes, apply, ops
 from .guide import Guide, Steering, check_every, check_within, knob
@@ -42,34 +39,39 @@ class Causality(Guide):
 
     def __init__(self, how: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[Square]]):
         self.how, self.every, self.terms = how, how.every, dict(terms)
-        self.trainable, tolerance = knob("tolerance", how.tolerances[0])
+        # As numbers set beforehand: weights made of the same sums as the loss would take a product for each bin.
+        self.trainable, weights = knob("causal_weights", np.ones((len(squares), how.bins)))
         assert how.time.points is not None and isinstance(how.time.op, ops.Coordinate)
         times = how.time.points.coordinates[:, how.time.op.axis]
         edges = [float(edge) for edge in np.linspace(times.min(), times.max(), how.bins + 1)]
-        least = []
-        for name, mine in squares.items():
+        measured = []
+        for row, (name, mine) in enumerate(squares.items()):
             losses = [_between(mine, how.time, *pair) for pair in _open_ended(edges)]
-            self.terms[name] = apply(_weighted, "causal", tolerance, *losses)
-            least.append(apply(_last, "last_weight", tolerance, *losses))
-        self.measured = tuple(least)
+            weighted = [weights[row, index] / how.bins * loss for index, loss in enumerate(losses)]
+            self.terms[name] = sum(weighted[1:], start=weighted[0])
+            measured.append(apply(_stacked, "stack", *losses))
+        self.measured = tuple(measured)
         self.parts = (*(f"causal_weight/{name}" for name in squares), "causal_weight/tolerance")
 
     def init(self, dtype):
-        return jnp.zeros((), jnp.int32), jnp.asarray(self.how.tolerances, dtype)
+        weights = jnp.ones((len(self.measured), self.how.bins), dtype)
+        return jnp.zeros((), jnp.int32), jnp.asarray(self.how.tolerances, dtype), weights
 
     def knobs(self, state):
-        stage, tolerances = state
-        return {self.trainable: tolerances[stage]}
+        return {self.trainable: state[2]}
 
     def update(self, state, rows, found, epoch):
-        stage, tolerances = state
-        ready = jnp.min(jnp.stack(found)) > self.how.ready
-        return (jnp.minimum(stage + ready, len(self.how.tolerances) - 1), tolerances), rows
+        stage, tolerances, _ = state
+        losses = jnp.stack(found)
+        before = jnp.cumsum(losses, axis=1) - losses
+        ready = jnp.exp(-tolerances[stage] * jnp.max(before)) > self.how.ready
+        stage = jnp.minimum(stage + ready, len(self.how.tolerances) - 1)
+        return (stage, tolerances, jnp.exp(-tolerances[stage] * before)), rows
 
     def recorded(self, state, found):
-        """The last bins' weights, as the last epoch had them, and ε."""
-        stage, tolerances = state
-        return [*found, tolerances[stage]]
+        """The last bins' weights, and ε."""
+        stage, tolerances, weights = state
+        return [*weights[:, -1], tolerances[stage]]
 
 
 def causal(
@@ -78,13 +80,13 @@ def causal(
     bins: int = 16,
     tolerances: tuple[float, ...] = (1e-2, 1e-1, 1.0, 10.0, 100.0),
     ready: float = 0.99,
-    every: int = 100,
+    every: int = 10,
 ) -> Causal:
     """Along `time`, a coordinate, residuals of later bins count less while those of earlier ones are large.
 
     Of the terms named (of all on the points of `time`, if none is): L = mean wⱼ Lⱼ over `bins` bins of equal length,
-    wⱼ = exp(-ε Σ_{k<j} Lₖ), not differentiated. ε goes through `tolerances`, on to the next where the last bin's weight
-    is above `ready`, looked at every `every` epochs. Terms have to be sums of squares.
+    wⱼ = exp(-ε Σ_{k<j} Lₖ), set anew every `every` epochs. ε goes through `tolerances`, on to the next where the last
+    bin's weight is above `ready`. Terms have to be sums of squares.
 
     Wang, Sankaran and Perdikaris, Respecting causality for training physics-informed neural networks (2024), eq. 3.13
     and algorithm 1.
@@ -100,17 +102,8 @@ def causal(
     return Causal(time, terms, bins, tuple(map(float, tolerances)), ready, every)
 
 
-def _weighted(tolerance: Any, *losses: Any) -> Any:
-    each = jnp.stack(losses)
-    return jnp.mean(jax.lax.stop_gradient(_weights(tolerance, each)) * each)
-
-
-def _last(tolerance: Any, *losses: Any) -> Any:
-    return _weights(tolerance, jnp.stack(losses))[-1]
-
-
-def _weights(tolerance: Any, losses: Float[Array, " m"]) -> Float[Array, " m"]:
-    return jnp.exp(-tolerance * (jnp.cumsum(losses) - losses))
+def _stacked(*losses):
+    return jnp.stack(losses)
 
 
 def _open_ended(edges: list[float]) -> list[tuple[float | None, float | None]]:
