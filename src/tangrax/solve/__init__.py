@@ -3,6 +3,12 @@
 from .first_order import FirstOrder as FirstOrder, Parameters as Parameters
 from .history import History as History
 from .listener import Listener as Listener, Run as Run, Stretch as Stretch
-from .loop import Loop as Loop, NonFiniteLoss as NonFiniteLoss, Timing as Timing
+from .loop import Loop as Loop, Timing as Timing
+from .resampling import Resampler as Resampler
 from .stretch import Problem as Problem, State as State, Watched as Watched
-from .terms import Terms as Terms, describe_trouble as describe_trouble, read_terms as read_terms
+from .terms import (
+    NonFiniteLoss as NonFiniteLoss,
+    Terms as Terms,
+    describe_trouble as describe_trouble,
+    read_terms as read_terms,
+)
