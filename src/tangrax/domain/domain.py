@@ -11,7 +11,7 @@ from .samplers import FINE, sobol
 from .shapes import Box, Shape
 
 Corner = Sequence[float] | np.ndarray
-MOST = 2**22  # points of the boundary that are looked through for those of one side
+MOST = 2**20  # points of the boundary that are looked through for those of one side
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Domain:
             if len(chosen) == count:
                 return np.column_stack([edge, self._times(uniform[:, dimension:])])[chosen]
             tried *= 2
-        raise ValueError(f"'{tag}' of {self}: fewer than {count} of {MOST} points on the boundary lie on it")
+        raise ValueError(f"'{tag}' of {self}: fewer than {count} of {tried // 2} points on the boundary lie on it")
 
     def _time_nodes(self) -> np.ndarray:
         if self.time is None:

@@ -97,7 +97,7 @@ def tracker(node: Node, interval: int = 1, name: str | None = None, warn_below: 
     return Tracker(node, interval, name, warn_below)
 
 
-def relative_l2(u: Node, exact: Node) -> Node:
+def relative_l2(u: Any, exact: Any) -> Node:
     """‖u - exact‖ / ‖exact‖ over points and components, a term: √(mean (u - exact)² / mean exact²).
 
     Of groups, `relative_l2(u[left], exact[left])`, over the points of the group.

@@ -19,7 +19,7 @@ from ..expr import Node, PointSet, ops
 
 CANDIDATES = 10  # for each point, and
 LEAST = 10_000  # candidates at least, where their number is left open
-Points = Float[np.ndarray, "n columns"]
+Points = Float[np.ndarray, "_ columns"]
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,13 @@ class Resampler:
                     f"on {', '.join(map(repr, trained))}"
                 )
         moving = {rule.points for rule in rules}
-        for node in all_nodes([*terms.losses.values(), *(tracker.root for tracker in terms.trackers.values())]):
+        roots = [*terms.losses.values(), *(tracker.root for tracker in terms.trackers.values())]
+        for node in all_nodes([*roots, *(rule.field for rule in rules)]):
             if isinstance(node.op, PerPoint) and node.op.points in moving:
                 raise ValueError(
-                    f"tx.core(resample=…): the points of '{node.op.points.tag}' move, and a term or tracker holds "
-                    f"{node}, an array with an entry for each of the first ones: write it as a field of the coordinates"
+                    f"tx.core(resample=…): the points of '{node.op.points.tag}' move, and a term, tracker or residual "
+                    f"holds {node}, an array with an entry for each of the first points: write it as a field of the "
+                    f"coordinates"
                 )
         return cls(rules, names, evaluator)
 
@@ -92,12 +94,12 @@ class Resampler:
     def coordinates(self, tag: Any) -> np.ndarray:
         """Where points are now: those of a tag, by its name, or those that a field is on."""
         if isinstance(tag, Node) and tag.points is not None:
-            return self.evaluator.executor.coordinates(tag.points)
+            return self.evaluator.executor.coordinates(tag.points).copy()
         found = [points for points in self.names.values() if points.tag == tag]
         if len(found) != 1:
             why = "several domains have it: give a field on it" if found else "terms are on " + ", ".join(self.names)
             raise ValueError(f"solver.points({str(tag)!r}): {why}")
-        return self.evaluator.executor.coordinates(found[0])
+        return self.evaluator.executor.coordinates(found[0]).copy()
 
     def saved(self) -> dict[str, tuple[str, int, np.ndarray]]:
         """Tags that have moved, by name: of which domain, when, and where their points are now."""
@@ -158,10 +160,11 @@ class Resampler:
         return found.astype(np.float64)
 
 
-def _named(roots: Sequence[Node]) -> dict[str, PointSet]:
-    """The point sets that expressions are on, in the order they appear; a tag of a second domain gets a number."""
+def _named(terms: Sequence[Node]) -> dict[str, PointSet]:
+    """The point sets that terms are on, in their order; a tag of a second domain gets a number."""
     names: dict[str, PointSet] = {}
-    for points in dict.fromkeys(node.op.points for node in all_nodes(roots) if isinstance(node.op, ops.Coordinate)):
+    found = [node.op.points for term in terms for node in all_nodes([term]) if isinstance(node.op, ops.Coordinate)]
+    for points in dict.fromkeys(found):
         same = sum(other.tag == points.tag for other in names.values())
         names[f"{points.tag}_{same}" if same else points.tag] = points
     return names
