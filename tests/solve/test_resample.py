@@ -116,7 +116,8 @@ def test_training_goes_on_with_its_optimizer(name, devices):
     solver = fit(RULES[name], optimizer=optax.adam(0.1), devices=devices)
     optimizer, params = optax.adam(0.1), {"a": np.float64(0.5), "b": np.float64(0.0)}
     state, losses = optimizer.init(params), []
-    for epochs in (3, 2, 4, 1, 6):
+    # Calls that end where points move: those seen after a call are those it had.
+    for epochs in (3, 2, 5, 5):
         solver.solve(epochs, progress=False)
         x = solver.points("interior")[:, 0]
         for _ in range(epochs):
@@ -125,17 +126,8 @@ def test_training_goes_on_with_its_optimizer(name, devices):
             slope = {"a": np.mean(2 * r * x), "b": np.mean(2 * r)}
             updates, state = optimizer.update(slope, state, params)
             params = {k: params[k] + np.asarray(updates[k]) for k in params}
-        if len(losses) == 10:
-            np.testing.assert_array_equal(solver.history.epochs("resample/interior"), [5])
-    np.testing.assert_array_equal(
-        solver.history.epochs("resample/interior"), [5, 10, 15][: 2 if name == "rar_d" else 3]
-    )
-    # The last call held epoch 15, where points moved: its losses are of two sets.
-    np.testing.assert_allclose(
-        solver.history["fit"][:15],
-        losses[:15] if name == "rar_d" else losses[:10] + list(solver.history["fit"][10:15]),
-        rtol=1e-10,
-    )
+    np.testing.assert_array_equal(solver.history.epochs("resample/interior"), [5, 10])
+    np.testing.assert_allclose(solver.history["fit"], losses, rtol=1e-10)
     np.testing.assert_allclose(solver.eval(X), solver.points("interior")[:, 0])
     assert solver.timing.compilations == (3 if name == "rar_d" else 1)
 
