@@ -61,7 +61,7 @@ def main(
             places.append((solver.epoch, solver.points(x)[:, 0]))
         near = np.mean([np.mean(abs(place - LAYER) < 2 * WIDTH) for _, place in places])
         print(
-            f"{name:>8}: loss {solver.history['loss'][-1]:.1e}, on held-out points {solver.eval(terms['held out']):.1e}, "
+            f"{name:>8}: loss {solver.history['loss'][-1]:.1e}, held out {solver.eval(terms['held out']):.1e}, "
             f"relative L2 error {solver.eval(error):.1e}, {near:.0%} of the points in the layer on average"
         )
         found[name] = solver.eval(u, points={"interior": np.linspace(0, 1, 401)}), places
