@@ -18,6 +18,7 @@ from .expr import (
     norms as norms,
     periodic as periodic,
     projections as projections,
+    relative_l2 as relative_l2,
     stop_gradient as stop_gradient,
     tracker as tracker,
 )

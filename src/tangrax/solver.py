@@ -21,6 +21,7 @@ from .solve import (
     Loop,
     Parameters,
     Problem,
+    Resampler,
     State,
     Terms,
     Timing,
@@ -42,6 +43,7 @@ def core(
     devices: int | Mesh | None = None,
     dtype: str | None = None,
     memory_limit: int = MEMORY_LIMIT,
+    resample: Any = None,
 ) -> "Solver":
     """A solver of a problem: the loss is the sum of the terms, trackers are watched beside it.
 
@@ -50,9 +52,11 @@ def core(
     `tx.optim.ntk_balance()` and the like or a list of them; `conflict` keeps their gradients from undoing each other
     (`tx.optim.config()`, `tx.optim.pcgrad()`). Points are split over all visible devices, the
     first `devices` of them, or those of a mesh. A step's temporaries stay below `memory_limit` bytes a device:
-    points are processed in chunks where they would not.
+    points are processed in chunks where they would not. `resample` moves points during training: `tx.optim.rad(…)` or
+    another of its kind, or a list of them for several tags.
     """
-    return Solver(read_terms(terms), optimizer, optim.steerings(balance, conflict), devices, dtype, memory_limit)
+    steerings = optim.steerings(balance, conflict)
+    return Solver(read_terms(terms), optimizer, steerings, devices, dtype, memory_limit, resample)
 
 
 class Solver:
@@ -66,6 +70,7 @@ class Solver:
         devices: int | Mesh | None,
         dtype: str | None,
         memory_limit: int,
+        resample: Any,
     ):
         if memory_limit < 1:
             raise ValueError(f"memory_limit={memory_limit}: bytes of temporaries that a step may take on one device")
@@ -79,10 +84,11 @@ class Solver:
         leaves = jax.tree.leaves([t.initial for t in terms.trainables])
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
         self._transport = parallel.make_transport(devices)
-        if self._transport.processes > 1:
-            parallel.compare(self._transport.peers, "problems", terms.outline())
         self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
         self._evaluator = jacobian.Evaluator(self._executor, self._parameters_of)
+        self._resampler = Resampler.of(resample, terms, self._evaluator)
+        if self._transport.processes > 1:
+            parallel.compare(self._transport.peers, "problems", [*terms.outline(), *self._resampler.outline()])
         self._parameters: Parameters = {}
         self._state: State | None = None
         self._last: State | None = None
@@ -186,6 +192,10 @@ class Solver:
         """
         return jacobian.plan_of(self._evaluator, node, points or {}, sharded, limit)
 
+    def points(self, tag: Any) -> np.ndarray:
+        """Where the points of a tag are now, (N, columns), the last one time; `tag` is its name or a field on it."""
+        return self._resampler.coordinates(tag)
+
     def module(self, net: Any) -> Any:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
         trainable = net.selection.trainable
@@ -196,18 +206,18 @@ class Solver:
     # On disk
 
     def save(self, path: str | Path) -> None:
-        """Write parameters, epoch and history to one file, whole or not at all."""
+        """Write parameters, epoch, history and points that have moved to one file, whole or not at all."""
         names = self._terms.trainables
         leaves = {name: run.leaves_of(t, self._parameters[t]) for t, name in names.items()}
         recipes = {name: t.recipe for t, name in names.items()}
         history = {name: (self.history.epochs(name), self.history[name]) for name in self.history}
-        saved = run.Saved(leaves, recipes, self.epoch, history)
+        saved = run.Saved(leaves, recipes, self.epoch, history, self._resampler.saved())
         self._transport.first_writes("the solver", lambda: run.save(path, saved))
 
     def load(self, path: str | Path) -> "Solver":
         """Take parameters, epoch and history from a file that `save` wrote for the same networks.
 
-        Optimizers start anew. Nothing changes if the file is refused.
+        Optimizers start anew; points that had moved are where they were. Nothing changes if the file is refused.
         """
         saved = run.read(path)
         names = {name: t for t, name in self._terms.trainables.items()}
@@ -223,6 +233,7 @@ class Solver:
                     f'tx.setup(dtype="{leaf.dtype}") first. Nothing was loaded'
                 )
         self._set_parameters(new)
+        self._resampler.take(saved.points)
         self.epoch = saved.epoch
         self.history = History()
         for name, (epochs, values) in saved.history.items():
@@ -354,7 +365,23 @@ class Solver:
         )
         trackers = [tracker.named(name) for name, tracker in plain.items()]
         trackers += [tracker.named(f"{name}/{jacobian.RANK}") for name, (tracker, _) in spectra.items()]
-        return Loop(problem, self._transport, placed.rows, values, trackers, self._explain, timing=self.timing)
+
+        def now() -> tuple[Any, Any]:
+            placed = self._executor.place(every.tags)
+            return placed.rows, self._fixed_values(every, placed)
+
+        return Loop(
+            problem,
+            self._transport,
+            placed.rows,
+            values,
+            trackers,
+            self._explain,
+            self._resampler,
+            now,
+            self._build_loop,
+            self.timing,
+        )
 
     def _fixed_values(self, program: lower.Program, placed: lower.Placed) -> list[Any]:
         """Values that training does not change, such as how many points a group has: none may be empty."""

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from ..expr import Node, PointSet, ops
-from .samplers import sobol
+from .samplers import FINE, sobol
 from .shapes import Box, Shape
 
 Corner = Sequence[float] | np.ndarray
+MOST = 2**20  # points of the boundary that are looked through for those of one side
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,10 @@ class Domain:
             raise ValueError(f"unknown tag '{tag}': {self} has {', '.join(self.tags)}")
         if tag not in self._sets:
             axes = (*self.shape.axes, "t")
-            self._sets[tag] = PointSet(tag, self._coordinates[tag], axes, self.time is None, str(self))
+            # The ends of an interval are all there is of its boundary.
+            fixed = len(self.shape.axes) == 1 and not self.time and tag != "interior"
+            draw = None if fixed else partial(self._draw, tag)
+            self._sets[tag] = PointSet(tag, self._coordinates[tag], axes, self.time is None, str(self), draw)
         return self._sets[tag]
 
     @cached_property
@@ -145,6 +149,27 @@ class Domain:
         times = self._times(uniform[:, dimension:])
         found = {"boundary": np.column_stack([edge, times])}
         return found | {side: np.column_stack([edge[on], times[on]]) for side, on in sides.items()}
+
+    def _draw(self, tag: str, count: int, key: Sequence[int]) -> np.ndarray:
+        """`count` low-discrepancy points of a tag, by `key`: spread over the same piece of the shape, grid or not."""
+        dimension = len(self.shape.axes)
+        if self.time and tag in ("initial", "final"):
+            at = self.time.start if tag == "initial" else self.time.end
+            return _product(self.shape.interior(sobol(count, dimension, key, FINE)), np.array([at]))
+        columns = dimension + (1 if self.time else 0)
+        if tag == "interior":
+            uniform = sobol(count, columns, key, FINE)
+            return np.column_stack([self.shape.interior(uniform[:, :dimension]), self._times(uniform[:, dimension:])])
+        tried = count
+        while tried <= MOST:
+            # The first points of a longer sequence are those of a shorter one.
+            uniform = sobol(tried, columns, key, FINE)
+            edge, sides = self.shape.surface(uniform[:, :dimension])
+            chosen = (np.flatnonzero(sides[tag]) if tag in sides else np.arange(tried))[:count]
+            if len(chosen) == count:
+                return np.column_stack([edge, self._times(uniform[:, dimension:])])[chosen]
+            tried *= 2
+        raise ValueError(f"'{tag}' of {self}: fewer than {count} of {tried // 2} points on the boundary lie on it")
 
     def _time_nodes(self) -> np.ndarray:
         if self.time is None:

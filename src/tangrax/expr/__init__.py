@@ -8,6 +8,7 @@ from .functions import (
     lift_reduction as lift_reduction,
     lift_sequence as lift_sequence,
     periodic as periodic,
+    relative_l2 as relative_l2,
     stop_gradient as stop_gradient,
     tracker as tracker,
 )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from .node import Node, apply, as_node
 from .ops import Opaque
+from .products import split
 from .tracker import Tracker
 
 
@@ -94,6 +95,28 @@ def function(
 def tracker(node: Node, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> Tracker:
     """Evaluate `node` every `interval` epochs during training, without touching the loss."""
     return Tracker(node, interval, name, warn_below)
+
+
+def relative_l2(u: Any, exact: Any) -> Node:
+    """‖u - exact‖ / ‖exact‖ over points and components, a term: √(mean (u - exact)² / mean exact²).
+
+    Of groups, `relative_l2(u[left], exact[left])`, over the points of the group.
+    """
+    for name, field in (("u", u), ("exact", exact)):
+        if not isinstance(field, Node) or field.points is None:
+            raise TypeError(f"tx.np.relative_l2(u, exact): {name} = {field} has no value at each point: give a field")
+    (found, *group), (wanted, *other) = split(u), split(exact)
+    if group != other:
+        raise ValueError(
+            f"tx.np.relative_l2({u}, {exact}): the two must be on the same group, as in "
+            f"relative_l2(u[left], exact[left])"
+        )
+    if found.shape != wanted.shape:
+        raise ValueError(
+            f"tx.np.relative_l2({u}, {exact}): shapes {found.shape} and {wanted.shape} per point must be the same"
+        )
+    difference = found - wanted
+    return apply(jnp.sqrt, "sqrt", (difference[group[0]] if group else difference).mse / exact.mse)
 
 
 def stop_gradient(node: Any) -> Any:

@@ -1,13 +1,14 @@
 """The node: what every expression is made of."""
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
 
 from .graph import Texts, describe, local_nodes
+from .held_out import held_out
 from .ops import (
     Apply,
     Component,
@@ -27,6 +28,7 @@ from .ops import (
 )
 from .points import PointSet
 from .products import TransposedJacobian, along
+from .refusals import refuse_group, refuse_point_values
 from .request import Request, spectrum_options
 from .tracker import Tracker
 from .trainable import Selection
@@ -53,7 +55,7 @@ class Node:
         key = (cls, op, *map(id, args))
         found: Any = _interned.get(key)
         if found is None:
-            _refuse_group(op, args)
+            refuse_group(op, args)
             found = object.__new__(cls)
             facts = op.infer([arg.facts for arg in args], Texts(args))
             for name, value in (("op", op), ("args", args), ("facts", facts)):
@@ -88,6 +90,13 @@ class Node:
     def named(self, name: str) -> "Node":
         """The same value under a name: `tx.core`, messages and history use it."""
         return Node(Label(name), self)
+
+    def held_out(self, n: int | None = None, seed: int = 1) -> "Node":
+        """The same field at other points of its tag, which training does not see: `n` of them, or as many as now.
+
+        Terms inside it are taken over those points too. Points of the same number and seed are the same.
+        """
+        return held_out(self, n, seed)
 
     # Calculus in space and time
 
@@ -391,28 +400,5 @@ def apply(function: Callable[..., Any], name: str, *args: Any, **kwargs: Any) ->
     nodes = [as_node(arg) for arg in args]
     for constant in nodes:
         if isinstance(constant.op, Constant):
-            _refuse_point_values(constant, nodes)
+            refuse_point_values(constant, nodes)
     return Node(Apply(function, name, tuple(sorted(kwargs.items()))), *nodes)
-
-
-def _refuse_group(op: Op, args: Sequence[Node]) -> None:
-    if isinstance(op, (Reduce, RowMean, Label)):
-        return
-    for arg in args:
-        if isinstance(arg.op, Restrict):
-            field, group = arg.args
-            raise TypeError(
-                f"{arg} is a group of points: reduce it first ({arg}.mse), or compute on all points and restrict "
-                f"the result ((…)[{group}].mean). To keep all points, write tx.np.where({group}, {field}, 0)"
-            )
-
-
-def _refuse_point_values(constant: Node, nodes: Sequence[Node]) -> None:
-    """An array with one number per point is not a constant: it would broadcast to N x N."""
-    for node in nodes:
-        if node.points is not None and not node.shape and constant.shape[:1] == (len(node.points),) != (1,):
-            raise ValueError(
-                f"an array of shape {constant.shape} meets {node}, which has {len(node.points)} points on "
-                f"'{node.points.tag}': an array in an expression is the same at every point. Write what depends "
-                f"on the point with its coordinates, or use tx.np.function"
-            )

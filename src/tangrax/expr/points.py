@@ -1,16 +1,22 @@
 """A set of collocation points, as the language sees it."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
+
+Draw = Callable[[int, Sequence[int]], np.ndarray]  # how many, by which key -> coordinates
+HELD_OUT = 1  # the first word of the keys of held-out points: they meet no other draw's
 
 
 class PointSet:
     """N points under one tag of one domain; two point sets are the same only if they are one object.
 
     `coordinates` has one column per space axis and a last one for time (zero where the problem is
-    steady); float64, in the user's point order, whatever precision the run has.
+    steady); float64, in the user's point order, whatever precision the run has. `draw` gives other points
+    spread evenly over the same piece of the domain, where it has others.
     """
 
     def __init__(
@@ -20,6 +26,7 @@ class PointSet:
         axes: tuple[str, ...],
         steady: bool,
         domain: str,
+        draw: Draw | None = None,
     ):
         if len(coordinates) == 0:
             raise ValueError(
@@ -30,6 +37,8 @@ class PointSet:
         self.axes = axes
         self.steady = steady
         self.domain = domain
+        self._draw = draw
+        self._held_out: dict[tuple[int, int], PointSet] = {}
         coordinates.flags.writeable = False
 
     def __len__(self) -> int:
@@ -37,6 +46,24 @@ class PointSet:
 
     def __repr__(self) -> str:
         return f"PointSet('{self.tag}', {len(self)} points of {self.domain})"
+
+    def draw(self, count: int, *key: int) -> Float[np.ndarray, "count columns"]:
+        """Other points of this tag, `count` of them; those of a key (and of a tag) are always the same."""
+        if self._draw is None:
+            raise ValueError(
+                f"no other points can be drawn for '{self.tag}' of {self.domain}: those it has are all there are, or "
+                f"were drawn or given themselves"
+            )
+        head, *rest = key
+        return self._draw(count, (head, crc32(self.tag.encode()), *rest))
+
+    def held_out(self, count: int, seed: int) -> "PointSet":
+        """Other points of this tag, which never change: one object for each number and seed."""
+        if (count, seed) not in self._held_out:
+            coordinates = self.draw(count, HELD_OUT, seed)
+            there = f"{self.domain}, held out"
+            self._held_out[count, seed] = PointSet(self.tag, coordinates, self.axes, self.steady, there)
+        return self._held_out[count, seed]
 
     def conform(self, points: Any) -> np.ndarray:
         """New points for this tag, in the columns that `coordinates` has.

@@ -36,7 +36,7 @@ class Evaluator:
         asked = list(dict.fromkeys(part for node in wanted for part in _parts(node)))
         roots = lower.expand(asked, RULES)
         placed = self.executor.place(lower.Program(tuple(roots)).tags, points)
-        lower.refuse_arrays_at(roots, points)
+        lower.refuse_arrays_at(roots, points, placed.counts)
         refuse_oversized(roots, placed.counts, self.dtype.itemsize, limit, sharded)
         parameters = {trainable: self.parameters(trainable) for trainable in lower.trainables_of(roots)}
         sizes = lower.group_sizes(roots)
@@ -70,7 +70,7 @@ class Evaluator:
         inside = self.at(group, points)
         if not inside.any():
             raise ValueError(f"group {group} holds none of the {len(inside)} points of '{tag.tag}': nothing is asked")
-        coordinates = tag.conform(here[tag.tag]) if here else tag.coordinates
+        coordinates = tag.conform(here[tag.tag]) if here else self.executor.coordinates(tag)
         return self.executor.put(tag, coordinates[inside])
 
 

@@ -38,6 +38,7 @@ class Executor:
     transport: Transport
     dtype: Any
     limit: int
+    moved: dict[PointSet, np.ndarray] = field(default_factory=dict)  # coordinates now, of tags that have moved
     _own: dict[PointSet, tuple[jax.Array, Layout]] = field(default_factory=dict)
     programs: dict[Any, Any] = field(default_factory=dict)
 
@@ -51,10 +52,26 @@ class Executor:
                 found = self.put(tag, tag.conform(new[tag.tag]))
             else:
                 if tag not in self._own:
-                    self._own[tag] = self.put(tag, tag.coordinates)
+                    self._own[tag] = self.put(tag, self.coordinates(tag))
                 found = self._own[tag]
             placed.rows[tag], placed.layouts[tag] = found
         return placed
+
+    def coordinates(self, tag: PointSet) -> np.ndarray:
+        """Where the points of a tag are now."""
+        return self.moved.get(tag, tag.coordinates)
+
+    def move(self, tag: PointSet, coordinates: np.ndarray) -> None:
+        """From now on, these are the points of a tag, in their old number or another."""
+        self.moved[tag] = self._agreed(tag, coordinates)
+        self._own[tag] = self._dealt(self.moved[tag])
+
+    def restore(self, moved: Mapping[PointSet, np.ndarray]) -> None:
+        """All tags where `moved` has them, the others where they were at first."""
+        for tag in {**self.moved, **moved}:
+            self._own.pop(tag, None)
+        self.moved.clear()
+        self.moved.update(moved)
 
     def compute(
         self, roots: Sequence[Node], placed: Placed, parameters: Mapping[Trainable, Any]
@@ -90,10 +107,15 @@ class Executor:
 
     def put(self, tag: PointSet, coordinates: np.ndarray) -> tuple[jax.Array, Layout]:
         """Points of a tag, dealt out to the devices."""
-        # The first process's, should others have drawn or read different ones.
-        (agreed,) = self.transport.first(f"the points of '{tag.tag}'", [coordinates])
-        layout = Layout(len(agreed), self.transport.size)
-        return self.transport.place(layout.pad(agreed).astype(self.dtype)), layout
+        return self._dealt(self._agreed(tag, coordinates))
+
+    def _agreed(self, tag: PointSet, coordinates: np.ndarray) -> np.ndarray:
+        """The first process's points, should others have drawn or read different ones."""
+        return self.transport.first(f"the points of '{tag.tag}'", [coordinates])[0]
+
+    def _dealt(self, coordinates: np.ndarray) -> tuple[jax.Array, Layout]:
+        layout = Layout(len(coordinates), self.transport.size)
+        return self.transport.place(layout.pad(coordinates).astype(self.dtype)), layout
 
 
 def _name(roots: Sequence[Node]) -> str:
@@ -102,14 +124,25 @@ def _name(roots: Sequence[Node]) -> str:
     return f"evaluation of {', '.join(texts)}"[:120]
 
 
-def refuse_arrays_at(roots: Sequence[Node], new: Mapping[str, Any]) -> None:
-    """Raise if the roots hold an array with a row for each of a tag's points, and `new` ones stand in their place."""
+def refuse_arrays_at(roots: Sequence[Node], new: Mapping[str, Any], counts: Mapping[PointSet, int]) -> None:
+    """Raise if the roots hold an array with a row for each of a tag's points, and others stand in their place.
+
+    Those are the `new` ones, or as many as `counts` says, where points were added during training.
+    """
     for node in all_nodes(roots):
-        if isinstance(node.op, Scattered) and isinstance(node.args[0].op, Constant) and node.op.points.tag in new:
-            tag, count = node.op.points.tag, len(node.op.points)
+        if not (isinstance(node.op, Scattered) and isinstance(node.args[0].op, Constant)):
+            continue
+        points = node.op.points
+        tag, count = points.tag, len(points)
+        if tag in new:
             raise ValueError(
                 f"points={{'{tag}': …}}: the expression holds {node}, a row for each of the {count} points of '{tag}'; "
                 f"of new points it says nothing. Write the weights as a field of the coordinates"
+            )
+        if counts.get(points, count) != count:
+            raise ValueError(
+                f"the expression holds {node}, a row for each of the {count} points that '{tag}' had at first; it has "
+                f"{counts[points]} now. Write the weights as a field of the coordinates"
             )
 
 

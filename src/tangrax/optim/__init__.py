@@ -1,4 +1,4 @@
-"""Optimizers that use the structure of the loss: `tx.optim`."""
+"""Optimizers that use the structure of the loss, and choices of the points to train on: `tx.optim`."""
 
 from .balance import grad_norm as grad_norm, ntk_balance as ntk_balance, relobralo as relobralo
 from .bind import bound as bound, steerings as steerings
@@ -12,3 +12,11 @@ from .gauss_newton import (
 )
 from .guide import Guide as Guide, Steering as Steering
 from .pointwise import residual_attention as residual_attention, self_adaptive as self_adaptive
+from .resample import (
+    Resampling as Resampling,
+    Scene as Scene,
+    r3 as r3,
+    rad as rad,
+    rar_d as rar_d,
+    uniform as uniform,
+)

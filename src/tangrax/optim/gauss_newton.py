@@ -106,7 +106,7 @@ class SecondOrder:
 
     @property
     def rows(self) -> int:
-        """N, residuals of all terms."""
+        """N, residuals of all terms at the points they were written for."""
         return sum(residual.size for residual in self.residuals)
 
     @property
@@ -114,14 +114,13 @@ class SecondOrder:
         """P."""
         return sum(selection.size for selection in self.wrt)
 
-    @property
-    def way(self) -> str:
-        """The same on any number of shards."""
+    def way(self, rows: int) -> str:
+        """Of so many residuals; the same on any number of shards."""
         if self.settings.way is not None:
             return self.settings.way
-        if min(self.rows, self.columns) <= SMALL:
+        if min(rows, self.columns) <= SMALL:
             return "svd"
-        return "subspace" if self.rows <= MANY else "sketch"
+        return "subspace" if rows <= MANY else "sketch"
 
     def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
         dtype = jnp.result_type(*jax.tree.leaves(list(parameters.values())))
@@ -160,19 +159,22 @@ class SecondOrder:
         """Why it does not get on, once it has not for some steps."""
         if int(progress.stalled) < STALLED:
             return None
-        mend = "" if self.way == "svd" else "; a larger sketch may"
+        mend = "" if self.way(self.rows) == "svd" else "; a larger sketch may"
         return f"no step of {self.settings.tried} lowered the loss in the last {int(progress.stalled)} epochs{mend}"
 
     def _model(self, parts: Sequence[Part], collectives: Collectives, step: Any) -> tuple[Model, Cosines | Whole]:
         first, last = jax.random.split(jax.random.fold_in(jax.random.key(self.settings.seed), step))
         size, dtype = self.settings.sketch, parts[0].rows.leaves[0].dtype
-        if self.way == "svd" or self.columns <= size:
+        # Points may have been added since the terms were written.
+        rows = sum(part.rows.layout.count * part.rows.components for part in parts)
+        way = self.way(rows)
+        if way == "svd" or self.columns <= size:
             space = Whole(self.columns)
         else:
             space = Cosines.drawn(first, self.columns, size, dtype)
-        if self.way == "sketch":
+        if way == "sketch":
             return self._by_buckets(parts, collectives, space, last), space
-        if self.rows <= space.size:
+        if rows <= space.size:
             return self._by_rows(parts, collectives, space), space
         return self._by_triangle(parts, collectives, space), space
 

@@ -19,12 +19,16 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Saved:
-    """What a file holds: each network's leaves in order and recipe, the epoch, history as (epochs, values)."""
+    """What a file holds: each network's leaves in order and recipe, the epoch, history as (epochs, values).
+
+    And the points that have moved, as (domain, epoch of the last move, coordinates).
+    """
 
     leaves: dict[str, dict[str, np.ndarray]]
     recipes: dict[str, Any]
     epoch: int
     history: dict[str, tuple[np.ndarray, np.ndarray]]
+    points: dict[str, tuple[str, int, np.ndarray]]
 
 
 def save(path: str | Path, saved: Saved) -> None:
@@ -35,6 +39,7 @@ def save(path: str | Path, saved: Saved) -> None:
         "epoch": saved.epoch,
         "networks": {},
         "history": list(saved.history),
+        "points": {name: [domain, epoch] for name, (domain, epoch, _) in saved.points.items()},
     }
     for name, leaves in saved.leaves.items():
         about["networks"][name] = {"leaves": list(leaves), "recipe": saved.recipes.get(name)}
@@ -42,6 +47,8 @@ def save(path: str | Path, saved: Saved) -> None:
             arrays[f"network/{name}/{index}"] = leaf
     for name, (epochs, values) in saved.history.items():
         arrays[f"epochs/{name}"], arrays[f"values/{name}"] = epochs, values
+    for name, (_, _, coordinates) in saved.points.items():
+        arrays[f"points/{name}"] = coordinates
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
@@ -76,7 +83,10 @@ def read(path: str | Path) -> Saved:
             }
             recipes = {name: network["recipe"] for name, network in about["networks"].items()}
             history = {name: (archive[f"epochs/{name}"], archive[f"values/{name}"]) for name in about["history"]}
-            return Saved(leaves, recipes, int(about["epoch"]), history)
+            # Files of the first versions hold none.
+            moved = about.get("points", {}).items()
+            points = {name: (domain, int(epoch), archive[f"points/{name}"]) for name, (domain, epoch) in moved}
+            return Saved(leaves, recipes, int(about["epoch"]), history, points)
     except (KeyError, ValueError, TypeError, OSError, EOFError, BadZipFile, UnicodeDecodeError) as error:
         # NumPy's own words would advise to load it unsafely.
         why = f" ({error})" if isinstance(error, KeyError) else ""

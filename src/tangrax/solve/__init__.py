@@ -7,7 +7,8 @@ from .first_order import (
 )
 from .history import History as History
 from .listener import Listener as Listener, Run as Run, Stretch as Stretch
-from .loop import Loop as Loop, NonFiniteLoss as NonFiniteLoss, Timing as Timing
+from .loop import Loop as Loop, Timing as Timing
+from .resampling import Resampler as Resampler
 from .stretch import (
     Apart as Apart,
     Guided as Guided,
@@ -15,4 +16,9 @@ from .stretch import (
     State as State,
     Watched as Watched,
 )
-from .terms import Terms as Terms, describe_trouble as describe_trouble, read_terms as read_terms
+from .terms import (
+    NonFiniteLoss as NonFiniteLoss,
+    Terms as Terms,
+    describe_trouble as describe_trouble,
+    read_terms as read_terms,
+)

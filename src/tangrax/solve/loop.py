@@ -15,15 +15,12 @@ from ..processes import Interruption, raise_for
 from .first_order import Parameters
 from .history import History
 from .listener import Listener, Run, Stretch
+from .resampling import Resampler
 from .stretch import LONGEST, Guided, Problem, State, Watched, fired_before, stretch_program
-from .terms import TOTAL
+from .terms import TOTAL, NonFiniteLoss
 
 FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes
 SECONDS = 0.5  # what a stretch should take, so that signals and progress stay live
-
-
-class NonFiniteLoss(FloatingPointError):
-    """Training met a loss or gradient that is not a finite number, and stopped before using it."""
 
 
 @dataclass
@@ -51,7 +48,10 @@ class Recorded:
 
 @dataclass
 class Loop:
-    """The compiled program of one problem, its points, and what a run has come to."""
+    """The compiled program of one problem, its points, and what a run has come to.
+
+    `placed` gives the points as they are now and the values given of them; `rebuilt` a loop for another number of them.
+    """
 
     problem: Problem
     transport: Transport
@@ -59,6 +59,9 @@ class Loop:
     given: Sequence[Any]
     trackers: Sequence[Tracker]
     explain: Callable[[Parameters, int, np.ndarray, bool], str]
+    resampler: Resampler
+    placed: Callable[[], tuple[Mapping[PointSet, jax.Array], Sequence[Any]]]
+    rebuilt: Callable[[], "Loop"]
     timing: Timing = field(default_factory=Timing)
     program: Any = None
 
@@ -109,8 +112,10 @@ class Loop:
         try:
             with interruption.held():
                 while epoch < end and not stop:
+                    self._resample(epoch, history)
                     start = time.perf_counter()
-                    found = self._stretch(state, last, epoch, min(length, end - epoch))
+                    count = min(length, end - epoch, self.resampler.until(epoch))
+                    found = self._stretch(state, last, epoch, count)
                     seconds = time.perf_counter() - start
                     warnings = self._record(history, epoch, found, thresholds)
                     if not found.finite:
@@ -143,6 +148,23 @@ class Loop:
         """
         said = self.transport.peers.exchange("the next stretch", lambda: f"{length} {signal}")
         return int(said[0].split()[0]), max(int(text.split()[1]) for text in said)
+
+    def _resample(self, epoch: int, history: History) -> None:
+        """Move the points that are due, and what hangs on them; nothing has changed if that fails."""
+        if not self.resampler.due(epoch):
+            return
+        start = time.perf_counter()
+        with self.resampler.undone_by_failure():
+            new = self.resampler.move(epoch)
+            if any(count != self.problem.layouts[tag].count for tag, count in self.resampler.counts().items()):
+                fresh = self.rebuilt()
+                self.problem, self.points, self.given, self.program = fresh.problem, fresh.points, fresh.given, None
+                self.placed = fresh.placed
+            else:
+                self.points, self.given = self.placed()
+        for name, count in new.items():
+            history.append(f"resample/{name}", np.array([epoch]), np.array([count]))
+        self.timing.seconds += time.perf_counter() - start
 
     def _stretch(self, state: State, last: State, first: int, count: int) -> Recorded:
         if self.program is None:
@@ -223,6 +245,6 @@ class Loop:
 
     def _where(self) -> str:
         kind, size = self.transport.mesh.devices.flat[0].platform, self.transport.size
-        points = " + ".join(f"{len(tag)} {tag.tag}" for tag in self.points)
+        points = " + ".join(f"{self.problem.layouts[tag].count} {tag.tag}" for tag in self.problem.loss.tags)
         shared = f" of {self.transport.processes} processes" if self.transport.processes > 1 else ""
         return f"{size} {kind} device{'s' if size > 1 else ''}{shared}, {points} points"

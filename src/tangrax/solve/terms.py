@@ -9,6 +9,10 @@ from ..expr import Node, Tracker, Trainable, all_nodes, describe, ops, outline
 TOTAL = "loss"
 
 
+class NonFiniteLoss(FloatingPointError):
+    """Training met a loss or gradient that is not a finite number, and stopped before using it."""
+
+
 @dataclass(frozen=True)
 class Terms:
     """Checked terms and trackers; `trainables` are all networks and parameters in them, by name."""

@@ -1,0 +1,29 @@
+"""Mistakes that show when a node is built. `node.py` builds on this module, so nodes come in as arguments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .ops import Label, Op, Reduce, Restrict, RowMean
+
+
+def refuse_group(op: Op, args: Sequence[Any]) -> None:
+    if isinstance(op, (Reduce, RowMean, Label)):
+        return
+    for arg in args:
+        if isinstance(arg.op, Restrict):
+            field, group = arg.args
+            raise TypeError(
+                f"{arg} is a group of points: reduce it first ({arg}.mse), or compute on all points and restrict "
+                f"the result ((…)[{group}].mean). To keep all points, write tx.np.where({group}, {field}, 0)"
+            )
+
+
+def refuse_point_values(constant: Any, nodes: Sequence[Any]) -> None:
+    """An array with one number per point is not a constant: it would broadcast to N x N."""
+    for node in nodes:
+        if node.points is not None and not node.shape and constant.shape[:1] == (len(node.points),) != (1,):
+            raise ValueError(
+                f"an array of shape {constant.shape} meets {node}, which has {len(node.points)} points on "
+                f"'{node.points.tag}': an array in an expression is the same at every point. Write what depends "
+                f"on the point with its coordinates, or use tx.np.function"
+            )

@@ -1,0 +1,258 @@
+"""Which points to train on next: `tx.optim.uniform`, `rad`, `rar_d`, `r3`.
+
+Each is a choice made on the host between two epochs, from numbers that all processes have: residuals at points of any
+layout, candidates and random numbers by seed, epoch and index. So it is the same for any number of devices and
+processes, but for rounding: residuals that differ in the last digit change the order of two candidates only where their
+keys agree to that digit, and then put one candidate in the place of another that was as likely.
+"""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from ..expr import Node, PointSet, ops
+
+CANDIDATES = 10  # for each point, and
+LEAST = 10_000  # candidates at least, where their number is left open
+Points = Float[np.ndarray, "_ columns"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a choice is made from: random points of the tag, |residual| at points, random numbers of this epoch."""
+
+    draw: Callable[[int], Points]
+    residual: Callable[[Points], Float[np.ndarray, " n"]]
+    random: np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling(abc.ABC):
+    """New points every `every` epochs for the tag of `field`, whose absolute value is the residual."""
+
+    field: Node
+    every: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.field, Node) or self.field.points is None:
+            raise TypeError(
+                f"{self.name}({self.field!r}): give the field whose points should move, such as the residual pde"
+            )
+        if isinstance(self.field.op, ops.Restrict):
+            inner, group = self.field.args
+            raise TypeError(
+                f"{self.name}({self.field}): all points of '{self.points.tag}' move, not those of a group. To draw by "
+                f"the residual of the group alone, write tx.np.where({group}, {inner}, 0)"
+            )
+        if self.field.facts.kind != "f":
+            raise TypeError(f"{self.name}({self.field}): the field is not made of real numbers")
+        self._whole("every", self.every, 1)
+        self._whole("seed", self.seed, 0)
+        try:
+            self.points.draw(1, 0)
+        except ValueError as error:
+            raise ValueError(f"{self.name}({self.field}): {error}") from error
+
+    def __str__(self) -> str:
+        return f"{self.name}('{self.points.tag}', every={self.every})"
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """What the user called."""
+
+    @abc.abstractmethod
+    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+        """The points to go on with, and how many of them are new."""
+
+    @property
+    def points(self) -> PointSet:
+        """The point set that moves."""
+        found = self.field.points
+        assert found is not None
+        return found
+
+    def moves(self, count: int) -> bool:
+        """Whether there is anything left to do for a tag of `count` points."""
+        return True
+
+    def _whole(self, name: str, value: Any, least: int, why: str = "") -> None:
+        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+            raise ValueError(f"{self.name}({name}={value!r}): a whole number, {least} or more{why}")
+
+    def _not_negative(self, name: str, value: float) -> None:
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"{self.name}({name}={value}): a finite number, 0 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class Uniform(Resampling):
+    """What `uniform` was given."""
+
+    @property
+    def name(self) -> str:
+        return "uniform"
+
+    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+        return scene.draw(len(points)), len(points)
+
+
+@dataclass(frozen=True, eq=False)
+class R3(Resampling):
+    """What `r3` was given."""
+
+    @property
+    def name(self) -> str:
+        return "r3"
+
+    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+        kept = points[retained(scene.residual(points))]
+        released = len(points) - len(kept)
+        return np.concatenate([kept, scene.draw(released)]), released
+
+
+@dataclass(frozen=True, eq=False)
+class ByDensity(Resampling):
+    """Draws from `pool` candidates by the density |r|^power / mean + offset."""
+
+    power: float
+    offset: float
+    pool: int | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._not_negative("power", self.power)
+        self._not_negative("offset", self.offset)
+        if self.pool is not None:
+            self._whole("pool", self.pool, self._drawn, f": as many as are drawn from it for '{self.points.tag}'")
+
+    @property
+    @abc.abstractmethod
+    def _drawn(self) -> int:
+        """How many points are drawn from the pool at first."""
+
+    def _chosen(self, count: int, points: Points, scene: Scene) -> Points:
+        candidates = scene.draw(max(self.pool or max(CANDIDATES * len(points), LEAST), count))
+        weights = density(scene.residual(candidates), self.power, self.offset)
+        return candidates[drawn(weights, count, scene.random)]
+
+
+@dataclass(frozen=True, eq=False)
+class RAD(ByDensity):
+    """What `rad` was given."""
+
+    @property
+    def name(self) -> str:
+        return "rad"
+
+    @property
+    def _drawn(self) -> int:
+        return len(self.points)
+
+    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+        return self._chosen(len(points), points, scene), len(points)
+
+
+@dataclass(frozen=True, eq=False)
+class RARD(ByDensity):
+    """What `rar_d` was given."""
+
+    add: int
+    most: int | None
+
+    def __post_init__(self) -> None:
+        self._whole("add", self.add, 1)
+        super().__post_init__()
+        if self.most is not None:
+            self._whole("most", self.most, len(self.points), f": '{self.points.tag}' has {len(self.points)} points")
+
+    @property
+    def name(self) -> str:
+        return "rar_d"
+
+    @property
+    def _drawn(self) -> int:
+        return self.add
+
+    @property
+    def _most(self) -> int:
+        return 2 * len(self.points) if self.most is None else self.most
+
+    def moves(self, count: int) -> bool:
+        return count < self._most
+
+    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+        more = min(self.add, self._most - len(points))
+        return np.concatenate([points, self._chosen(more, points, scene)]), more
+
+
+def uniform(field: Node, *, every: int, seed: int = 0) -> Uniform:
+    """Fresh points for the tag of `field` every `every` epochs, spread evenly (a new scrambled Sobol sequence)."""
+    return Uniform(field, every, seed)
+
+
+def rad(
+    field: Node, *, every: int, power: float = 1.0, offset: float = 1.0, pool: int | None = None, seed: int = 0
+) -> RAD:
+    """All points of the tag of `field` drawn anew every `every` epochs, more of them where the residual is large.
+
+    They are drawn without replacement from `pool` candidates spread evenly, by the density |r|^power / E|r|^power +
+    offset; r is `field`, its norm where it has components. Left open, the pool has ten candidates for each point, at
+    least 10,000. RAD of Wu, Zhu, Tan, Kartha, Lu, CMAME 403 (2023) 115671, eq. 2.
+    """
+    return RAD(field, every, seed, power, offset, pool)
+
+
+def rar_d(
+    field: Node,
+    *,
+    every: int,
+    add: int,
+    power: float = 2.0,
+    offset: float = 0.0,
+    pool: int | None = None,
+    most: int | None = None,
+    seed: int = 0,
+) -> RARD:
+    """`add` more points for the tag of `field` every `every` epochs, drawn as by `rad`, until there are `most`.
+
+    Left open, `most` is twice the number at the start. Training is compiled anew each time the number grows. RAR-D of
+    Wu, Zhu, Tan, Kartha, Lu, CMAME 403 (2023) 115671.
+    """
+    return RARD(field, every, seed, power, offset, pool, add, most)
+
+
+def r3(field: Node, *, every: int, seed: int = 0) -> R3:
+    """Points of the tag of `field` whose residual exceeds the mean stay; the others are drawn anew, evenly spread.
+
+    Every `every` epochs. R3 of Daw, Bu, Wang, Perdikaris, Karpatne, ICML 2023.
+    """
+    return R3(field, every, seed)
+
+
+def density(residual: Float[np.ndarray, " n"], power: float, offset: float) -> Float[np.ndarray, " n"]:
+    """|r|^power / mean + offset; 1 everywhere where the residual is zero or so small that all agree."""
+    largest = np.max(residual)
+    scaled = (residual / largest) ** power if largest > 0 else np.ones_like(residual)
+    return scaled / np.mean(scaled) + offset
+
+
+def drawn(weights: Float[np.ndarray, " n"], count: int, random: np.random.Generator) -> Int[np.ndarray, " count"]:
+    """`count` different indices, one after the other by probabilities that go with the weights; in ascending order.
+
+    The largest of log weight + Gumbel noise are such a draw: Kool, van Hoof, Welling, ICML 2019. Candidates of weight
+    zero come last.
+    """
+    keys = np.log(np.maximum(weights, np.finfo(np.float64).tiny)) + random.gumbel(size=len(weights))
+    return np.sort(np.argsort(-keys, kind="stable")[:count])
+
+
+def retained(residual: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Which points R3 keeps: those above the mean."""
+    return residual > np.mean(residual)

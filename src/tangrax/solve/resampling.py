@@ -1,0 +1,174 @@
+"""Points that move during training: when, by which residual, and what is kept of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..expr import Node, PointSet, all_nodes, apply, ops
+from ..expr.products import PerPoint
+from ..jacobian import RULES, Evaluator
+from ..lower import Placed, Program, expand, trainables_of
+from ..optim import Resampling, Scene
+from .stretch import LONGEST
+from .terms import NonFiniteLoss, Terms
+
+POINTS, NOISE = 2, 3  # first words of the keys of points and of noise; held-out points have another
+
+
+@dataclass
+class Resampler:
+    """Moves the points of a problem between its epochs, by one rule a tag.
+
+    `moved` tells at which epoch each tag has last moved: what is due at an epoch is done once, however often training
+    is stopped and continued there.
+    """
+
+    rules: tuple[Resampling, ...]
+    names: dict[str, PointSet]  # what terms are trained on; sets of several domains are told apart by a number
+    evaluator: Evaluator
+    moved: dict[PointSet, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Any, terms: Terms, evaluator: Evaluator) -> "Resampler":
+        """Checked rules; raises where they do not go together, or not with the terms."""
+        rules = tuple(given) if isinstance(given, Sequence) else () if given is None else (given,)
+        for rule in rules:
+            if not isinstance(rule, Resampling):
+                raise TypeError(
+                    f"tx.core(resample={rule!r}): give what tx.optim.uniform, rad, rar_d or r3 returned, or a list of "
+                    f"them"
+                )
+        names = _named(list(terms.losses.values()))
+        trained = list(names.values())
+        for index, rule in enumerate(rules):
+            if rule.points in [earlier.points for earlier in rules[:index]]:
+                raise ValueError(
+                    f"tx.core(resample=…): two rules move the points of '{rule.points.tag}': give one for each tag"
+                )
+            if rule.points not in trained:
+                raise ValueError(
+                    f"tx.core(resample=…): {rule} would move {rule.points}, which no term is trained on: the terms are "
+                    f"on {', '.join(map(repr, trained))}"
+                )
+        moving = {rule.points for rule in rules}
+        roots = [*terms.losses.values(), *(tracker.root for tracker in terms.trackers.values())]
+        for node in all_nodes([*roots, *(rule.field for rule in rules)]):
+            if isinstance(node.op, PerPoint) and node.op.points in moving:
+                raise ValueError(
+                    f"tx.core(resample=…): the points of '{node.op.points.tag}' move, and a term, tracker or residual "
+                    f"holds {node}, an array with an entry for each of the first points: write it as a field of the "
+                    f"coordinates"
+                )
+        return cls(rules, names, evaluator)
+
+    def outline(self) -> list[str]:
+        """The rules in lines that are the same in every process."""
+        return [str(rule) for rule in self.rules]
+
+    def due(self, epoch: int) -> list[Resampling]:
+        """Rules whose tags move before an epoch: at their `every`, 2 · `every`, …"""
+        return [rule for rule in self._alive() if epoch % rule.every == 0 and epoch > self.moved.get(rule.points, 0)]
+
+    def until(self, epoch: int) -> int:
+        """How many epochs can be run from one on before points move."""
+        return min((rule.every - epoch % rule.every for rule in self._alive()), default=LONGEST)
+
+    def move(self, epoch: int) -> dict[str, int]:
+        """Move what is due; how many points are new, by the names of the tags."""
+        # All are chosen before any tag moves: a residual may hold terms on the points of another rule's tag.
+        chosen = {rule.points: self._chosen(rule, epoch) for rule in self.due(epoch)}
+        for tag, (coordinates, _) in chosen.items():
+            self.evaluator.executor.move(tag, coordinates)
+            self.moved[tag] = epoch
+        return {name: chosen[tag][1] for name, tag in self.names.items() if tag in chosen}
+
+    def counts(self) -> dict[PointSet, int]:
+        """How many points each tag has now."""
+        return {tag: len(self.evaluator.executor.coordinates(tag)) for tag in self.names.values()}
+
+    def coordinates(self, tag: Any) -> np.ndarray:
+        """Where points are now: those of a tag, by its name, or those that a field is on."""
+        if isinstance(tag, Node) and tag.points is not None:
+            return self.evaluator.executor.coordinates(tag.points).copy()
+        found = [points for points in self.names.values() if points.tag == tag]
+        if len(found) != 1:
+            why = "several domains have it: give a field on it" if found else "terms are on " + ", ".join(self.names)
+            raise ValueError(f"solver.points({str(tag)!r}): {why}")
+        return self.evaluator.executor.coordinates(found[0]).copy()
+
+    def saved(self) -> dict[str, tuple[str, int, np.ndarray]]:
+        """Tags that have moved, by name: of which domain, when, and where their points are now."""
+        moved = self.evaluator.executor.moved
+        return {n: (t.domain, self.moved.get(t, 0), moved[t]) for n, t in self.names.items() if t in moved}
+
+    def take(self, saved: Mapping[str, tuple[str, int, np.ndarray]]) -> None:
+        """Points as `saved` gave them; tags of another domain, and those that had not moved, as they are at first."""
+        alike = {n: t for n, t in self.names.items() if n in saved and saved[n][0] == t.domain}
+        self.restore({t: saved[n][2] for n, t in alike.items()}, {t: saved[n][1] for n, t in alike.items()})
+
+    @contextmanager
+    def undone_by_failure(self) -> Iterator[None]:
+        """Points stay where they were if what is done with the new ones fails."""
+        where, when = dict(self.evaluator.executor.moved), dict(self.moved)
+        try:
+            yield
+        except BaseException:
+            self.restore(where, when)
+            raise
+
+    def restore(self, where: Mapping[PointSet, np.ndarray], when: Mapping[PointSet, int]) -> None:
+        """Tags as they had moved: their points, and at which epoch; all others as they were at first."""
+        self.evaluator.executor.restore(where)
+        self.moved = dict(when)
+
+    def _alive(self) -> list[Resampling]:
+        """Rules that have something left to do."""
+        counts = self.counts()
+        return [rule for rule in self.rules if rule.moves(counts[rule.points])]
+
+    def _chosen(self, rule: Resampling, epoch: int) -> tuple[np.ndarray, int]:
+        tag = rule.points
+
+        def draw(count: int) -> np.ndarray:
+            return tag.draw(count, POINTS, rule.seed, epoch)
+
+        random = np.random.default_rng([NOISE, crc32(tag.tag.encode()), rule.seed, epoch])
+        scene = Scene(draw, lambda points: self._residual(rule, points, epoch), random)
+        return rule.choose(self.evaluator.executor.coordinates(tag), scene)
+
+    def _residual(self, rule: Resampling, coordinates: np.ndarray, epoch: int) -> np.ndarray:
+        """|r| at points of the rule's tag, with the parameters as they are; computed on all devices."""
+        executor, tag = self.evaluator.executor, rule.points
+        (root,) = expand([apply(_length, "length", rule.field)], RULES)
+        placed = executor.place(Program((root,)).tags)
+        rows, layout = executor.put(tag, coordinates)
+        there = Placed({**placed.rows, tag: rows}, {**placed.layouts, tag: layout})
+        known = {trainable: self.evaluator.parameters(trainable) for trainable in trainables_of([root])}
+        found = executor.transport.fetch(executor.compute([root], there, known)[root])[: layout.count]
+        wrong = ~np.isfinite(found)
+        if wrong.any():
+            where = ", ".join(f"{axis} = {x:.6g}" for axis, x in zip(tag.axes, coordinates[wrong][0], strict=True))
+            raise NonFiniteLoss(
+                f"resampling at epoch {epoch}: {rule.field} is not finite at {wrong.sum()} of {len(wrong)} points of "
+                f"'{tag.tag}', such as {where}. No point has moved"
+            )
+        return found.astype(np.float64)
+
+
+def _named(terms: Sequence[Node]) -> dict[str, PointSet]:
+    """The point sets that terms are on, in their order; a tag of a second domain gets a number."""
+    names: dict[str, PointSet] = {}
+    found = [node.op.points for term in terms for node in all_nodes([term]) if isinstance(node.op, ops.Coordinate)]
+    for points in dict.fromkeys(found):
+        same = sum(other.tag == points.tag for other in names.values())
+        names[f"{points.tag}_{same}" if same else points.tag] = points
+    return names
+
+
+def _length(value: Any) -> Any:
+    return jnp.sqrt(jnp.sum(value * value)) if value.ndim else jnp.abs(value)
