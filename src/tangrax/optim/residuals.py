@@ -55,14 +55,14 @@ class Part:
         return jax.vmap(lambda point: jnp.ravel(self.rows.function(leaves, point)))(points).reshape(-1)
 
 
-def residuals_of(terms: Mapping[str, Node]) -> tuple[Residual, ...]:
-    """All terms as weighted residuals.
+def residuals_of(terms: Mapping[str, Node], by: str) -> tuple[Residual, ...]:
+    """All terms as weighted residuals, for the optimizer of the name `by`.
 
     Raises ValueError, naming the term, for one that is no sum of squares, or whose squares are not of one point each.
     """
     found: list[Residual] = []
     for name, term in terms.items():
-        found += _split(name, term, term, 1.0)
+        found += _split(_Term(by, name, term), term, 1.0)
     return tuple(found)
 
 
@@ -80,41 +80,50 @@ def in_shard(
     return Part(rows, jnp.sqrt(residual.factor / (count * residual.components)))
 
 
-def _split(name: str, term: Node, part: Node, factor: float) -> list[Residual]:
+@dataclass(frozen=True)
+class _Term:
+    """A term that is taken apart, and for which optimizer: what messages name."""
+
+    by: str
+    name: str
+    node: Node
+
+
+def _split(term: _Term, part: Node, factor: float) -> list[Residual]:
     op = part.op
     if isinstance(op, ops.Label):
-        return _split(name, term, part.args[0], factor)
+        return _split(term, part.args[0], factor)
     if isinstance(op, ops.Apply) and op.function is operator.add:
-        return [found for arg in part.args for found in _split(name, term, arg, factor)]
+        return [found for arg in part.args for found in _split(term, arg, factor)]
     if isinstance(op, ops.Apply) and op.function in (operator.mul, operator.truediv):
         first, last = part.args
         number = _number(last)
         if number is not None and number > 0:
             scaled = factor * number if op.function is operator.mul else factor / number
-            return _split(name, term, first, scaled)
+            return _split(term, first, scaled)
         number = _number(first)
         if number is not None and number > 0 and op.function is operator.mul:
-            return _split(name, term, last, factor * number)
+            return _split(term, last, factor * number)
     if isinstance(op, ops.Reduce) and op.kind == "mse":
-        return [_residual(name, part, part.args[0], factor)]
+        return [_residual(term, part, part.args[0], factor)]
     if isinstance(op, ops.Reduce) and op.kind == "mean" and (squared := _squared(part.args[0])) is not None:
-        return [_residual(name, part, squared, factor)]
+        return [_residual(term, part, squared, factor)]
     raise ValueError(
-        f"gauss_newton: term '{name}' = {term} holds {part}, which is no sum of squares: give terms such as pde.mse, "
+        f"{term.by}: term '{term.name}' = {term.node} holds {part}, which is no sum of squares: give terms such as pde.mse, "
         f"(r**2).mean or 10 * ic.mse + bc.mse, with positive numbers as weights, or train with an optax optimizer"
     )
 
 
-def _residual(name: str, part: Node, field: Node, factor: float) -> Residual:
+def _residual(term: _Term, part: Node, field: Node, factor: float) -> Residual:
     inner, *group = field.args if isinstance(field.op, ops.Restrict) else (field,)
     found = expand([inner, *group], RULES)
     for node in shared(found):
         raise ValueError(
-            f"gauss_newton: {part} of term '{name}' holds {node}, a value of all points, so that a residual is not of "
+            f"{term.by}: {part} of term '{term.name}' holds {node}, a value of all points, so that a residual is not of "
             f"one point alone: train with an optax optimizer"
         )
     if inner.facts.kind != "f":
-        raise ValueError(f"gauss_newton: {part} of term '{name}' is the square of no real field")
+        raise ValueError(f"{term.by}: {part} of term '{term.name}' is the square of no real field")
     return Residual(factor, *found)
 
 
