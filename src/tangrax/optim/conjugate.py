@@ -72,21 +72,17 @@ def solved(
     def precondition(vector: Array) -> Array:
         return vector + vectors @ ((unit / (values + damping) - 1) * (vectors.T @ vector))
 
-    # throw=True would put a callback into the program.
-    found = lx.linear_solve(
-        operator(lambda vector: (product(vector) + damping * vector) / unit),
-        right,
-        lx.CG(
-            rtol=0.0,
-            atol=tolerance * jnp.linalg.norm(right),
-            norm=jnp.linalg.norm,
-            max_steps=iterations,
-            stabilise_every=None,
-        ),
-        options={"preconditioner": operator(precondition)},
-        throw=False,
+    method = lx.CG(
+        rtol=0.0,
+        atol=tolerance * jnp.linalg.norm(right),
+        norm=jnp.linalg.norm,
+        max_steps=iterations,
+        stabilise_every=None,
     )
-    vector = from_first(collectives, found.value / unit)
+    # Not by lx.linear_solve: its primitive loses the order of mpi4jax's communication, and throw=True is a callback.
+    state = method.init(operator(lambda vector: (product(vector) + damping * vector) / unit), {})
+    value, result, stats = method.compute(state, right, {"preconditioner": operator(precondition)})
+    vector = from_first(collectives, value / unit)
     finite = jnp.isfinite(vector).all()
-    ended = (found.result == lx.RESULTS.successful) & finite
-    return Solution(jnp.where(finite, vector, 0), found.stats["num_steps"], ended)
+    ended = (result == lx.RESULTS.successful) & finite
+    return Solution(jnp.where(finite, vector, 0), stats["num_steps"], ended)

@@ -98,7 +98,9 @@ class GaussNewtonSteps(SecondOrder):
 
     settings: GaussNewton
 
-    measures = ("damping", "radius", "ratio")
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return ("damping", "radius", "ratio")
 
     @property
     def way(self) -> str:

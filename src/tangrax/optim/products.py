@@ -18,8 +18,8 @@ from .residuals import Part
 from .second_order import MEMORY, at_once
 
 PASS = 2048  # points that a product takes at once, with one vector
-# What decides between factors and rows of J must not depend on the device, or shards would differ: typical ratios.
-TYPICAL = Rates(multiply=1.0, entry=8.0, pair=8.0)
+# Between factors and rows of J: ratios measured on CPUs. A step is compiled before a device could be timed.
+TYPICAL = Rates(multiply=1.0, entry=10.0, pair=50.0)
 
 
 def remainder(part: Part, vector: Float[Array, " p"], rank: Any) -> Float[Array, " n"]:

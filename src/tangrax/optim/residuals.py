@@ -109,8 +109,9 @@ def _split(term: _Term, part: Node, factor: float) -> list[Residual]:
     if isinstance(op, ops.Reduce) and op.kind == "mean" and (squared := _squared(part.args[0])) is not None:
         return [_residual(term, part, squared, factor)]
     raise ValueError(
-        f"{term.by}: term '{term.name}' = {term.node} holds {part}, which is no sum of squares: give terms such as pde.mse, "
-        f"(r**2).mean or 10 * ic.mse + bc.mse, with positive numbers as weights, or train with an optax optimizer"
+        f"{term.by}: term '{term.name}' = {term.node} holds {part}, which is no sum of squares: give terms such as "
+        f"pde.mse, (r**2).mean or 10 * ic.mse + bc.mse, with positive numbers as weights, or train with an optax "
+        f"optimizer"
     )
 
 
@@ -119,8 +120,8 @@ def _residual(term: _Term, part: Node, field: Node, factor: float) -> Residual:
     found = expand([inner, *group], RULES)
     for node in shared(found):
         raise ValueError(
-            f"{term.by}: {part} of term '{term.name}' holds {node}, a value of all points, so that a residual is not of "
-            f"one point alone: train with an optax optimizer"
+            f"{term.by}: {part} of term '{term.name}' holds {node}, a value of all points, so that a residual is not "
+            f"of one point alone: train with an optax optimizer"
         )
     if inner.facts.kind != "f":
         raise ValueError(f"{term.by}: {part} of term '{term.name}' is the square of no real field")

@@ -68,7 +68,7 @@ class Spring(Settings):
 def spring(
     *,
     rate: float | Callable[[Any], Any] | None = None,
-    momentum: float = 0.9,
+    momentum: float = 0.5,
     damping: float = 1e-10,
     norm: float | None = None,
     way: str | None = None,
@@ -172,13 +172,12 @@ class SpringSteps(SecondOrder):
         return None
 
     def _rates(self, step: Any, size: Any) -> Float[Array, " k"]:
-        """Those to be tried, or the one given."""
+        """Those to be tried, or the one given; the first is no longer than `norm`."""
         rate, norm = self.settings.rate, self.settings.norm
-        if rate is None:
-            found = 0.5 ** jnp.arange(self.settings.tried, dtype=size.dtype)
-        else:
-            found = jnp.asarray([rate(step) if callable(rate) else rate], size.dtype)
-        return found if norm is None else jnp.minimum(found, norm / size)
+        first = jnp.asarray(1.0 if rate is None else rate(step) if callable(rate) else rate, size.dtype)
+        if norm is not None:
+            first = jnp.minimum(first, norm / size)
+        return first * 0.5 ** jnp.arange(self.settings.tried if rate is None else 1, dtype=size.dtype)
 
     def _chosen(
         self,
