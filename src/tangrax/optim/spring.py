@@ -27,6 +27,8 @@ from .second_order import STALLED, SecondOrder, Settings, from_first, losses
 
 WAYS = ("gram", "cg")
 LARGEST = 4000  # rows of a matrix that is formed and factorised: 128 MB in double precision
+LESS, MORE = 0.3, 3.0  # what damping is multiplied by after a full step, and after a short one or none
+SHORT = 0.2  # of a full step
 FLOOR = 10.0  # roundings of the trace of JJᵀ that its damping must exceed for a factorisation to exist
 
 
@@ -69,7 +71,7 @@ def spring(
     *,
     rate: float | Callable[[Any], Any] | None = None,
     momentum: float = 0.5,
-    damping: float = 1e-10,
+    damping: float = 1e-6,
     norm: float | None = None,
     way: str | None = None,
     tried: int = 16,
@@ -81,8 +83,9 @@ def spring(
     """Damped Gauss-Newton steps with momentum, on a loss that is a sum of mean squares.
 
     `damping` is in parts of the trace of JJᵀ, so that factors of the loss do not matter. `rate` is a number or an optax
-    schedule; left out, `tried` rates, 1, 1/2, 1/4, … are tried on the loss itself in every step, and the best one is
-    taken. Steps are no longer than `norm`, if given.
+    schedule; left out, `tried` rates, 1, 1/2, 1/4, … are tried on the loss itself in every step, the best one is
+    taken, and damping follows: it falls after a full step and grows after a short one. Steps are no
+    longer than `norm`, if given.
 
     `way="gram"` factorises JJᵀ or JᵀJ, whichever is smaller. `way="cg"` solves by conjugate gradients with products
     alone, preconditioned by a random sketch of JᵀJ of `rank` vectors drawn from `seed`, to a relative residual of
@@ -98,12 +101,13 @@ class Progress:
     """What a step leaves to the next one."""
 
     increment: Any  # φ (P,)
+    damping: Any  # in parts of the trace of JJᵀ
     step: Any
     stalled: Any  # steps in a row that did not lower the loss
     unsolved: Any  # steps in a row whose solve ended before its tolerance
 
 
-jax.tree_util.register_dataclass(Progress, ["increment", "step", "stalled", "unsolved"], [])
+jax.tree_util.register_dataclass(Progress, ["increment", "damping", "step", "stalled", "unsolved"], [])
 
 
 @dataclass(frozen=True)
@@ -134,15 +138,15 @@ class SpringSteps(SecondOrder):
         return ("damping", "rate", "radius", *(("iterations",) if self.way == "cg" else ()))
 
     def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
-        zero = jnp.zeros((), jnp.int32)
-        return Progress(jnp.zeros_like(self.flat(parameters)[0]), zero, zero, zero)
+        flat, zero = self.flat(parameters)[0], jnp.zeros((), jnp.int32)
+        return Progress(jnp.zeros_like(flat), jnp.asarray(self.settings.damping, flat.dtype), zero, zero, zero)
 
     def update(
         self, parameters: Mapping[Trainable, Any], progress: Progress, here: Here
     ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, ...]]:
         parts = self.parts(parameters, here)
         flat, changed = self.flat(parameters)
-        found = self._increment(parts, self.settings.momentum * progress.increment, here.collectives, progress.step)
+        found = self._increment(parts, self.settings.momentum * progress.increment, here.collectives, progress)
         size = jnp.linalg.norm(found.vector)
         rates = self._rates(progress.step, size)
         lowers, rate = self._chosen(parts, flat, found.vector, rates, here.collectives)
@@ -150,6 +154,7 @@ class SpringSteps(SecondOrder):
         increment = jnp.where(lowers, found.vector, 0)
         new = Progress(
             increment,
+            self._followed(progress.damping, lowers, rate),
             progress.step + 1,
             jnp.where(lowers, 0, progress.stalled + 1),
             jnp.where(found.solved, 0, progress.unsolved + 1),
@@ -170,6 +175,14 @@ class SpringSteps(SecondOrder):
                 f"epochs: more iterations than {self.settings.iterations}, a higher rank or more damping may help"
             )
         return None
+
+    def _followed(self, damping: Any, lowers: Any, rate: Any) -> Any:
+        """λ of the next step: less where a whole step was the best, more where a short one or none was."""
+        if self.settings.rate is not None:
+            return damping
+        factor = jnp.where(rate == 1, LESS, jnp.where(rate < SHORT, MORE, 1.0))
+        eps = jnp.finfo(damping.dtype).eps
+        return jnp.clip(damping * jnp.where(lowers, factor, MORE), FLOOR * eps, 1).astype(damping.dtype)
 
     def _rates(self, step: Any, size: Any) -> Float[Array, " k"]:
         """Those to be tried, or the one given; the first is no longer than `norm`."""
@@ -196,42 +209,45 @@ class SpringSteps(SecondOrder):
         return best > 0, tried[best]
 
     def _increment(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, step: Any
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
     ) -> Increment:
         """φ = `ahead` + Jᵀ(JJᵀ + λ)⁻¹(r - J `ahead`), with `ahead` = μ φ of the last step."""
         if self.way == "cg":
-            return self._by_products(parts, ahead, collectives, step)
-        return (self._by_kernel if self.rows <= self.columns else self._by_normal_matrix)(parts, ahead, collectives)
+            return self._by_products(parts, ahead, collectives, progress)
+        solve = self._by_kernel if self.rows <= self.columns else self._by_normal_matrix
+        return solve(parts, ahead, collectives, progress)
 
-    def _by_kernel(self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives) -> Increment:
+    def _by_kernel(
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+    ) -> Increment:
         matrix = kernel(parts, collectives)
         left = []
         for part in parts:
             every = collectives.gather(remainder(part, ahead, collectives.rank))
             left.append(every[: part.rows.layout.count * part.rows.components])
-        damping = self._damping(jnp.trace(matrix), ahead.dtype)
+        damping = _damping(progress, jnp.trace(matrix))
         weights = from_first(collectives, _solve(matrix, damping, jnp.concatenate(left)))
         vector = collectives.sum(pulled(parts, weights, collectives.rank))
         return Increment(ahead + vector, damping, 0, True)
 
     def _by_normal_matrix(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
     ) -> Increment:
         """By Jᵀ(JJᵀ + λ)⁻¹ = (JᵀJ + λ)⁻¹Jᵀ."""
         matrix, slope = collectives.sum(normal_matrix(parts, collectives.rank))
-        damping = self._damping(jnp.trace(matrix), ahead.dtype)
+        damping = _damping(progress, jnp.trace(matrix))
         vector = _solve(matrix, damping, slope - matrix @ ahead.astype(matrix.dtype))
         return Increment(ahead + from_first(collectives, vector).astype(ahead.dtype), damping, 0, True)
 
     def _by_products(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, step: Any
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
     ) -> Increment:
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), step)
+        key = jax.random.fold_in(jax.random.key(self.settings.seed), progress.step)
         draws = jax.random.normal(key, (min(self.settings.rank, self.columns), self.columns), ahead.dtype)
         rank = collectives.rank
         shares = (square(parts, rank), slopes(parts, ahead, rank), normal(parts, draws, rank))
         trace, slope, sketched = collectives.sum(shares)
-        damping = self._damping(trace, ahead.dtype).astype(ahead.dtype)
+        damping = _damping(progress, trace).astype(ahead.dtype)
 
         def product(vector: Array) -> Array:
             return collectives.sum(normal(parts, vector[None], rank)[0])
@@ -241,8 +257,10 @@ class SpringSteps(SecondOrder):
         )
         return Increment(ahead + found.vector, damping, found.iterations, found.solved)
 
-    def _damping(self, trace: Any, dtype: Any) -> Any:
-        return jnp.maximum(self.settings.damping, FLOOR * jnp.finfo(dtype).eps) * trace
+
+def _damping(progress: Progress, trace: Any) -> Any:
+    """λ itself."""
+    return jnp.maximum(progress.damping, FLOOR * jnp.finfo(progress.damping.dtype).eps) * trace
 
 
 def _solve(matrix: Float[Array, "m m"], damping: Any, right: Float[Array, " m"]) -> Float[Array, " m"]:
