@@ -1,7 +1,10 @@
 """SPRING against NumPy's recursion and least squares, on several devices, and what it refuses."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -145,13 +148,14 @@ def test_communication():
 
 
 def test_trouble():
-    """At the floor of round-off it says so; so it does where conjugate gradients never end."""
-    solver, *_ = polynomial(17, 1, damping=1e-12)
-    solver.solve(80, progress=False)
-    assert solver.stalled is not None and "no rate of 16 lowered the loss" in solver.stalled
-    solver, *_ = polynomial(17, 1, way="cg", rank=1, iterations=1, damping=1e-9)
-    solver.solve(10, progress=False)
-    assert solver.stalled is not None and "more iterations than 1" in solver.stalled
+    """After ten steps without a lower loss, or ten solves that ended early, it says so and what may help."""
+    order = polynomial(17, 1, way="cg", rank=1, iterations=1)[0]._order()
+    none = order.init({trainable: trainable.initial for trainable in (s.trainable for s in order.wrt)})
+    assert order.trouble(none) is None
+    stalled = order.trouble(replace(none, stalled=jnp.asarray(10)))
+    assert stalled is not None and "no rate of 16 lowered the loss in the last 10 epochs" in stalled
+    unsolved = order.trouble(replace(none, unsolved=jnp.asarray(10)))
+    assert unsolved is not None and "more iterations than 1" in unsolved
 
 
 @pytest.mark.parametrize(
