@@ -8,7 +8,9 @@ from common import use_devices
 import tangrax as tx
 
 
-def main(devices: int | None = None, emulate: bool = False, epochs: int = 90, points: int = 1000) -> None:
+def main(
+    devices: int | None = None, emulate: bool = False, epochs: int = 90, points: int = 1000, spring: bool = False
+) -> None:
     """Solve -Δu = 2π² sin(πx) sin(πy), u = 0 on the edge.
 
     Args:
@@ -16,6 +18,7 @@ def main(devices: int | None = None, emulate: bool = False, epochs: int = 90, po
         emulate: make that many devices of this machine's CPU.
         epochs: steps of Gauss-Newton.
         points: collocation points.
+        spring: take SPRING in place of Gauss-Newton.
     """
     devices = use_devices(devices, emulate)
     tx.setup(dtype="float64")
@@ -34,10 +37,11 @@ def main(devices: int | None = None, emulate: bool = False, epochs: int = 90, po
 
     solver.solve(300)
     report("Adam")
-    solver.optimizer(tx.optim.gauss_newton())
+    name = "SPRING" if spring else "Gauss-Newton"
+    solver.optimizer(tx.optim.spring() if spring else tx.optim.gauss_newton())
     for _ in range(3):
         solver.solve(epochs // 3)
-        report("Gauss-Newton")
+        report(name)
     if solver.stalled:
         print(solver.stalled)
 

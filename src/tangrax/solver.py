@@ -272,7 +272,7 @@ class Solver:
     def _order(self, own: Mapping[Trainable, Any] | None = None) -> FirstOrder | optim.SecondOrder:
         """The optimizers of everything trained as one; refuses those that do not go together."""
         found = self._check_optimizers(self._own_optimizers if own is None else own)
-        seconds = [o for o in found.values() if isinstance(o, optim.GaussNewton)]
+        seconds = [o for o in found.values() if isinstance(o, optim.Settings)]
         if not seconds:
             order = FirstOrder.of(found)
             if self._switch is not None:
@@ -281,20 +281,21 @@ class Solver:
         if any(o is not seconds[0] for o in found.values()):
             each = ", ".join(f"{t.name}: {type(o).__name__}" for t, o in found.items())
             raise ValueError(
-                f"gauss_newton trains all networks and parameters at once, and here there are several optimizers "
+                f"{seconds[0].name} trains all networks and parameters at once, and here there are several optimizers "
                 f"({each}): give it as tx.core(..., optimizer=...) or solver.optimizer(...) and none to networks, or "
                 f"freeze what it should leave as it is"
             )
-        if self._dtype != np.float64:
+        if seconds[0].needs_double and self._dtype != np.float64:
             raise ValueError(
-                f'gauss_newton needs float64 and this run has {self._dtype}: put tx.setup(dtype="float64") at the top '
-                f"of the script; networks made before it are cast"
+                f"{seconds[0].name} needs float64 and this run has {self._dtype}: put "
+                f'tx.setup(dtype="float64") at the top of the script; networks made before it are cast'
             )
         if self._switch is not None:
             raise ValueError(
-                "conflict= is for gradients, and gauss_newton solves for all residuals at once: leave one of them out"
+                f"conflict= is for gradients, and {seconds[0].name} solves for all residuals at once: leave one of the "
+                f"two out"
             )
-        return optim.SecondOrder.of(seconds[0], self._guided_terms, self._terms.trained)
+        return seconds[0].order(self._guided_terms, self._terms.trained)
 
     @property
     def _switch(self) -> tuple[optim.Conflict, int] | None:
@@ -411,7 +412,7 @@ class Solver:
 
 def _check(optimizer: Any, name: str) -> None:
     """Refuse what is no optimizer."""
-    if optimizer is not None and not isinstance(optimizer, optim.GaussNewton):
+    if optimizer is not None and not isinstance(optimizer, optim.Settings):
         nn.check_optimizer(optimizer, name)
 
 

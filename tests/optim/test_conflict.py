@@ -154,7 +154,7 @@ def test_refusals():
         tx.core([(tx.nn.mlp(1, width=4, key=0)(x) - x).mse], optimizer=optax.sgd(1.0), conflict=config())
     with pytest.raises(ValueError, match="searches along it"):
         problem(conflict=config(), optimizer=optax.lbfgs())
-    with pytest.raises(ValueError, match="leave one of them out"):
+    with pytest.raises(ValueError, match="leave one of the two out"):
         problem(conflict=config(), optimizer=tx.optim.gauss_newton())
     with pytest.raises(TypeError, match=r"conflict='pcgrad'"):
         problem(conflict="pcgrad")

@@ -24,7 +24,7 @@ left = x < 0.5
     ],
 )
 def test_weights(term, factors):
-    found = residuals_of({"all": term})
+    found = residuals_of({"all": term}, "gauss_newton")
     assert [residual.factor for residual in found] == factors
     assert all((residual.group is not None) == ("[" in str(term)) for residual in found)
 
@@ -42,6 +42,6 @@ def test_weights(term, factors):
     ],
 )
 def test_what_is_no_sum_of_squares(term, part):
-    with pytest.raises(ValueError, match=r"gauss_newton: .*term 'odd'") as error:
-        residuals_of({"pde": u.mse, "odd": term})
+    with pytest.raises(ValueError, match=r"spring: .*term 'odd'") as error:
+        residuals_of({"pde": u.mse, "odd": term}, "spring")
     assert part in str(error.value)

@@ -2,6 +2,7 @@
 
 import io
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +84,28 @@ OPTIMIZERS = {
     ),
     "plateau": lambda: optax.chain(optax.adam(0.1), optax.contrib.reduce_on_plateau(patience=2, accumulation_size=2)),
 }
+
+
+def test_muon(devices):
+    """Matrices by Muon and all else by Adam, as optax does it to the same network by hand."""
+    net = tx.nn.mlp(1, width=6, depth=2, key=0)
+    solver = tx.core(
+        [(net(X) - tx.np.sin(3 * X)).mse], optimizer=optax.contrib.muon(0.05), dtype="float64", devices=devices
+    )
+    params, fixed = eqx.partition(solver.module(net), eqx.is_inexact_array)
+
+    def loss(params):
+        values = jax.vmap(eqx.combine(params, fixed))(jnp.asarray(POINTS)[:, None])
+        return jnp.mean((values.reshape(-1) - jnp.sin(3 * jnp.asarray(POINTS))) ** 2)
+
+    optimizer, losses = optax.contrib.muon(0.05), []
+    state = optimizer.init(params)
+    for _ in range(8):
+        value, slope = jax.value_and_grad(loss)(params)
+        updates, state = optimizer.update(slope, state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append(value)
+    np.testing.assert_allclose(solver.solve(8, progress=False).history["loss"], losses, rtol=1e-7)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -4,12 +4,7 @@ from .balance import grad_norm as grad_norm, ntk_balance as ntk_balance, relobra
 from .bind import bound as bound, steerings as steerings
 from .causal import causal as causal
 from .conflict import Conflict as Conflict, Switch as Switch, config as config, pcgrad as pcgrad
-from .gauss_newton import (
-    GaussNewton as GaussNewton,
-    Progress as Progress,
-    SecondOrder as SecondOrder,
-    gauss_newton as gauss_newton,
-)
+from .gauss_newton import GaussNewton as GaussNewton, gauss_newton as gauss_newton
 from .guide import Guide as Guide, Steering as Steering
 from .pointwise import residual_attention as residual_attention, self_adaptive as self_adaptive
 from .resample import (
@@ -20,3 +15,5 @@ from .resample import (
     rar_d as rar_d,
     uniform as uniform,
 )
+from .second_order import SecondOrder as SecondOrder, Settings as Settings
+from .spring import Spring as Spring, spring as spring

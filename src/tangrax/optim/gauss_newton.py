@@ -6,29 +6,27 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..expr import Selection, Trainable
-from ..jacobian.gram import CHUNK, over_chunks, over_points
-from ..lower import Here, put_selected
+from ..jacobian.gram import over_chunks
+from ..lower import Here
 from ..parallel import Collectives, triangle
 from .damping import Model, around, farthest
-from .residuals import Part, Residual, in_shard, residuals_of
+from .residuals import Part, Residual
+from .second_order import STALLED, SecondOrder, Settings, at_once, from_first, losses as losses_at
 from .sketch import Cosines, Whole, bucket_sums
 
 WAYS = ("svd", "subspace", "sketch")
 SMALL = 700  # residuals or parameters up to which J is decomposed as it is
 MANY = 30_000  # residuals above which folding all rows takes longer than forming them
 BUCKETS = 4  # a dimension
-MEMORY = 2**26  # bytes of the rows of J that are formed at once
 WORSE = 100.0  # what damping grows by where no step lowers the loss
-STALLED = 10  # steps in a row without a lower loss after which a run says so
 FIRST = 1e-4  # damping of the first step, in squares of the largest singular value
 
 
 @dataclass(frozen=True)
-class GaussNewton:
+class GaussNewton(Settings):
     """What `tx.optim.gauss_newton` was given."""
 
     way: str | None
@@ -39,7 +37,8 @@ class GaussNewton:
     decades: tuple[float, float]
     seed: int
 
-    governs_all: ClassVar[bool] = True
+    name: ClassVar[str] = "gauss_newton"
+    needs_double: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.way is not None and self.way not in WAYS:
@@ -52,6 +51,9 @@ class GaussNewton:
             raise ValueError(f"gauss_newton(ratio={self.ratio}): the part of a predicted reduction, between 0 and 1")
         if not self.decades[0] < 0 < self.decades[1]:
             raise ValueError(f"gauss_newton(decades={self.decades}): from below zero to above it")
+
+    def build(self, residuals: tuple[Residual, ...], wrt: tuple[Selection, ...]) -> "GaussNewtonSteps":
+        return GaussNewtonSteps(residuals, wrt, self)
 
 
 def gauss_newton(
@@ -91,28 +93,14 @@ jax.tree_util.register_dataclass(Progress, ["damping", "step", "stalled"], [])
 
 
 @dataclass(frozen=True)
-class SecondOrder:
-    """Steps of all trainables of a problem from its residuals."""
+class GaussNewtonSteps(SecondOrder):
+    """Damped steps, each the farthest of some that still lowers the loss."""
 
     settings: GaussNewton
-    residuals: tuple[Residual, ...]
-    wrt: tuple[Selection, ...]
-
-    @classmethod
-    def of(cls, settings: GaussNewton, terms: Mapping[str, Any], trained: Sequence[Trainable]) -> "SecondOrder":
-        return cls(settings, residuals_of(terms), tuple(Selection(trainable) for trainable in trained))
-
-    measures = ("damping", "radius", "ratio")
 
     @property
-    def rows(self) -> int:
-        """N, residuals of all terms at the points they were written for."""
-        return sum(residual.size for residual in self.residuals)
-
-    @property
-    def columns(self) -> int:
-        """P."""
-        return sum(selection.size for selection in self.wrt)
+    def measures(self) -> tuple[str, ...]:
+        return ("damping", "radius", "ratio")
 
     def way(self, rows: int) -> str:
         """Of so many residuals; the same on any number of shards."""
@@ -130,11 +118,8 @@ class SecondOrder:
         self, parameters: Mapping[Trainable, Any], progress: Progress, here: Here
     ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, Any, Any]]:
         """One step: new parameters, and damping, radius and ratio of the step taken."""
-        parts = [
-            in_shard(r, self.wrt, here.collectives, here.layouts[r.points], here.points[r.points], parameters)
-            for r in self.residuals
-        ]
-        flat, leaves_of = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])
+        parts = self.parts(parameters, here)
+        flat, changed = self.flat(parameters)
         eps = jnp.finfo(flat.dtype).eps
         model, space = self._model(parts, here.collectives, progress.step)
         top = model.values[0] ** 2
@@ -142,9 +127,9 @@ class SecondOrder:
         dampings = around(last, self.settings.decades, self.settings.tried, eps**2 * top)
         # Those of the first shard: the others' decompositions may differ in rounding.
         of_first = (top, last, dampings, model.steps(dampings), model.predicted(dampings), model.radii(dampings))
-        top, last, dampings, steps, predicted, radii = _from_first(here.collectives, of_first)
+        top, last, dampings, steps, predicted, radii = from_first(here.collectives, of_first)
         moves = jnp.concatenate([jnp.zeros((1, flat.size), flat.dtype), space.back(steps)])
-        losses = self._losses(parts, flat[None] + moves, here.collectives)
+        losses = losses_at(parts, flat[None] + moves, here.collectives)
         chosen = farthest(losses[0], losses[1:], predicted, self.settings.ratio)
         found = chosen.index >= 0
         new = jnp.where(found, flat + moves[chosen.index + 1], flat)
@@ -152,8 +137,7 @@ class SecondOrder:
         damping = jnp.clip(damping, eps**2 * top, top)
         stalled = jnp.where(found, 0, progress.stalled + 1)
         radius = jnp.where(found, radii[chosen.index], 0)
-        changed = {**parameters, **put_selected(parameters, self.wrt, leaves_of(new))}
-        return changed, Progress(damping, progress.step + 1, stalled), (damping, radius, chosen.ratio)
+        return changed(new), Progress(damping, progress.step + 1, stalled), (damping, radius, chosen.ratio)
 
     def trouble(self, progress: Progress) -> str | None:
         """Why it does not get on, once it has not for some steps."""
@@ -192,7 +176,7 @@ class SecondOrder:
                 return jax.lax.dynamic_update_slice_in_dim(rows, here + both, first, 0)
 
             empty = jnp.zeros((layout.rows * components, space.size + 1), part.rows.leaves[0].dtype)
-            mine = over_chunks(part.rows, collectives.rank, put, empty, self._at_once(part))
+            mine = over_chunks(part.rows, collectives.rank, put, empty, at_once(part))
             found.append(collectives.gather(mine))
         return _decomposed(jnp.concatenate(found))
 
@@ -204,7 +188,7 @@ class SecondOrder:
             def add(found: Any, chunk: Any, part: Part = part) -> Any:
                 return jnp.linalg.qr(jnp.concatenate([found, _side_by_side(part, chunk, space)]), mode="r")
 
-            found = over_chunks(part.rows, collectives.rank, add, found, self._at_once(part, space.size))
+            found = over_chunks(part.rows, collectives.rank, add, found, at_once(part, space.size))
         return _decomposed(triangle(collectives, found, wide=False))
 
     def _by_buckets(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole, key: Any) -> Model:
@@ -222,23 +206,8 @@ class SecondOrder:
                 both = _side_by_side(part, chunk, space)
                 return found + bucket_sums(mine, chunk.index, part.rows.components, both, size)
 
-            state = over_chunks(part.rows, collectives.rank, add, state, self._at_once(part))
+            state = over_chunks(part.rows, collectives.rank, add, state, at_once(part))
         return _decomposed(jnp.linalg.qr(collectives.sum(state), mode="r"))
-
-    def _at_once(self, part: Part, least: int = CHUNK) -> int:
-        """Points whose rows are formed at once: as many as fit into 64 MiB, no more than pay."""
-        row = part.rows.components * self.columns * part.rows.leaves[0].dtype.itemsize
-        return max(1, min(max(CHUNK, least), MEMORY // row))
-
-    def _losses(
-        self, parts: Sequence[Part], moved: Float[Array, "k p"], collectives: Collectives
-    ) -> Float[Array, " k"]:
-        """The loss at several parameters, in one pass over the points."""
-        found = jnp.zeros(len(moved), moved.dtype)
-        for part in parts:
-            leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(moved)
-            found = found + part.scale**2 * _squares(part, leaves, collectives.rank)
-        return collectives.sum(found)
 
 
 def _decomposed(both: Float[Array, "n p_and_1"]) -> Model:
@@ -251,20 +220,3 @@ def _side_by_side(part: Part, chunk: Any, space: Cosines | Whole) -> Float[Array
     """Rows of J in the space, and residuals beside them, so scaled that the loss is the sum of squares."""
     residuals = jnp.where(chunk.counted, part.values(part.rows.leaves, chunk.points), 0)
     return part.scale * jnp.concatenate([space.of(chunk.rows), residuals[:, None]], axis=1)
-
-
-def _squares(part: Part, leaves: Sequence[Any], rank: Any) -> Float[Array, " k"]:
-    """Sums of a shard's squared residuals at several parameters; `leaves` have them along their first axis."""
-
-    def add(found: Any, chunk: Any) -> Any:
-        values = jax.vmap(lambda leaves: part.values(leaves, chunk.points))(leaves)
-        return found + jnp.sum(jnp.where(chunk.counted[None], values, 0) ** 2, axis=1)
-
-    return over_points(part.rows, rank, add, jnp.zeros(len(leaves[0]), leaves[0].dtype))
-
-
-def _from_first(collectives: Collectives, tree: Any) -> Any:
-    """What the first shard has, on all of them."""
-    if collectives.size == 1:
-        return tree
-    return collectives.sum(jax.tree.map(lambda x: jnp.where(collectives.rank == 0, x, jnp.zeros_like(x)), tree))

@@ -17,8 +17,6 @@ from ..jacobian.subject import rows_in_shard
 from ..lower import Values, evaluate, expand, shared
 from ..parallel import Collectives, Layout
 
-WHO = "gauss_newton"
-
 
 @dataclass(frozen=True)
 class Square:
@@ -78,12 +76,12 @@ class Part:
         return jax.vmap(lambda point: jnp.ravel(self.rows.function(leaves, point)))(points).reshape(-1)
 
 
-def residuals_of(terms: Mapping[str, Node]) -> tuple[Residual, ...]:
-    """All terms as weighted residuals.
+def residuals_of(terms: Mapping[str, Node], by: str) -> tuple[Residual, ...]:
+    """All terms as weighted residuals, for the optimizer of the name `by`.
 
     Raises ValueError, naming the term, for one that is no sum of squares, or whose squares are not of one point each.
     """
-    return tuple(_residual(name, each) for name, term in terms.items() for each in squares_of(WHO, name, term))
+    return tuple(_residual(by, name, each) for name, term in terms.items() for each in squares_of(by, name, term))
 
 
 def in_shard(
@@ -102,33 +100,33 @@ def in_shard(
     return Part(rows, jnp.sqrt(weight / (count * residual.components)))
 
 
-def squares_of(who: str, name: str, term: Node) -> list[Square]:
-    """A term as weighted mean squares of fields; ValueError, on behalf of `who`, if it is none."""
-    return list(_split(who, name, term, term, 1.0, ()))
+def squares_of(by: str, name: str, term: Node) -> list[Square]:
+    """A term as weighted mean squares of fields; ValueError, on behalf of `by`, if it is none."""
+    return list(_split(by, name, term, term, 1.0, ()))
 
 
-def _split(who: str, name: str, term: Node, part: Node, factor: float, weights: tuple[Node, ...]) -> Iterator[Square]:
+def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: tuple[Node, ...]) -> Iterator[Square]:
     op = part.op
     if isinstance(op, ops.Label):
-        yield from _split(who, name, term, part.args[0], factor, weights)
+        yield from _split(by, name, term, part.args[0], factor, weights)
         return
     if isinstance(op, ops.Apply) and op.function is operator.add:
         for arg in part.args:
-            yield from _split(who, name, term, arg, factor, weights)
+            yield from _split(by, name, term, arg, factor, weights)
         return
     if isinstance(op, ops.Apply) and op.function is operator.mul:
         for one, other in (part.args, part.args[::-1]):
             number = _number(one)
             if number is not None and number > 0:
-                yield from _split(who, name, term, other, factor * number, weights)
+                yield from _split(by, name, term, other, factor * number, weights)
                 return
             if _set_by_guide(one):
-                yield from _split(who, name, term, other, factor, (*weights, one))
+                yield from _split(by, name, term, other, factor, (*weights, one))
                 return
     if isinstance(op, ops.Apply) and op.function is operator.truediv:
         number = _number(part.args[1])
         if number is not None and number > 0:
-            yield from _split(who, name, term, part.args[0], factor / number, weights)
+            yield from _split(by, name, term, part.args[0], factor / number, weights)
             return
     if isinstance(op, ops.Reduce) and op.kind == "mse":
         yield Square(factor, weights, part.args[0], part)
@@ -137,24 +135,21 @@ def _split(who: str, name: str, term: Node, part: Node, factor: float, weights: 
         yield Square(factor, weights, squared, part)
         return
     raise ValueError(
-        f"{who}: term '{name}' = {term} holds {part}, which is no sum of squares: give terms such as pde.mse, "
-        f"(r**2).mean or 10 * ic.mse + bc.mse, with positive numbers as weights{_MENDS.get(who, '')}"
+        f"{by}: term '{name}' = {term} holds {part}, which is no sum of squares: give terms such as pde.mse, "
+        f"(r**2).mean or 10 * ic.mse + bc.mse, with positive numbers as weights, or go without {by}"
     )
 
 
-_MENDS = {WHO: ", or train with an optax optimizer"}
-
-
-def _residual(name: str, square: Square) -> Residual:
+def _residual(by: str, name: str, square: Square) -> Residual:
     inner, *group = square.inside
     found = expand([inner, *group], RULES)
     for node in shared(found):
         raise ValueError(
-            f"gauss_newton: {square.part} of term '{name}' holds {node}, a value of all points, so that a residual is "
+            f"{by}: {square.part} of term '{name}' holds {node}, a value of all points, so that a residual is "
             f"not of one point alone: train with an optax optimizer"
         )
     if inner.facts.kind != "f":
-        raise ValueError(f"gauss_newton: {square.part} of term '{name}' is the square of no real field")
+        raise ValueError(f"{by}: {square.part} of term '{name}' is the square of no real field")
     return Residual(square.factor, square.weights, *found)
 
 
