@@ -119,17 +119,17 @@ def gathered(s: Any, width: float) -> tuple[Any, Any]:
 def burgers(seed: int) -> Problem:
     """u_t + u u_x = ν u_xx, u(x, 0) = -sin(πx), u = 0 at x = ±1: a shock of width ν = 0.01/π stands at x = 0.
 
-    u is odd by its form, so that half of the line is enough; starting value and ends by the form too. Points and the
-    input of the net are stretched within 0.01 of the shock.
+    u is odd by its form, so that half of the line is enough; starting value and ends by the form too. Points gather
+    round the shock, and the coordinate in which they are even is an input of the net beside x.
     """
-    s, t = tx.domain.line(n=1500).over_time(0.0, 1.0).variable("interior")
-    x, stretch = gathered(s, 0.01)
-    u = -sin(π * x) + t * s * (1 - s**2) * tx.nn.mlp(2, width=24, depth=3, key=seed)(s**2, t)
+    s, t = tx.domain.line(n=2000).over_time(0.0, 1.0).variable("interior")
+    x, stretch = gathered(s, 0.02)
+    u = -sin(π * x) + t * s * (1 - s**2) * tx.nn.mlp(3, width=24, depth=3, key=seed)(s**2, x**2, t)
     u_x = u.d(s) / stretch
     pde = u.d(t) + u * u_x - references.VISCOSITY * u_x.d(s) / stretch
     at = evenly((-1, 0), (1, 1), 2000, seed)
     exact = references.burgers(at[:, 0], at[:, 1])
-    at[:, 0] = np.arcsinh(at[:, 0] / 0.01) / math.asinh(1 / 0.01)
+    at[:, 0] = np.arcsinh(at[:, 0] / 0.02) / math.asinh(1 / 0.02)
     return Problem({"pde": (stretch * pde).mse}, u, exact, held_out=at)
 
 
@@ -140,7 +140,7 @@ def allen_cahn(seed: int) -> Problem:
     u has what is known of it, so that the net adds only the rest of what diffusion does: the reaction alone, which
     turns v into u, and, in v, how heat rounds off the kink 2y that the starting value has at x = 1, y being the
     distance: y becomes y erf(y/w) + w exp(-y²/w²)/√π with w² = 4εt.
-    u without diffusion and the slope of the kink are inputs too, and residuals have a weight exp(-5t), because an
+    u without the net and the slope of the kink are inputs too, and residuals have a weight exp(-5t), because an
     error where u = 0 grows as exp(5t).
     """
     s, t = tx.domain.line(-1.0, 1.0, n=2000).over_time(0.0, 1.0).variable("interior")
@@ -148,14 +148,14 @@ def allen_cahn(seed: int) -> Problem:
     x = x + 0.5
     start, y, w = x**2 * cos(π * x), 2 / π * cos(π / 2 * x), tx.np.sqrt(4 * references.DIFFUSION * t)
     slope = tx.np.erf(y / w)
-    rounded = y * slope + w / math.sqrt(π) * tx.np.exp(-((y / w) ** 2))
+    rounded = start + 2 * (y * slope + w / math.sqrt(π) * tx.np.exp(-((y / w) ** 2)) - y)
 
     def reacted(v: Node) -> Node:
         """u at t of u_t = 5 (u - u³) from v at 0."""
         return v * tx.np.exp(5 * t) / tx.np.sqrt(1 + v**2 * tx.np.expm1(10 * t))
 
     net = tx.nn.mlp(4, width=24, depth=3, key=seed)
-    u = reacted(start + 2 * (rounded - y) + 0.02 * t * net(cos(π * x), reacted(start), slope**2, t))
+    u = reacted(rounded + 0.02 * t * net(cos(π * x), reacted(rounded), slope**2, t))
     pde = u.d(t) - references.DIFFUSION * (u.d(s) / stretch).d(s) / stretch + 5 * u**3 - 5 * u
     at = evenly((-1, 0), (1, 1), 2000, seed)
     at[:, 1] = np.ceil(at[:, 1] * references.STEPS) / references.STEPS
