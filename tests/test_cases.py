@@ -18,7 +18,7 @@ def rows(name, x, t):
     return np.column_stack([stretched(x, 0.02) if name == "burgers" else stretched(2 * abs(x) - 1, 0.06), t])
 
 
-@pytest.fixture(scope="module", params=["burgers", "allen-cahn"])
+@pytest.fixture(scope="module", params=["burgers", pytest.param("allen-cahn", marks=pytest.mark.slow)])
 def case(request):
     """Its name, the problem, and a function that evaluates expressions of it at points (x, t)."""
     problem = accuracy.CASES[request.param].build(0)
