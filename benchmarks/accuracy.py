@@ -178,7 +178,7 @@ CASES = {
 
 @dataclass
 class Options:
-    """What is run. On two cores all of it takes about three hours with the peers, one for Gauss-Newton alone."""
+    """What is run. On two cores all of it takes about six hours with the peers, one for Gauss-Newton alone."""
 
     cases: tuple[str, ...] = field(default_factory=lambda: tuple(CASES))
     """of poisson-1d, tutorial, soft-1d, poisson-2d, klein-gordon, poisson-5d, burgers, allen-cahn"""
