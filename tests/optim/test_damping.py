@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
 from tangrax.optim.damping import Model, around, farthest
 
@@ -14,16 +15,34 @@ def model_of(J, r):
 
 @pytest.mark.parametrize("shape", [(12, 5), (4, 9)])
 def test_steps(shape):
-    """(JᵀJ + λ)⁻¹ Jᵀr, its length, and what the linear model says it takes off."""
+    """(JᵀJ + λ)⁻¹ Jᵀr, and what the linear model says it takes off."""
     draw = np.random.default_rng(0)
     J, r = draw.standard_normal(shape), draw.standard_normal(shape[0])
     λs = jnp.asarray([1e-3, 0.5, 40.0])
     model = model_of(J, r)
     expected = np.stack([-np.linalg.solve(J.T @ J + λ * np.eye(shape[1]), J.T @ r) for λ in λs])
     np.testing.assert_allclose(model.steps(λs), expected, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(model.radii(λs), np.linalg.norm(expected, axis=1), rtol=1e-9)
     taken = r @ r - np.sum((r + expected @ J.T) ** 2, axis=1)
     np.testing.assert_allclose(model.predicted(λs), taken, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (4, 9)])
+def test_corrections(shape):
+    """They go to Jᵀ r(p) + λ p = 0, J being that of p = 0, where SciPy finds it; the first steps are elsewhere."""
+    draw = np.random.default_rng(1)
+    J, r, bend = draw.standard_normal(shape), draw.standard_normal(shape[0]), 0.05 * draw.standard_normal(shape)
+    residuals = lambda p: r + J @ p + bend @ p**2
+    λs = jnp.asarray([0.5, 40.0])
+    model = model_of(J, r)
+    steps = first = model.steps(λs)
+    for _ in range(60):
+        slopes = jnp.stack([jnp.asarray(J.T @ residuals(np.asarray(p))) for p in steps])
+        steps = model.corrected(steps, slopes, λs)
+    for λ, p, before in zip(np.asarray(λs), np.asarray(steps), np.asarray(first), strict=True):
+        found = scipy.optimize.root(lambda p, λ=λ: J.T @ residuals(p) + λ * p, before, tol=1e-13)
+        assert found.success
+        np.testing.assert_allclose(p, found.x, rtol=1e-8, atol=1e-10)
+        assert np.linalg.norm(before - found.x) > 1e-4 * np.linalg.norm(found.x)
 
 
 def test_singular_jacobians():

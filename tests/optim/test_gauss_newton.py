@@ -1,12 +1,19 @@
 """Gauss-Newton against closed forms, on several devices, and what it refuses."""
 
+import importlib
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.flatten_util import ravel_pytree
 from programs import gathered_bytes, training_program
 
 import tangrax as tx
 from tangrax.optim import gauss_newton
+
+module = importlib.import_module("tangrax.optim.gauss_newton")  # the function has the same name
 
 π = np.pi
 WAYS = {
@@ -61,7 +68,7 @@ def test_first_step(way):
     """Radius and ratio of an SVD's step against NumPy's solve; whatever the way, the loss falls as the ratio says."""
     size = {key: value for key, value in WAYS[way].items() if key in ("points", "width")}
     options = {key: value for key, value in WAYS[way].items() if key not in size}
-    solver, net, _, fields = poisson(**size, **options)
+    solver, net, _, fields = poisson(**size, **options, corrections=0)
     J, r = weighted(solver, net, fields)
     solver.solve(2, progress=False)
     history = solver.history
@@ -72,6 +79,43 @@ def test_first_step(way):
         p = -np.linalg.solve(J.T @ J + history["damping"][0] * np.eye(J.shape[1]), J.T @ r)
         assert history["radius"][0] == pytest.approx(np.linalg.norm(p), rel=1e-5)
         assert history["ratio"][0] == pytest.approx(taken / (r @ r - np.sum((r + J @ p) ** 2)), rel=1e-5)
+
+
+@pytest.mark.parametrize("way, held, devices", [("svd", True, 1), ("subspace", True, 2), ("subspace", False, 3)])
+def test_corrected_step(monkeypatch, way, held, devices):
+    """The step taken is the best of the chord iterations, done by NumPy with residuals in plain JAX."""
+    monkeypatch.setattr(module, "FAST", -1.0)  # no step does without
+    if not held:
+        monkeypatch.setattr(module, "HELD", 0)
+    solver, net, _, [(_, x), (_, ends)] = poisson(points=90, width=4, devices=devices, way=way, corrections=3)
+    inner, outer = x.points.coordinates[:, 0], ends.points.coordinates[:, 0]
+    weights = np.sqrt(1 / 90 + 0.5 * np.where(inner < 0.4, 1 / np.sum(inner < 0.4), 0))
+    unravel = ravel_pytree(solver.module(net))[1]
+
+    @jax.jit
+    def residuals(flat):
+        u = lambda x: unravel(flat)(x[None])[0]
+        pde = jax.vmap(jax.grad(jax.grad(u)))(inner) + π**2 * np.sin(π * inner)
+        return jnp.concatenate([weights * pde, np.sqrt(5) * jax.vmap(u)(outer)])
+
+    jacobian = jax.jit(jax.jacrev(residuals))
+    rounds = []
+    for epoch in range(8):
+        start = np.asarray(ravel_pytree(solver.module(net))[0])
+        solver.solve(1, progress=False)
+        taken, damping = np.asarray(ravel_pytree(solver.module(net))[0]) - start, solver.history["damping"][epoch]
+        _, values, right = np.linalg.svd(jacobian(start))
+        p, tried = np.zeros(len(start)), []
+        for _ in range(4):
+            slopes = jacobian(start).T @ residuals(start + p) + damping * p
+            p = p - right.T @ (right @ slopes / (values**2 + damping))
+            tried.append(p)
+        losses = [np.sum(np.square(residuals(start + p))) for p in tried]
+        # Some of the dampings alone are corrected.
+        rounds.append(min(0, np.argmin(losses), key=lambda k: np.linalg.norm(tried[k] - taken)))
+        np.testing.assert_allclose(taken, tried[rounds[-1]], rtol=0, atol=1e-6 * np.linalg.norm(taken))
+        assert solver.history["radius"][epoch] == pytest.approx(np.linalg.norm(taken), rel=1e-6)
+    assert max(rounds) > 0
 
 
 @pytest.mark.parametrize(
@@ -130,6 +174,7 @@ def test_communication():
     [
         (lambda: gauss_newton(way="qr"), ValueError, "one of svd, subspace, sketch"),
         (lambda: gauss_newton(sketch=0), ValueError, r"sketch=0\): at least 1"),
+        (lambda: gauss_newton(corrections=-1), ValueError, r"corrections=-1\): at least 0"),
         (lambda: gauss_newton(ratio=1.5), ValueError, "between 0 and 1"),
         (lambda: gauss_newton(decades=(1.0, 2.0)), ValueError, "from below zero"),
         (lambda: tx.nn.mlp(1).optimizer(gauss_newton()), TypeError, r"give it as tx.core\(..., optimizer=...\)"),

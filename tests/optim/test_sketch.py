@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.fft
 
+from tangrax.jacobian.gram import Chunk
 from tangrax.optim.sketch import Cosines, bucket_sums
+from tangrax.optim.slopes import OfBuckets
 
 
 def test_cosines():
@@ -33,6 +35,22 @@ def test_buckets():
     np.testing.assert_allclose(whole, matrix @ rows, atol=1e-13)
     halves = [bucket_sums(key, part, 2, rows[2 * part[0] : 2 * part[-1] + 2], 16) for part in jnp.split(index, [13])]
     np.testing.assert_allclose(sum(map(np.asarray, halves)), whole, atol=1e-13)
+
+
+def test_slopes():
+    """(S J)ᵀ S w of the residuals of two parts, S being what sums up identities."""
+    draw, key = np.random.default_rng(3), jax.random.key(6)
+    sums = [np.asarray(bucket_sums(jax.random.fold_in(key, k), jnp.arange(10), 2, jnp.eye(20), 9)) for k in (0, 1)]
+    J, w = draw.standard_normal((2, 20, 3)), draw.standard_normal((2, 4, 20))
+    slopes = OfBuckets(jnp.asarray(sums[0] @ J[0] + sums[1] @ J[1]), key, (2, 2))
+    found = slopes.empty(4)
+    for part in (0, 1):
+        for index in jnp.split(jnp.arange(10), [4]):
+            rows = slice(2 * int(index[0]), 2 * int(index[-1]) + 2)
+            chunk = Chunk(None, jnp.ones(2 * len(index), bool), index)
+            found = slopes.add(found, part, chunk, jnp.asarray(w[part, :, rows]))
+    expected = (w[0] @ sums[0].T + w[1] @ sums[1].T) @ (sums[0] @ J[0] + sums[1] @ J[1])
+    np.testing.assert_allclose(slopes.of(found), expected, atol=1e-12)
 
 
 def test_buckets_keep_lengths():

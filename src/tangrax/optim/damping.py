@@ -22,9 +22,17 @@ class Model:
     def steps(self, damping: Float[Array, " k"]) -> Float[Array, "k p"]:
         return -self._shrunk(damping) @ self.directions
 
-    def radii(self, damping: Float[Array, " k"]) -> Float[Array, " k"]:
-        """Lengths of the steps."""
-        return jnp.sqrt(jnp.sum(self._shrunk(damping) ** 2, axis=1))
+    def corrected(
+        self, steps: Float[Array, "k p"], slopes: Float[Array, "k p"], damping: Float[Array, " k"]
+    ) -> Float[Array, "k p"]:
+        """The steps after a chord iteration: p - (JᵀJ + λ)⁻¹ (Jᵀ r(θ + p) + λ p), `slopes` being Jᵀ r(θ + p).
+
+        Repeated, it takes p(λ) to where Jᵀ r(θ + p) + λ p = 0 for the true residuals, by the J of θ: the simplified
+        Newton method (Deuflhard, Newton Methods for Nonlinear Problems, 2.1). What it takes off is how the residuals
+        bend along the step, as geodesic acceleration does to second order (Transtrum and Sethna, arXiv 1201.5885).
+        """
+        rest = (slopes + damping[:, None] * steps) @ self.directions.T
+        return steps - self._divided(rest, damping) @ self.directions
 
     def predicted(self, damping: Float[Array, " k"]) -> Float[Array, " k"]:
         """What the steps would take off the loss if residuals were linear in the parameters."""
@@ -32,9 +40,12 @@ class Model:
         return jnp.sum(self._shrunk(damping) ** 2 * curvature, axis=1)
 
     def _shrunk(self, damping: Float[Array, " k"]) -> Float[Array, "k m"]:
-        # Divided twice by roots: S² alone would underflow where S is small.
+        return self._divided(self.slopes[None], damping)
+
+    def _divided(self, slopes: Float[Array, "#k m"], damping: Float[Array, " k"]) -> Float[Array, "k m"]:
+        # Twice by roots: S² alone would underflow where S is small.
         root = jnp.hypot(self.values[None], jnp.sqrt(damping)[:, None])
-        return self.slopes[None] / root / root
+        return slopes / root / root
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,17 @@ from ..lower import Here
 from ..parallel import Collectives, triangle
 from .damping import Model, around, farthest
 from .residuals import Part, Residual
-from .second_order import STALLED, SecondOrder, Settings, at_once, from_first, losses as losses_at
+from .second_order import STALLED, SecondOrder, Settings, at_once, from_first, tried
 from .sketch import Cosines, Whole, bucket_sums
+from .slopes import OfBuckets, OfRows
 
 WAYS = ("svd", "subspace", "sketch")
 SMALL = 700  # residuals or parameters up to which J is decomposed as it is
 MANY = 30_000  # residuals above which folding all rows takes longer than forming them
 BUCKETS = 4  # a dimension
+HELD = 2**28  # bytes of all rows in the space up to which they are held for corrections
 WORSE = 100.0  # what damping grows by where no step lowers the loss
+FAST = 0.95  # of the loss: steps that leave more of it are corrected
 FIRST = 1e-4  # damping of the first step, in squares of the largest singular value
 
 
@@ -34,6 +37,7 @@ class GaussNewton(Settings):
     buckets: int | None
     ratio: float
     tried: int
+    corrections: int
     decades: tuple[float, float]
     seed: int
 
@@ -43,7 +47,7 @@ class GaussNewton(Settings):
     def __post_init__(self) -> None:
         if self.way is not None and self.way not in WAYS:
             raise ValueError(f"gauss_newton(way={self.way!r}): one of {', '.join(WAYS)}; or leave it out")
-        for name, least in (("sketch", 1), ("buckets", 1), ("tried", 2)):
+        for name, least in (("sketch", 1), ("buckets", 1), ("tried", 2), ("corrections", 0)):
             number = getattr(self, name)
             if number is not None and number < least:
                 raise ValueError(f"gauss_newton({name}={number}): at least {least}")
@@ -63,6 +67,7 @@ def gauss_newton(
     buckets: int | None = None,
     ratio: float = 0.075,
     tried: int = 32,
+    corrections: int = 10,
     decades: tuple[float, float] = (-5.0, 5.0),
     seed: int = 0,
 ) -> GaussNewton:
@@ -72,12 +77,13 @@ def gauss_newton(
     random subspace of `sketch` dimensions, drawn anew from `seed` for every step. `way="sketch"` besides adds up
     residuals in random buckets, four times as many as dimensions unless told. Left out: J itself where N or P is at
     most 700, a sketch of more than 30,000 residuals, else a subspace.
-    In each step `tried` dampings, spread over `decades` powers of ten round the last one, are tried on the loss itself;
-    the farthest step whose reduction is at least `ratio` of what was predicted is taken.
+    In each step `tried` dampings, spread over `decades` powers of ten round the last one, are tried on the loss itself,
+    each step as it is and after each of so many `corrections` for what bends out of the linear model; the farthest
+    whose reduction is at least `ratio` of what was predicted is taken.
 
     It trains all networks and parameters of a problem at once: `tx.core(..., optimizer=tx.optim.gauss_newton())`.
     """
-    return GaussNewton(way, sketch, buckets, ratio, tried, decades, seed)
+    return GaussNewton(way, sketch, buckets, ratio, tried, corrections, decades, seed)
 
 
 @dataclass(frozen=True)
@@ -121,23 +127,44 @@ class GaussNewtonSteps(SecondOrder):
         parts = self.parts(parameters, here)
         flat, changed = self.flat(parameters)
         eps = jnp.finfo(flat.dtype).eps
-        model, space = self._model(parts, here.collectives, progress.step)
+        model, space, slopes = self._model(parts, here.collectives, progress.step)
         top = model.values[0] ** 2
         last = jnp.where(progress.damping > 0, progress.damping, FIRST * top)
         dampings = around(last, self.settings.decades, self.settings.tried, eps**2 * top)
         # Those of the first shard: the others' decompositions may differ in rounding.
-        of_first = (top, last, dampings, model.steps(dampings), model.predicted(dampings), model.radii(dampings))
-        top, last, dampings, steps, predicted, radii = from_first(here.collectives, of_first)
-        moves = jnp.concatenate([jnp.zeros((1, flat.size), flat.dtype), space.back(steps)])
-        losses = losses_at(parts, flat[None] + moves, here.collectives)
+        of_first = (top, last, dampings, model.steps(dampings), model.predicted(dampings))
+        top, last, dampings, steps, predicted = from_first(here.collectives, of_first)
+        moved = flat[None] + jnp.concatenate([jnp.zeros((1, flat.size), flat.dtype), space.back(steps)])
+        losses, _ = tried(parts, moved, here.collectives)
+        if self.settings.corrections:
+
+            def correct(_: Any, state: Any) -> Any:
+                p, best, least = state
+                losses, found = tried(parts, flat[None] + space.back(p), here.collectives, slopes)
+                lower = losses < least
+                best, least = jnp.where(lower[:, None], p, best), jnp.where(lower, losses, least)
+                p = from_first(here.collectives, model.corrected(p, found, dampings[some]))
+                return p, best, least
+
+            some = jnp.arange(self.settings.tried // 4, self.settings.tried - self.settings.tried // 4, 2)
+            alone = farthest(losses[0], losses[1:], predicted, self.settings.ratio)
+            slow = ~(losses[alone.index + 1] < FAST * losses[0])
+            state = (steps[some], steps[some], losses[1 + some])
+            rounds = jnp.where(slow, self.settings.corrections + 1, 0)
+            _, best, least = jax.lax.fori_loop(0, rounds, correct, state)
+            steps, losses = steps.at[some].set(best), losses.at[1 + some].set(least)
         chosen = farthest(losses[0], losses[1:], predicted, self.settings.ratio)
         found = chosen.index >= 0
-        new = jnp.where(found, flat + moves[chosen.index + 1], flat)
+        step = jnp.where(found, steps[chosen.index], 0)
+        new = flat + space.back(step[None])[0]
         damping = jnp.where(found, dampings[chosen.index], WORSE * last)
         damping = jnp.clip(damping, eps**2 * top, top)
         stalled = jnp.where(found, 0, progress.stalled + 1)
-        radius = jnp.where(found, radii[chosen.index], 0)
-        return changed(new), Progress(damping, progress.step + 1, stalled), (damping, radius, chosen.ratio)
+        return (
+            changed(new),
+            Progress(damping, progress.step + 1, stalled),
+            (damping, jnp.linalg.norm(step), chosen.ratio),
+        )
 
     def trouble(self, progress: Progress) -> str | None:
         """Why it does not get on, once it has not for some steps."""
@@ -146,7 +173,9 @@ class GaussNewtonSteps(SecondOrder):
         mend = "" if self.way(self.rows) == "svd" else "; a larger sketch may"
         return f"no step of {self.settings.tried} lowered the loss in the last {int(progress.stalled)} epochs{mend}"
 
-    def _model(self, parts: Sequence[Part], collectives: Collectives, step: Any) -> tuple[Model, Cosines | Whole]:
+    def _model(
+        self, parts: Sequence[Part], collectives: Collectives, step: Any
+    ) -> tuple[Model, Cosines | Whole, OfRows | OfBuckets]:
         first, last = jax.random.split(jax.random.fold_in(jax.random.key(self.settings.seed), step))
         size, dtype = self.settings.sketch, parts[0].rows.leaves[0].dtype
         # Points may have been added since the terms were written.
@@ -157,28 +186,35 @@ class GaussNewtonSteps(SecondOrder):
         else:
             space = Cosines.drawn(first, self.columns, size, dtype)
         if way == "sketch":
-            return self._by_buckets(parts, collectives, space, last), space
-        if rows <= space.size:
-            return self._by_rows(parts, collectives, space), space
-        return self._by_triangle(parts, collectives, space), space
+            both = self._in_buckets(parts, collectives, space, last)
+            slopes = OfBuckets(both[:, :-1], last, tuple(part.rows.components for part in parts))
+            return _decomposed(jnp.linalg.qr(both, mode="r")), space, slopes
+        few = rows <= space.size
+        held = None
+        if few or rows * space.size * dtype.itemsize <= HELD:
+            held = [self._of_shard(part, collectives, space) for part in parts]
+        if few:
+            assert held is not None
+            model = _decomposed(jnp.concatenate([collectives.gather(rows) for rows in held]))
+        elif held is not None:
+            model = _decomposed(triangle(collectives, jnp.concatenate(held), wide=False))
+        else:
+            model = self._by_triangle(parts, collectives, space)
+        slopes = None if held is None else [rows[:, :-1] for rows in held]
+        return model, space, OfRows(parts, space, collectives.rank, slopes)
 
-    def _by_rows(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole) -> Model:
-        """From all rows of J on every shard, where they are few."""
-        found = []
-        for part in parts:
-            layout, components = part.rows.layout, part.rows.components
+    def _of_shard(self, part: Part, collectives: Collectives, space: Cosines | Whole) -> Float[Array, "n m_and_1"]:
+        """All of a shard's rows of J, and residuals beside them."""
 
-            def put(rows: Any, chunk: Any, part: Part = part) -> Any:
-                # Rows that another chunk has are zeros in this one.
-                first = (chunk.index[0] - collectives.rank * part.rows.layout.rows) * part.rows.components
-                both = _side_by_side(part, chunk, space)
-                here = jax.lax.dynamic_slice_in_dim(rows, first, len(both))
-                return jax.lax.dynamic_update_slice_in_dim(rows, here + both, first, 0)
+        def put(rows: Any, chunk: Any) -> Any:
+            # Rows that another chunk has are zeros in this one.
+            first, both = part.first(chunk, collectives.rank), _side_by_side(part, chunk, space)
+            here = jax.lax.dynamic_slice_in_dim(rows, first, len(both))
+            return jax.lax.dynamic_update_slice_in_dim(rows, here + both, first, 0)
 
-            empty = jnp.zeros((layout.rows * components, space.size + 1), part.rows.leaves[0].dtype)
-            mine = over_chunks(part.rows, collectives.rank, put, empty, at_once(part))
-            found.append(collectives.gather(mine))
-        return _decomposed(jnp.concatenate(found))
+        count = part.rows.layout.rows * part.rows.components
+        empty = jnp.zeros((count, space.size + 1), part.rows.leaves[0].dtype)
+        return over_chunks(part.rows, collectives.rank, put, empty, at_once(part))
 
     def _by_triangle(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole) -> Model:
         """From R of [J r] = Q R: shards fold chunks of their rows into triangles, which are gathered."""
@@ -191,8 +227,10 @@ class GaussNewtonSteps(SecondOrder):
             found = over_chunks(part.rows, collectives.rank, add, found, at_once(part, space.size))
         return _decomposed(triangle(collectives, found, wide=False))
 
-    def _by_buckets(self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole, key: Any) -> Model:
-        """From sums of rows of J, and of residuals, in the same random buckets.
+    def _in_buckets(
+        self, parts: Sequence[Part], collectives: Collectives, space: Cosines | Whole, key: Any
+    ) -> Float[Array, "size m_and_1"]:
+        """Sums of rows of J, and of residuals, in the same random buckets.
 
         With exact slopes Jᵀr beside a sketch of J, errors stop where the sketch distorts small singular values: at a
         loss of 1e-10 where this one goes to 1e-30.
@@ -207,7 +245,7 @@ class GaussNewtonSteps(SecondOrder):
                 return found + bucket_sums(mine, chunk.index, part.rows.components, both, size)
 
             state = over_chunks(part.rows, collectives.rank, add, state, at_once(part))
-        return _decomposed(jnp.linalg.qr(collectives.sum(state), mode="r"))
+        return collectives.sum(state)
 
 
 def _decomposed(both: Float[Array, "n p_and_1"]) -> Model:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from ..expr import Node, PointSet, Selection, Trainable, all_nodes, ops
 from ..jacobian import RULES
-from ..jacobian.gram import Rows
+from ..jacobian.gram import Chunk, Rows
 from ..jacobian.subject import rows_in_shard
 from ..lower import Values, evaluate, expand, shared
 from ..parallel import Collectives, Layout
@@ -74,6 +74,10 @@ class Part:
     def values(self, leaves: Any, points: Any) -> Float[Array, " n"]:
         """Residuals at some points, unscaled, one after the other."""
         return jax.vmap(lambda point: jnp.ravel(self.rows.function(leaves, point)))(points).reshape(-1)
+
+    def first(self, chunk: Chunk, rank: Any) -> Any:
+        """Where a chunk's rows begin among the shard's."""
+        return (chunk.index[0] - rank * self.rows.layout.rows) * self.rows.components
 
 
 def residuals_of(terms: Mapping[str, Node], by: str) -> tuple[Residual, ...]:

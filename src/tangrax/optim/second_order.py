@@ -15,6 +15,7 @@ from ..jacobian.gram import CHUNK, over_points
 from ..lower import Here, put_selected
 from ..parallel import Collectives
 from .residuals import Part, Residual, in_shard, residuals_of
+from .slopes import OfBuckets, OfRows
 
 MEMORY = 2**26  # bytes of the rows of J that are formed at once
 STALLED = 10  # steps in a row without a lower loss after which a run says so
@@ -96,11 +97,31 @@ def at_once(part: Part, least: int = CHUNK) -> int:
 
 def losses(parts: Sequence[Part], moved: Float[Array, "k p"], collectives: Collectives) -> Float[Array, " k"]:
     """The loss at several parameters, in one pass over the points."""
-    found = jnp.zeros(len(moved), moved.dtype)
-    for part in parts:
+    return tried(parts, moved, collectives)[0]
+
+
+def tried(
+    parts: Sequence[Part],
+    moved: Float[Array, "k p"],
+    collectives: Collectives,
+    slopes: OfRows | OfBuckets | None = None,
+) -> tuple[Float[Array, " k"], Any]:
+    """The loss r·r at several parameters, and Jᵀ r of those r by `slopes` if given, in one pass over the points."""
+    state = (jnp.zeros(len(moved), moved.dtype), () if slopes is None else slopes.empty(len(moved)))
+    for number, part in enumerate(parts):
         leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(moved)
-        found = found + part.scale**2 * _squares(part, leaves, collectives.rank)
-    return collectives.sum(found)
+
+        def add(state: Any, chunk: Any, number: int = number, part: Part = part, leaves: Any = leaves) -> Any:
+            values = jax.vmap(lambda leaves: part.values(leaves, chunk.points))(leaves)
+            weighted = part.scale * jnp.where(chunk.counted[None], values, 0)
+            losses, found = state
+            if slopes is not None:
+                found = slopes.add(found, number, chunk, weighted)
+            return losses + jnp.sum(weighted**2, axis=1), found
+
+        state = over_points(part.rows, collectives.rank, add, state)
+    losses, found = collectives.sum(state)
+    return losses, () if slopes is None else slopes.of(found)
 
 
 def from_first(collectives: Collectives, tree: Any) -> Any:
@@ -108,13 +129,3 @@ def from_first(collectives: Collectives, tree: Any) -> Any:
     if collectives.size == 1:
         return tree
     return collectives.sum(jax.tree.map(lambda x: jnp.where(collectives.rank == 0, x, jnp.zeros_like(x)), tree))
-
-
-def _squares(part: Part, leaves: Sequence[Any], rank: Any) -> Float[Array, " k"]:
-    """Sums of a shard's squared residuals at several parameters; `leaves` have them along their first axis."""
-
-    def add(found: Any, chunk: Any) -> Any:
-        values = jax.vmap(lambda leaves: part.values(leaves, chunk.points))(leaves)
-        return found + jnp.sum(jnp.where(chunk.counted[None], values, 0) ** 2, axis=1)
-
-    return over_points(part.rows, rank, add, jnp.zeros(len(leaves[0]), leaves[0].dtype))
