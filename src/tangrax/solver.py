@@ -1,6 +1,6 @@
 """`tx.core` and the solver: what puts the floors below together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,16 @@ from jax.sharding import Mesh
 from . import jacobian, lower, nn, optim, parallel, run
 from .expr import Node, Selection, Trainable, ops
 from .solve import (
-    Apart,
     FirstOrder,
-    Guided,
     History,
     Listener,
     Loop,
     Parameters,
-    Problem,
     Resampler,
     State,
     Terms,
     Timing,
-    Watched,
+    build_loop,
     describe_trouble,
     read_terms,
     refuse_line_search,
@@ -77,16 +74,14 @@ class Solver:
         _check(optimizer, "tx.core")
         self._terms = terms
         self._default_optimizer = optimizer
-        self._guides, self._guided_terms = optim.bound(
-            steerings, terms.losses, tuple(Selection(trainable) for trainable in terms.trained)
-        )
+        self._guided = optim.bound(steerings, terms.losses, tuple(Selection(t) for t in terms.trained))
         self._own_optimizers = terms.optimizers
         leaves = jax.tree.leaves([t.initial for t in terms.trainables])
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
         self._transport = parallel.make_transport(devices)
         self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
         self._evaluator = jacobian.Evaluator(self._executor, self._parameters_of)
-        self._resampler = Resampler.of(resample, terms, self._evaluator)
+        self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
         if self._transport.processes > 1:
             parallel.compare(self._transport.peers, "problems", [*terms.outline(), *self._resampler.outline()])
         self._parameters: Parameters = {}
@@ -275,7 +270,7 @@ class Solver:
         seconds = [o for o in found.values() if isinstance(o, optim.Settings)]
         if not seconds:
             order = FirstOrder.of(found)
-            if self._switch is not None:
+            if self._guided.switch is not None:
                 refuse_line_search(order, {t: t.initial for t in self._terms.trained})
             return order
         if any(o is not seconds[0] for o in found.values()):
@@ -290,18 +285,12 @@ class Solver:
                 f"{seconds[0].name} needs float64 and this run has {self._dtype}: put "
                 f'tx.setup(dtype="float64") at the top of the script; networks made before it are cast'
             )
-        if self._switch is not None:
+        if self._guided.switch is not None:
             raise ValueError(
                 f"conflict= is for gradients, and {seconds[0].name} solves for all residuals at once: leave one of the "
                 f"two out"
             )
-        return seconds[0].order(self._guided_terms, self._terms.trained)
-
-    @property
-    def _switch(self) -> tuple[optim.Conflict, int] | None:
-        """How conflict is kept out of updates, and by which guide."""
-        found = [(guide.how, i) for i, guide in enumerate(self._guides) if isinstance(guide, optim.Switch)]
-        return found[0] if found else None
+        return seconds[0].order(self._guided.terms, self._terms.trained)
 
     def _make_loop(self) -> Loop:
         if self._loop is None:
@@ -309,89 +298,9 @@ class Solver:
         return self._loop
 
     def _build_loop(self) -> Loop:
-        """The training program: constants computed, empty groups and oversized arrays refused."""
-
-        def expanded(nodes: Iterable[Node]) -> list[Node]:
-            return lower.expand(list(nodes), jacobian.RULES)
-
-        terms = self._terms
-        order = self._order()
-        losses = expanded(terms.losses.values())
-        guided = expanded(self._guided_terms.values())
-        total = guided[0]
-        for term in guided[1:]:
-            total = total + term
-        rest = (total, *losses)
-        loss_roots = (lower.gradient_of(total, order.wrt), *rest)
-        apart_roots = () if self._switch is None else (*(lower.gradient_of(term, order.wrt) for term in guided), *rest)
-        measured = [expanded(guide.measured) for guide in self._guides]
-        plain = {name: t for name, t in terms.trackers.items() if not t.is_request}
-        spectra = {
-            name: (t, jacobian.watched(t.node, self._evaluator)) for name, t in terms.trackers.items() if t.is_request
-        }
-        watched_roots = expanded([t.node for t in plain.values()])
-        fields = [program.field for _, program in spectra.values()]
-        roots = (*loss_roots, *apart_roots, *(root for roots in measured for root in roots), *watched_roots, *fields)
-        every = lower.Program(roots)
-        placed = self._executor.place(every.tags)
-        jacobian.refuse_oversized(every.roots, placed.counts, self._dtype.itemsize, jacobian.RESULT_LIMIT, sharded=True)
-        given = tuple(every.fixed)
-        values = self._fixed_values(every, placed)
-
-        def program(*roots: Node) -> lower.Program:
-            used = set(lower.shared(roots))
-            return lower.Program(roots, tuple(node for node in given if node in used))
-
-        intervals: dict[int, list[tuple[str, Node]]] = {}
-        for (name, tracker), root in zip(plain.items(), watched_roots, strict=True):
-            intervals.setdefault(tracker.interval, []).append((name, root))
-        watched = tuple(
-            Watched(interval, program(*[root for _, root in pairs]), tuple(name for name, _ in pairs))
-            for interval, pairs in intervals.items()
-        ) + tuple(
-            Watched(tracker.interval, spectrum, tuple(f"{name}/{part}" for part in spectrum.parts))
-            for name, (tracker, spectrum) in spectra.items()
+        return build_loop(
+            self._terms, self._guided, self._order(), self._evaluator, self._resampler, self._explain, self.timing
         )
-        problem = Problem(
-            program(*loss_roots),
-            tuple(terms.losses),
-            tuple(Guided(guide, program(*roots)) for guide, roots in zip(self._guides, measured, strict=True)),
-            None if self._switch is None else Apart(program(*apart_roots), *self._switch),
-            watched,
-            placed.layouts,
-            order,
-            tuple(terms.trainables),
-            given,
-            self._executor.limit,
-        )
-        trackers = [tracker.named(name) for name, tracker in plain.items()]
-        trackers += [tracker.named(f"{name}/{jacobian.RANK}") for name, (tracker, _) in spectra.items()]
-
-        def now() -> tuple[Any, Any]:
-            placed = self._executor.place(every.tags)
-            return placed.rows, self._fixed_values(every, placed)
-
-        return Loop(
-            problem,
-            self._transport,
-            placed.rows,
-            values,
-            trackers,
-            self._explain,
-            self._resampler,
-            now,
-            self._build_loop,
-            self.timing,
-        )
-
-    def _fixed_values(self, program: lower.Program, placed: lower.Placed) -> list[Any]:
-        """Values that training does not change, such as how many points a group has: none may be empty."""
-        given = program.fixed
-        sizes = {g: n for g, n in lower.group_sizes(program.roots).items() if not lower.trainables_of([g])}
-        wanted = [*given, *sizes.values()]
-        found = self._executor.compute(wanted, placed, {}) if wanted else {}
-        jacobian.refuse_empty_groups(sizes, found, placed)
-        return [found[node] for node in given]
 
     def _explain(self, parameters: Parameters, epoch: int, values: np.ndarray, slope_finite: bool) -> str:
         """Which terms are not finite at the parameters given, or whose gradient is not."""

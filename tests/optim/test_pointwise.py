@@ -156,8 +156,12 @@ def test_communication():
 def test_refusals():
     with pytest.raises(ValueError, match=r"self_adaptive\('pdf'\): the terms are pde, left, ends"):
         problem(balance=self_adaptive("pdf"))
-    with pytest.raises(ValueError, match="one self_adaptive"):
+    with pytest.raises(ValueError, match="two objects weight single points"):
         problem(balance=[self_adaptive("pde"), residual_attention("ends")])
+    with pytest.raises(ValueError, match=r"points of 'interior' move, and each has a weight"):
+        _, _, pde, _, terms = problem()
+        moves = tx.optim.uniform(pde, every=5)
+        tx.core(terms, optimizer=optax.sgd(1.0), balance=self_adaptive("pde"), resample=moves)
     with pytest.raises(ValueError, match=r"residual_attention: rate=0"):
         residual_attention(rate=0)
     _x, t = tx.domain.line(n=5).over_time(0.0, 1.0).variable("interior")

@@ -1,10 +1,11 @@
 """What steers a run, bound to its terms one after the other."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..expr import Node, Selection
-from .conflict import Conflict
+from ..expr import Node, PointSet, Selection
+from .conflict import Conflict, Switch
 from .guide import Guide, Steering
 
 
@@ -22,11 +23,28 @@ def steerings(balance: Any, conflict: Any) -> tuple[Steering, ...]:
     return (*given, *([] if conflict is None else [conflict]))
 
 
-def bound(
-    steerings: Sequence[Steering], terms: Mapping[str, Node], wrt: tuple[Selection, ...]
-) -> tuple[tuple[Guide, ...], Mapping[str, Node]]:
-    """Guides one after the other, each of the terms as the last one left them; and these terms."""
-    guides = []
+@dataclass(frozen=True)
+class Guidance:
+    """Guides of a problem, and its terms as these have changed them one after the other."""
+
+    guides: tuple[Guide, ...]
+    terms: Mapping[str, Node]
+
+    @property
+    def columns(self) -> tuple[PointSet, ...]:
+        """Tags whose points have numbers of their own."""
+        return tuple(tag for guide in self.guides for tag in guide.columns)
+
+    @property
+    def switch(self) -> tuple[Conflict, int] | None:
+        """How conflict is kept out of updates, and by which guide."""
+        found = [(guide.how, index) for index, guide in enumerate(self.guides) if isinstance(guide, Switch)]
+        return found[0] if found else None
+
+
+def bound(steerings: Sequence[Steering], terms: Mapping[str, Node], wrt: tuple[Selection, ...]) -> Guidance:
+    """Each guide is bound to the terms as the last one left them."""
+    guides: list[Guide] = []
     for steering in steerings:
         guide = steering.bind(terms, wrt)
         guides.append(guide)
@@ -35,7 +53,6 @@ def bound(
     doubled = next((part for part in names if names.count(part) > 1), None)
     if doubled is not None:
         raise ValueError(f"tx.core: two of the balancing objects record '{doubled}': give one of them")
-    columned = [guide for guide in guides if guide.columns]
-    if len(columned) > 1:
-        raise ValueError("tx.core: one self_adaptive at most: name all of its terms in one")
-    return tuple(guides), terms
+    if sum(bool(guide.columns) for guide in guides) > 1:
+        raise ValueError("tx.core: two objects weight single points: name all terms in one self_adaptive or the like")
+    return Guidance(tuple(guides), terms)

@@ -1,5 +1,6 @@
 """Training: compiled stretches, optimizers, what is recorded and who is told."""
 
+from .build import build_loop as build_loop
 from .first_order import (
     FirstOrder as FirstOrder,
     Parameters as Parameters,
@@ -9,13 +10,7 @@ from .history import History as History
 from .listener import Listener as Listener, Run as Run, Stretch as Stretch
 from .loop import Loop as Loop, Timing as Timing
 from .resampling import Resampler as Resampler
-from .stretch import (
-    Apart as Apart,
-    Guided as Guided,
-    Problem as Problem,
-    State as State,
-    Watched as Watched,
-)
+from .stretch import State as State
 from .terms import (
     NonFiniteLoss as NonFiniteLoss,
     Terms as Terms,

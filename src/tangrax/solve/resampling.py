@@ -34,8 +34,8 @@ class Resampler:
     moved: dict[PointSet, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, given: Any, terms: Terms, evaluator: Evaluator) -> "Resampler":
-        """Checked rules; raises where they do not go together, or not with the terms."""
+    def of(cls, given: Any, terms: Terms, evaluator: Evaluator, weighted: Sequence[PointSet] = ()) -> "Resampler":
+        """Checked rules; raises where they do not go together, or not with the terms and `weighted` points."""
         rules = tuple(given) if isinstance(given, Sequence) else () if given is None else (given,)
         for rule in rules:
             if not isinstance(rule, Resampling):
@@ -54,6 +54,11 @@ class Resampler:
                 raise ValueError(
                     f"tx.core(resample=…): {rule} would move {rule.points}, which no term is trained on: the terms are "
                     f"on {', '.join(map(repr, trained))}"
+                )
+            if rule.points in weighted:
+                raise ValueError(
+                    f"tx.core(resample=…): the points of '{rule.points.tag}' move, and each has a weight of its own "
+                    f"(self_adaptive, residual_attention): leave out one of the two"
                 )
         moving = {rule.points for rule in rules}
         roots = [*terms.losses.values(), *(tracker.root for tracker in terms.trackers.values())]

@@ -1,0 +1,114 @@
+"""The training program of a problem: its terms, what guides and watches them, put together for the loop."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ..expr import Node, Tracker
+from ..jacobian import RANK, RESULT_LIMIT, RULES, Evaluator, refuse_empty_groups, refuse_oversized, watched
+from ..lower import Executor, Placed, Program, expand, gradient_of, group_sizes, shared, trainables_of
+from ..optim import Guidance, SecondOrder
+from .first_order import FirstOrder
+from .loop import Loop, Timing
+from .resampling import Resampler
+from .stretch import Apart, Guided, Problem, Watched
+from .terms import Terms
+
+
+def build_loop(
+    terms: Terms,
+    guidance: Guidance,
+    order: FirstOrder | SecondOrder,
+    evaluator: Evaluator,
+    resampler: Resampler,
+    explain: Callable[..., str],
+    timing: Timing,
+) -> Loop:
+    """Constants are computed; empty groups and oversized arrays are refused."""
+    executor = evaluator.executor
+    losses, guided = _expanded(terms.losses.values()), _expanded(guidance.terms.values())
+    total = sum(guided[1:], start=guided[0])
+    rest = (total, *losses)
+    loss_roots = (gradient_of(total, order.wrt), *rest)
+    apart_roots = () if guidance.switch is None else (*(gradient_of(term, order.wrt) for term in guided), *rest)
+    measured = [_expanded(guide.measured) for guide in guidance.guides]
+    plain = {name: t for name, t in terms.trackers.items() if not t.is_request}
+    spectra = {name: (t, watched(t.node, evaluator)) for name, t in terms.trackers.items() if t.is_request}
+    watched_roots = _expanded([t.node for t in plain.values()])
+    every = Program(
+        (
+            *loss_roots,
+            *apart_roots,
+            *(root for roots in measured for root in roots),
+            *watched_roots,
+            *(program.field for _, program in spectra.values()),
+        )
+    )
+    placed = executor.place(every.tags)
+    refuse_oversized(every.roots, placed.counts, executor.dtype.itemsize, RESULT_LIMIT, sharded=True)
+    given = tuple(every.fixed)
+
+    def program(*roots: Node) -> Program:
+        used = set(shared(roots))
+        return Program(roots, tuple(node for node in given if node in used))
+
+    def now() -> tuple[Any, Any]:
+        placed = executor.place(every.tags)
+        return placed.rows, _fixed_values(every, placed, executor)
+
+    problem = Problem(
+        program(*loss_roots),
+        tuple(terms.losses),
+        tuple(Guided(guide, program(*roots)) for guide, roots in zip(guidance.guides, measured, strict=True)),
+        None if guidance.switch is None else Apart(program(*apart_roots), *guidance.switch),
+        (
+            *_together(plain, watched_roots, program),
+            *(
+                Watched(tracker.interval, spectrum, tuple(f"{name}/{part}" for part in spectrum.parts))
+                for name, (tracker, spectrum) in spectra.items()
+            ),
+        ),
+        placed.layouts,
+        order,
+        tuple(terms.trainables),
+        given,
+        executor.limit,
+    )
+    trackers = [tracker.named(name) for name, tracker in plain.items()]
+    trackers += [tracker.named(f"{name}/{RANK}") for name, (tracker, _) in spectra.items()]
+    return Loop(
+        problem,
+        executor.transport,
+        placed.rows,
+        _fixed_values(every, placed, executor),
+        trackers,
+        explain,
+        resampler,
+        now,
+        lambda: build_loop(terms, guidance, order, evaluator, resampler, explain, timing),
+        timing,
+    )
+
+
+def _expanded(nodes: Iterable[Node]) -> list[Node]:
+    return expand(list(nodes), RULES)
+
+
+def _together(trackers: Mapping[str, Tracker], roots: Sequence[Node], program: Callable[..., Program]) -> list[Watched]:
+    """Trackers of the same interval are evaluated together."""
+    intervals: dict[int, list[tuple[str, Node]]] = {}
+    for (name, tracker), root in zip(trackers.items(), roots, strict=True):
+        intervals.setdefault(tracker.interval, []).append((name, root))
+    return [
+        Watched(interval, program(*[root for _, root in pairs]), tuple(name for name, _ in pairs))
+        for interval, pairs in intervals.items()
+    ]
+
+
+def _fixed_values(program: Program, placed: Placed, executor: Executor) -> list[Any]:
+    """Values that training does not change, such as how many points a group has: none may be empty."""
+    given = program.fixed
+    sizes = {g: n for g, n in group_sizes(program.roots).items() if not trainables_of([g])}
+    wanted = [*given, *sizes.values()]
+    found = executor.compute(wanted, placed, {}) if wanted else {}
+    refuse_empty_groups(sizes, found, placed)
+    return [found[node] for node in given]
