@@ -51,6 +51,13 @@ def gathered_bytes(compiled) -> int:
     return sum(8 * math.prod(map(int, shape.split(","))) for shape in shapes)
 
 
+def reduced_numbers(compiled) -> int:
+    """Double-precision numbers of the results of all all-reduces that stand in a compiled program."""
+    found = re.findall(r"= (.+?) all-reduce(?:-start)?\(", compiled.as_text())
+    shapes = [shape for text in found for shape in re.findall(r"f64\[([\d,]*)\]", text)]
+    return sum(math.prod(map(int, filter(None, shape.split(",")))) for shape in shapes)
+
+
 def shifted_bytes(compiled, trips: int, tile: tuple[int, int]) -> tuple[float, float, float]:
     """What all devices send round the ring: factors, tiles of K, and what gathering the factors would send instead.
 

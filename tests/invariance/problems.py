@@ -86,8 +86,7 @@ def results(devices=None):
         found[f"{name}/gathered"] = rows.gather()
         # Not compared, but looked at: what this process holds.
         found[f"local/{name}"] = np.array([len(rows.local), len(rows), solver._transport.size])
-    found |= second_order(devices)
-    return found
+    return found | second_order(devices) | guided(devices)
 
 
 def second_order(devices):
@@ -98,6 +97,25 @@ def second_order(devices):
     solver = tx.core(terms, optimizer=optimizer, devices=devices, dtype="float64").solve(20, progress=False)
     losses = solver.history["loss"]
     return {"second/loss": losses / losses[0], "second/damping": np.log10(solver.history["damping"])}
+
+
+def guided(devices):
+    """Balanced terms and points, updates without conflict, points that move."""
+    domain = tx.domain.line(mesh_size=1 / 30)
+    x, _ = domain.variable("interior")
+    ends, _ = domain.variable("boundary")
+    net = tx.nn.mlp(1, width=6, depth=2, key=0, name="net")
+    pde = -net(x).d2(x) - tx.np.sin(tx.np.pi * x)
+    solver = tx.core(
+        {"pde": pde.mse, "ends": net(ends).mse},
+        optimizer=optax.adam(1e-2),
+        balance=[tx.optim.residual_attention("ends"), tx.optim.grad_norm(every=5)],
+        conflict=tx.optim.pcgrad(every=7),
+        resample=tx.optim.rad(pde, every=10, pool=100),
+        devices=devices,
+        dtype="float64",
+    ).solve(25, progress=False)
+    return {f"guided/{key}": value for key, value in solver.history.items()} | {"guided/points": solver.points(x)}
 
 
 if __name__ == "__main__":

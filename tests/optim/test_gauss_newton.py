@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
-from programs import gathered_bytes, training_program
+from programs import gathered_bytes, reduced_numbers, training_program
 
 import tangrax as tx
 from tangrax.optim import gauss_newton
@@ -16,6 +16,7 @@ from tangrax.optim import gauss_newton
 module = importlib.import_module("tangrax.optim.gauss_newton")  # the function has the same name
 
 π = np.pi
+COLUMNS = 4 + 4 + 16 + 4 + 4 + 1  # of a network of width 4
 WAYS = {
     "svd, few rows": {"way": "svd"},
     "svd, many rows": {"way": "svd", "points": 90, "width": 4},
@@ -162,11 +163,27 @@ def test_several_networks_and_numbers():
     assert solver.module(held) == 2.0 and solver.module(k) != 0.3
 
 
-def test_communication():
-    """A step sends what its way says, and no J in one piece where only triangles are needed."""
-    solver, *_ = poisson(points=90, width=4, devices=3, way="svd")
-    columns = 4 + 4 + 16 + 4 + 4 + 1
-    assert gathered_bytes(training_program(solver)) == 8 * 3 * (columns + 1) ** 2
+@pytest.mark.parametrize(
+    "way, size, gathered, sketched",
+    [
+        ("svd", COLUMNS, 3 * (COLUMNS + 1) ** 2, 0),
+        ("subspace", 20, 3 * 21**2, 0),
+        ("sketch", 20, 0, 70 * 21),
+    ],
+)
+def test_communication(way, size, gathered, sketched):
+    """A step sends what its way says: no J in one piece, nothing that grows with the points."""
+    solver, *_ = poisson(points=90, width=4, devices=3, way=way, sketch=20, buckets=70)
+    program = training_program(solver)
+    assert gathered_bytes(program) == 8 * gathered
+    tried, corrected = 32, 8
+    gradient = COLUMNS + 3 + 1  # with three means, and the number of points of the group
+    chosen = 2 + tried * (2 + size)  # dampings, promises and steps of the first shard, and the extent of its J
+    losses = 1 + tried
+    # Of residuals, with slopes in the space or in buckets, and the corrections of the first shard.
+    correction = corrected * (1 + (70 if way == "sketch" else size)) + corrected * size
+    expected = gradient + sketched + chosen + losses + correction
+    assert abs(reduced_numbers(program) - expected) <= 2
 
 
 @pytest.mark.parametrize(
