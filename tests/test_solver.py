@@ -4,6 +4,7 @@ import os
 
 import equinox as eqx
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -135,6 +136,27 @@ def test_float32_trains_in_float32():
     solver = tx.core([net(X, Y).mse], optimizer=ADAM, devices=2, dtype="float32").solve(3, progress=False)
     assert solver.eval(net(X, Y)).dtype == np.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(solver.module(net))} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("devices", [1, 3])
+def test_another_precision_than_the_runs(devices):
+    """J in float64 of a network trained in float32 is that of its parameters, to rounding of float64."""
+    net = tx.nn.mlp(2, width=5, depth=2, name="net")
+    u = net(X, Y)
+    terms = {"fit": (u.laplacian(X, Y) - 1).mse}
+    solver = tx.core(terms, optimizer=ADAM, devices=devices, dtype="float32").solve(3, progress=False)
+    module = jax.tree.map(lambda a: a.astype(float) if eqx.is_inexact_array(a) else a, solver.module(net))
+    points = DOMAIN.point_set("interior").coordinates[:, :2]
+    arrays, rest = eqx.partition(module, eqx.is_inexact_array)
+    flat, tree = jax.flatten_util.ravel_pytree(arrays)
+    expected = jax.jacrev(lambda p: jax.vmap(lambda x: eqx.combine(tree(p), rest)(x)[0])(jnp.asarray(points)))(flat)
+    double, single = solver.eval(u.grad(net), dtype="float64"), solver.eval(u.grad(net))
+    assert double.dtype == np.float64 and single.dtype == np.float32
+    np.testing.assert_allclose(double, expected, rtol=1e-12, atol=1e-14)
+    assert np.abs(single - expected).max() > 1e-8
+    assert solver.precision == "float32, products highest"
+    with pytest.raises(ValueError, match="float32, float64"):
+        solver.eval(u, dtype="float16")
 
 
 # Bad input, before anything runs

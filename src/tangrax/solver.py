@@ -81,6 +81,7 @@ class Solver:
         self._transport = parallel.make_transport(devices)
         self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
         self._evaluator = jacobian.Evaluator(self._executor, self._parameters_of)
+        self._evaluators = {self._dtype: self._evaluator}
         self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
         if self._transport.processes > 1:
             parallel.compare(self._transport.peers, "problems", [*terms.outline(), *self._resampler.outline()])
@@ -102,6 +103,11 @@ class Solver:
     def mesh(self) -> Mesh:
         """The devices that share the points, along one axis "points"."""
         return self._transport.mesh
+
+    @property
+    def precision(self) -> str:
+        """Of parameters and points, and of matrix products: "float32, products highest"."""
+        return parallel.precision_of(self._dtype)
 
     @property
     def stalled(self) -> str | None:
@@ -163,15 +169,17 @@ class Solver:
         points: Mapping[str, Any] | None = None,
         sharded: bool = False,
         limit: int = jacobian.RESULT_LIMIT,
+        dtype: str | None = None,
     ) -> Any:
         """The value of an expression now, or a list of values for a list of expressions.
 
         Fields have one row per point in the user's order, without padding; `points={tag: array}` evaluates at
         other points. Results are NumPy arrays, up to `limit` bytes each; with `sharded=True` fields come as
         `ShardedRows`, which leaves the rows on their devices. `J.spectrum()` gives a `Spectrum`, if what each device
-        has to hold for it is no more than `limit`; `J.gram()` the tangent kernel.
+        has to hold for it is no more than `limit`; `J.gram()` the tangent kernel. `dtype="float64"` computes in double
+        precision whatever the network was trained in: what rounding leaves of a spectrum is then that of float64.
         """
-        return jacobian.evaluate(self._evaluator, nodes, points or {}, sharded, limit)
+        return jacobian.evaluate(self._evaluator_in(dtype), nodes, points or {}, sharded, limit)
 
     def plan(
         self,
@@ -249,6 +257,13 @@ class Solver:
         if trainable not in self._parameters:
             self._set_parameters({trainable: trainable.initial})
         return self._parameters[trainable]
+
+    def _evaluator_in(self, dtype: str | None) -> jacobian.Evaluator:
+        """Of the run, or one that computes in another precision; kept, with its compiled programs."""
+        chosen = jnp.dtype(parallel.run_dtype(dtype, self._dtype.name)) if dtype else self._dtype
+        if chosen not in self._evaluators:
+            self._evaluators[chosen] = self._evaluator.in_dtype(chosen)
+        return self._evaluators[chosen]
 
     def _forget_optimizer(self) -> None:
         self._state = self._last = self._loop = None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 
 from .. import lower
@@ -22,6 +23,16 @@ class Evaluator:
     executor: lower.Executor
     parameters: Callable[[Trainable], Any]
     plans: dict[Any, Any] = field(default_factory=dict)  # made once, as programs are compiled once
+
+    def in_dtype(self, dtype: Any) -> "Evaluator":
+        """One that computes in another precision, from the same parameters and points."""
+        executor = self.executor.in_dtype(dtype)
+
+        def parameters(trainable: Trainable) -> Any:
+            cast = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), self.parameters(trainable))
+            return executor.transport.replicate(cast)
+
+        return Evaluator(executor, parameters)
 
     @property
     def transport(self) -> Transport:

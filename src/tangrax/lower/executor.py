@@ -39,7 +39,7 @@ class Executor:
     dtype: Any
     limit: int
     moved: dict[PointSet, np.ndarray] = field(default_factory=dict)  # coordinates now, of tags that have moved
-    _own: dict[PointSet, tuple[jax.Array, Layout]] = field(default_factory=dict)
+    _own: dict[PointSet, tuple[np.ndarray, tuple[jax.Array, Layout]]] = field(default_factory=dict)
     programs: dict[Any, Any] = field(default_factory=dict)
 
     def place(self, tags: Sequence[PointSet], new: Mapping[str, Any] | None = None) -> Placed:
@@ -51,11 +51,16 @@ class Executor:
             if tag.tag in new:
                 found = self.put(tag, tag.conform(new[tag.tag]))
             else:
-                if tag not in self._own:
-                    self._own[tag] = self.put(tag, self.coordinates(tag))
-                found = self._own[tag]
+                now, (was, found) = self.coordinates(tag), self._own.get(tag, (None, None))
+                if found is None or was is not now:
+                    found = self.put(tag, now)
+                    self._own[tag] = (now, found)
             placed.rows[tag], placed.layouts[tag] = found
         return placed
+
+    def in_dtype(self, dtype: Any) -> "Executor":
+        """One for another precision, whose points move with these."""
+        return Executor(self.transport, dtype, self.limit, self.moved)
 
     def coordinates(self, tag: PointSet) -> np.ndarray:
         """Where the points of a tag are now."""
@@ -64,12 +69,9 @@ class Executor:
     def move(self, tag: PointSet, coordinates: np.ndarray) -> None:
         """From now on, these are the points of a tag, in their old number or another."""
         self.moved[tag] = self._agreed(tag, coordinates)
-        self._own[tag] = self._dealt(self.moved[tag])
 
     def restore(self, moved: Mapping[PointSet, np.ndarray]) -> None:
         """All tags where `moved` has them, the others where they were at first."""
-        for tag in {**self.moved, **moved}:
-            self._own.pop(tag, None)
         self.moved.clear()
         self.moved.update(moved)
 

@@ -6,7 +6,13 @@ from .collectives import Collectives as Collectives, Local as Local, Xla as Xla
 from .layout import Layout as Layout
 from .mpi import Mpi as Mpi
 from .operation import ProcessMismatch as ProcessMismatch, compare as compare
-from .setup import Settings as Settings, run_dtype as run_dtype, settings as settings, setup as setup
+from .setup import (
+    Settings as Settings,
+    precision_of as precision_of,
+    run_dtype as run_dtype,
+    settings as settings,
+    setup as setup,
+)
 from .sharded import ShardedRows as ShardedRows, TransposedRows as TransposedRows
 from .singular import (
     decomposed as decomposed,

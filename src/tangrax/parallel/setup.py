@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 
@@ -110,6 +111,11 @@ def run_dtype(requested: str | None, networks: str) -> str:
             'tx.setup(dtype="float64") at the top of the script, before networks are made'
         )
     return dtype
+
+
+def precision_of(dtype: Any) -> str:
+    """In words, of numbers and of matrix products."""
+    return f"{dtype}, products {_settings.matmul_precision}"
 
 
 def _refuse_copies(launch: Launch) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..expr import PointSet, Tracker
 from ..optim import Guide
-from ..parallel import Collectives, Transport
+from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for
 from .first_order import Parameters
 from .history import History
@@ -247,4 +247,5 @@ class Loop:
         kind, size = self.transport.mesh.devices.flat[0].platform, self.transport.size
         points = " + ".join(f"{self.problem.layouts[tag].count} {tag.tag}" for tag in self.problem.loss.tags)
         shared = f" of {self.transport.processes} processes" if self.transport.processes > 1 else ""
-        return f"{size} {kind} device{'s' if size > 1 else ''}{shared}, {points} points"
+        numbers = precision_of(next(iter(self.points.values())).dtype)
+        return f"{size} {kind} device{'s' if size > 1 else ''}{shared}, {points} points, {numbers}"
