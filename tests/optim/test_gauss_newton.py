@@ -150,6 +150,21 @@ def test_round_off():
     assert solver.stalled is None and solver.history["loss"][-1] == pytest.approx(before, rel=1e-3)
 
 
+@pytest.mark.slow
+def test_final_errors():
+    """Where training ends does not depend on the number of devices, though its way there does."""
+    x, _ = tx.domain.line(n=60).variable("interior")
+    u = tx.nn.mlp(1, width=16, depth=2, key=0)(x) * x * (1 - x)
+    exact = tx.np.sin(π * x) / π**2
+    errors = []
+    for devices in (1, 2, 3, 8):
+        solver = tx.core([(u.d2(x) + tx.np.sin(π * x)).mse], optimizer=gauss_newton(), devices=devices, dtype="float64")
+        solver.solve(100, progress=False)
+        errors.append(float(solver.eval(tx.np.relative_l2(u.held_out(500), exact.held_out(500)))))
+    assert max(errors) < 1e-13
+    assert max(errors) <= 3 * min(errors), errors
+
+
 def test_several_networks_and_numbers():
     """All trainables move; frozen ones do not."""
     x, t = tx.domain.line(n=50).over_time(0.0, 1.0).variable("interior")
