@@ -5,7 +5,6 @@ nobody trained on; cosines are the least of those between two terms' gradients, 
 in `--store` with the commit and, while that stays, not repeated.
 """
 
-import json
 import math
 import os
 import statistics
@@ -21,7 +20,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import numpy as np
 import optax
 import tyro
-from accuracy import commit
+from storing import stored
 
 import tangrax as tx
 from tangrax.expr import Node
@@ -142,7 +141,7 @@ def main(options: Options) -> None:
     for name in options.problems:
         none = None
         for method in options.methods:
-            runs = [found for seed in range(options.seeds) if (found := stored(options, name, method, seed))]
+            runs = [found for seed in range(options.seeds) if (found := kept(options, name, method, seed))]
             if not runs:
                 continue
             errors, cosines = [run["error"] for run in runs], [run["cosine"] for run in runs]
@@ -155,26 +154,18 @@ def main(options: Options) -> None:
             print(line, flush=True)
 
 
-def stored(options: Options, name: str, method: str, seed: int) -> dict[str, Any] | None:
+def kept(options: Options, name: str, method: str, seed: int) -> dict[str, Any] | None:
     """A run, from the store if this commit's is there; None where a method is not for the problem."""
-    path, at = options.store / f"{name}-{method}-{seed}-{options.epochs}.json".replace(" ", ""), commit()
-    if path.is_file():
-        kept = json.loads(path.read_text())
-        if kept["commit"] == at and not at.endswith("dirty"):
-            return kept
     problem = PROBLEMS[name](seed)
     how = METHODS[method](problem)
     if how is None:
         return None
-    found = {"problem": name, "method": method, "seed": seed, "commit": at, **run(options, problem, how, seed)}
-    options.store.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    half.write_text(json.dumps(found))
-    half.replace(path)
-    return found
+    path = options.store / f"{name}-{method}-{seed}-{options.epochs}.json".replace(" ", "")
+    about = {"problem": name, "method": method, "seed": seed}
+    return stored(path, lambda: {**about, **run(options, problem, how)})
 
 
-def run(options: Options, problem: Problem, how: dict[str, Any], seed: int) -> dict[str, float]:
+def run(options: Options, problem: Problem, how: dict[str, Any]) -> dict[str, float]:
     """Error at the end, mean of the least cosine of two terms' gradients, seconds without compilation."""
     rate = optax.exponential_decay(2e-3, 1000, 0.8)
     cosines = tx.np.cosine([term.grad(problem.net) for term in problem.terms.values()])
@@ -184,15 +175,11 @@ def run(options: Options, problem: Problem, how: dict[str, Any], seed: int) -> d
     began = time.perf_counter()
     solver.solve(options.epochs - 10, progress=False)
     seconds = time.perf_counter() - began
-    assert problem.u.points is not None
-    known = problem.u.points.coordinates
-    draw = np.random.default_rng(seed).random((2000, known.shape[1]))
-    new = known.min(axis=0) + draw * np.ptp(known, axis=0)
-    u, exact = solver.eval([problem.u, problem.exact], points={"interior": new})
+    error = tx.np.relative_l2(problem.u.held_out(2000), problem.exact.held_out(2000))
     every = solver.history["cosines"]
     least = np.min(every[:, *np.triu_indices(len(problem.terms), 1)], axis=1)
     return {
-        "error": float(np.linalg.norm(u - exact) / np.linalg.norm(exact)),
+        "error": float(solver.eval(error)),
         "cosine": float(np.mean(least)),
         "seconds": seconds,
     }

@@ -5,12 +5,10 @@ that stays, not repeated: an interrupted benchmark goes on. Exit code 1 says tha
 """
 
 import functools
-import json
 import math
 import operator
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +22,7 @@ import numpy as np
 import optax
 import references
 import tyro
+from storing import stored
 
 import tangrax as tx
 from tangrax.expr import Node
@@ -203,7 +202,7 @@ def main(options: Options) -> None:
         case = CASES[name]
         seeds = options.seeds or (5 if case.seconds < 120 else 3)
         for method in options.methods:
-            runs = [stored(options, name, method, seed) for seed in range(seeds)]
+            runs = [kept(options, name, method, seed) for seed in range(seeds)]
             errors = [min(run["errors"]) for run in runs]
             middle = statistics.median(errors)
             if method == "gauss-newton" and not middle <= case.target:
@@ -214,19 +213,11 @@ def main(options: Options) -> None:
         sys.exit(f"target MISSED: {', '.join(missed)}")
 
 
-def stored(options: Options, name: str, method: str, seed: int) -> dict[str, Any]:
+def kept(options: Options, name: str, method: str, seed: int) -> dict[str, Any]:
     """A run, from the store if this commit's is there."""
-    path, at = options.store / f"{name}-{method}-{seed}.json", commit()
-    if path.is_file():
-        kept = json.loads(path.read_text())
-        if kept["commit"] == at and not at.endswith("dirty"):
-            return kept
-    found = {"problem": name, "method": method, "seed": seed, "commit": at, **run(options, name, method, seed)}
-    options.store.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    half.write_text(json.dumps(found))
-    half.replace(path)
-    return found
+    path = options.store / f"{name}-{method}-{seed}.json"
+    about = {"problem": name, "method": method, "seed": seed}
+    return stored(path, lambda: {**about, **run(options, name, method, seed)})
 
 
 def run(options: Options, name: str, method: str, seed: int) -> dict[str, list[float]]:
@@ -275,18 +266,6 @@ def decades(runs: list[dict[str, Any]]) -> str:
         middle = statistics.median(reached)
         shown.append(f"{middle:.0f}" if math.isfinite(middle) else "-")
     return " ".join(f"{text:>4}" for text in shown)
-
-
-def commit() -> str:
-    """The commit that is checked out, and whether files differ from it."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":
