@@ -77,7 +77,14 @@ def test_draws():
     assert 0.6 < kept.mean() < 0.8
 
 
-@pytest.mark.parametrize("rule", [grad_norm(every=5), ntk_balance(every=5), relobralo()], ids=type)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(grad_norm(every=5), id="grad_norm", marks=pytest.mark.slow),
+        pytest.param(ntk_balance(every=5), id="ntk_balance"),
+        pytest.param(relobralo(), id="relobralo", marks=pytest.mark.slow),
+    ],
+)
 def test_devices(rule):
     runs = []
     for devices in (1, 2, 3):

@@ -126,7 +126,9 @@ def flat(solver, net):
     return np.concatenate(leaves)
 
 
-@pytest.mark.parametrize("how", ["self_adaptive", "residual_attention", "causal"])
+@pytest.mark.parametrize(
+    "how", ["residual_attention", *(pytest.param(how, marks=pytest.mark.slow) for how in ("self_adaptive", "causal"))]
+)
 def test_devices(how):
     losses = []
     for devices in (1, 2, 3):
