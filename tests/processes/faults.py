@@ -21,6 +21,8 @@ SIGNALS = {
     "interrupted": signal.SIGINT,
 }
 
+# A shell without job control starts what it runs in the background with Ctrl-C ignored, and so does all beneath it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 tx.setup(timeout=60)
 domain = tx.domain.line(mesh_size=0.1)
 x, _ = domain.variable("interior")
