@@ -84,7 +84,8 @@ class Solver:
         self._evaluators = {self._dtype: self._evaluator}
         self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
         if self._transport.processes > 1:
-            parallel.compare(self._transport.peers, "problems", [*terms.outline(), *self._resampler.outline()])
+            more = [*map(str, steerings), *self._resampler.outline()]
+            parallel.compare(self._transport.peers, "problems", [*terms.outline(), *more])
         self._parameters: Parameters = {}
         self._state: State | None = None
         self._last: State | None = None

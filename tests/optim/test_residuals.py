@@ -39,6 +39,8 @@ def test_weights(term, factors):
         ((u**3).mean, "** 3"),
         (u.mse**2, "** 2"),
         ((u - u.mean).mse, "a value of all points"),
+        # Frozen it is a number, but one that may be negative; only weights that training sets are known not to be.
+        (tx.nn.parameter(-1.0).freeze() * u.mse, "parameter *"),
     ],
 )
 def test_what_is_no_sum_of_squares(term, part):

@@ -18,6 +18,7 @@ from .graph import (
     describe as describe,
     local_nodes as local_nodes,
 )
+from .groups import split as split, within as within
 from .node import Node as Node, apply as apply, as_node as as_node
 from .outline import outline as outline
 from .points import PointSet as PointSet

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .groups import split, within
 from .node import Node, apply, as_node
 from .ops import Opaque
-from .products import split
 from .tracker import Tracker
 
 
@@ -115,8 +115,7 @@ def relative_l2(u: Any, exact: Any) -> Node:
         raise ValueError(
             f"tx.np.relative_l2({u}, {exact}): shapes {found.shape} and {wanted.shape} per point must be the same"
         )
-    difference = found - wanted
-    return apply(jnp.sqrt, "sqrt", (difference[group[0]] if group else difference).mse / exact.mse)
+    return apply(jnp.sqrt, "sqrt", within(found - wanted, *group).mse / exact.mse)
 
 
 def stop_gradient(node: Any) -> Any:

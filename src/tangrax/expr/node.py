@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 import jax.numpy as jnp
 
 from .graph import Texts, describe, local_nodes
+from .groups import split
 from .held_out import held_out
 from .ops import (
     Apply,
@@ -247,7 +248,7 @@ class Node:
     @property
     def _rows(self) -> "Node":
         """Without the group that it is restricted to."""
-        return self.args[0] if isinstance(self.op, Restrict) else self
+        return split(self)[0]
 
     def _jacobian(self, what: str) -> Jacobian:
         """The operation whose rows these are; raises TypeError if there are none to ask for `what` of."""

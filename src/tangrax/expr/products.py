@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .groups import split, within
 from .ops import Apply, Constant, Facts, Gradient, Jacobian, Op, Restrict, one_point_set
 from .points import PointSet
 
@@ -122,16 +123,10 @@ def along(rows: Any, vector: Any) -> Any:
     node = type(rows)
     inner, *group = split(rows)
     moved = node(Push(), inner, vector if isinstance(vector, node) else node(Constant.of(vector)))
-    return moved[group[0]] if group else moved
+    return within(moved, *group)
 
 
 def squares(rows: Any) -> Any:
     """The diagonal of K, a field (on the group, of `J[group]`)."""
     inner, *group = split(rows)
-    found = type(rows)(RowSquares(), inner)
-    return found[group[0]] if group else found
-
-
-def split(rows: Any) -> tuple[Any, ...]:
-    """(J,) or, of `J[group]`, (J, group)."""
-    return rows.args if isinstance(rows.op, Restrict) else (rows,)
+    return within(type(rows)(RowSquares(), inner), *group)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from .. import lower
-from ..expr import Node, PointSet, Trainable, ops
+from ..expr import Node, PointSet, Trainable, split
 from ..parallel import ShardedRows, Transport
 from .means import RULES
 from .rows import blocks, refuse_oversized
@@ -44,7 +44,7 @@ class Evaluator:
 
     def values(self, wanted: Sequence[Node], points: Points, sharded: bool, limit: int) -> list[Any]:
         """Values of expressions, in their order."""
-        asked = list(dict.fromkeys(part for node in wanted for part in _parts(node)))
+        asked = list(dict.fromkeys(part for node in wanted for part in split(node)))
         roots = lower.expand(asked, RULES)
         placed = self.executor.place(lower.Program(tuple(roots)).tags, points)
         lower.refuse_arrays_at(roots, points, placed.counts)
@@ -97,13 +97,8 @@ def refuse_empty_groups(sizes: Mapping[Node, Node], values: Mapping[Node, Any], 
             )
 
 
-def _parts(node: Node) -> tuple[Node, ...]:
-    """What has to be computed for a node: of a field on a group, the field and the group."""
-    return node.args if isinstance(node.op, ops.Restrict) else (node,)
-
-
 def _assembled(node: Node, found: Mapping[Node, Any], sharded: bool) -> Any:
-    parts = [found[part] for part in _parts(node)]
+    parts = [found[part] for part in split(node)]
     if len(parts) == 1:
         return parts[0]
     if sharded:

@@ -39,6 +39,11 @@ class Rows:
         return int(value.size)
 
     @property
+    def size(self) -> int:
+        """N C, the rows of J of all shards' points."""
+        return self.layout.count * self.components
+
+    @property
     def one(self) -> Any:
         """What a point looks like."""
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), self.points)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..expr import Node, ops
+from ..expr import Node, ops, split, within
 from ..expr.products import RowSquares
 from ..lower import gradient_of, mean
 from .diagonal import row_squares
@@ -15,16 +15,11 @@ def row_mean(node: Node, args: Sequence[Node]) -> Node:
     rows: each shard forms its rows, adds up those in the group, and the sums are added over shards.
     """
     assert isinstance(node.op, ops.RowMean)
-    inner = args[0]
-    rows, *group = inner.args if isinstance(inner.op, ops.Restrict) else (inner,)
+    rows, *group = split(args[0])
     assert isinstance(rows.op, ops.Jacobian)
-
-    def restricted(field: Node) -> Node:
-        return Node(ops.Restrict(), field, *group) if group else field
-
     if node.op.by_rows:
-        return mean(restricted(rows))
-    return gradient_of(mean(restricted(rows.args[0])), rows.op.wrt)
+        return mean(within(rows, *group))
+    return gradient_of(mean(within(rows.args[0], *group)), rows.op.wrt)
 
 
 RULES = {ops.RowMean: row_mean, RowSquares: row_squares}

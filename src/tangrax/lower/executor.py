@@ -38,7 +38,7 @@ class Executor:
     transport: Transport
     dtype: Any
     limit: int
-    moved: dict[PointSet, np.ndarray] = field(default_factory=dict)  # coordinates now, of tags that have moved
+    moved: dict[PointSet, np.ndarray] = field(default_factory=dict)  # coordinates, agreed on, of tags that have moved
     _own: dict[PointSet, tuple[np.ndarray, tuple[jax.Array, Layout]]] = field(default_factory=dict)
     programs: dict[Any, Any] = field(default_factory=dict)
 
@@ -53,7 +53,7 @@ class Executor:
             else:
                 now, (was, found) = self.coordinates(tag), self._own.get(tag, (None, None))
                 if found is None or was is not now:
-                    found = self.put(tag, now)
+                    found = self._dealt(now) if tag in self.moved else self.put(tag, now)
                     self._own[tag] = (now, found)
             placed.rows[tag], placed.layouts[tag] = found
         return placed
@@ -71,7 +71,7 @@ class Executor:
         self.moved[tag] = self._agreed(tag, coordinates)
 
     def restore(self, moved: Mapping[PointSet, np.ndarray]) -> None:
-        """All tags where `moved` has them, the others where they were at first."""
+        """All tags where `moved`, as it was here before, has them; the others where they were at first."""
         self.moved.clear()
         self.moved.update(moved)
 

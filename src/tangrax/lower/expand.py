@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from ..expr import Node, Selection, all_nodes, apply, arguments_first, ops
+from ..expr import Node, Selection, all_nodes, apply, arguments_first, ops, split, within
 from ..expr.products import PerPoint
 from .dependence import moving, moving_args, moving_by, shared, trainables_of
 from .primitives import Count, Gathered, PointMax, PointSum, Scattered
@@ -29,12 +29,12 @@ def expand(roots: Sequence[Node], rules: Mapping[type, Rule] | None = None) -> l
 
 def total(field: Node) -> Node:
     """Sum of a field (or of `field[group]`) over its points."""
-    return Node(PointSum(), *_split(field))
+    return Node(PointSum(), *split(field))
 
 
 def mean(field: Node) -> Node:
     """Mean of a field (or of `field[group]`) over its points, component by component."""
-    inner, *group = _split(field)
+    inner, *group = split(field)
     if group:
         return total(field) / Node(PointSum(), apply(indicator, "indicator", *group))
     assert inner.points is not None
@@ -79,16 +79,10 @@ class _Stack:
         return hash(self.shape)
 
 
-def _split(field: Node) -> tuple[Node, ...]:
-    """(field,) or, of `field[group]`, (field, group)."""
-    return field.args if isinstance(field.op, ops.Restrict) else (field,)
-
-
 def _on_each(function: Callable, name: str, field: Node) -> Node:
     """A function of each point's value, inside the group if there is one."""
-    inner, *group = _split(field)
-    changed = apply(function, name, inner)
-    return Node(ops.Restrict(), changed, *group) if group else changed
+    inner, *group = split(field)
+    return within(apply(function, name, inner), *group)
 
 
 def _reduce(node: Node, args: Sequence[Node]) -> Node:
@@ -104,14 +98,13 @@ def _reduce(node: Node, args: Sequence[Node]) -> Node:
         case "sum":
             return total(_on_each(jnp.sum, "sum", field))
         case "max":
-            return Node(PointMax(), *_split(_on_each(jnp.max, "max", field)))
+            return Node(PointMax(), *split(_on_each(jnp.max, "max", field)))
         case "min":
-            return -Node(PointMax(), *_split(_on_each(_largest_negative, "largest_negative", field)))
+            return -Node(PointMax(), *split(_on_each(_largest_negative, "largest_negative", field)))
         case "std":
-            inner, *group = _split(field)
+            inner, *group = split(field)
             deviation = inner - mean(_on_each(jnp.mean, "mean", field))
-            restricted = Node(ops.Restrict(), deviation, *group) if group else deviation
-            return apply(jnp.sqrt, "sqrt", mean(_on_each(_mean_square, "mean_square", restricted)))
+            return apply(jnp.sqrt, "sqrt", mean(_on_each(_mean_square, "mean_square", within(deviation, *group))))
     raise ValueError(f"unknown reduction '{node.op.kind}': one of {', '.join(ops.REDUCTIONS)}")
 
 

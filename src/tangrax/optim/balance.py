@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..expr import Node, Selection, norms, ops
-from .guide import Guide, Steering, check_every, check_within, knob
+from ..expr import Node, Selection, Trainable, norms, ops, within
+from .guide import Guide, Knob, Steering, check_every, check_within
 from .residuals import squares_of
 
 MOST = 1e6  # of a weight: a term that is met exactly would have an infinite one
@@ -44,7 +44,8 @@ class Balance(Guide):
 
     def __init__(self, rule: Rule, terms: Mapping[str, Node], wrt: tuple[Selection, ...]):
         self.rule, self.every = rule, rule.every
-        self.trainable, weights = knob("weights", jnp.ones(len(terms)))
+        self.knob = Knob("weights", jnp.ones(len(terms)))
+        weights = self.knob.node
         self.terms = {name: weights[index] * term for index, (name, term) in enumerate(terms.items())}
         self.measured = rule.measure(terms, wrt)
         self.parts = tuple(f"weight/{name}" for name in terms)
@@ -52,8 +53,8 @@ class Balance(Guide):
     def init(self, dtype):
         return jnp.ones(len(self.terms), dtype), self.rule.first(len(self.terms), dtype)
 
-    def knobs(self, state):
-        return {self.trainable: state[0]}
+    def knobs(self, state) -> dict[Trainable, Any]:
+        return {self.knob: state[0]}
 
     def update(self, state, rows, found, epoch):
         weights, memory = state
@@ -94,9 +95,8 @@ class ByKernel(Shares):
             traces = []
             for square in squares_of("ntk_balance", name, term):
                 inner, *group = square.inside
-                rows = Node(ops.Jacobian(wrt), inner)
-                trace = Node(ops.Restrict(), rows, *group) if group else rows
-                traces.append(square.scale * trace.gram().diagonal.mean)
+                rows = within(Node(ops.Jacobian(wrt), inner), *group)
+                traces.append(square.scale * rows.gram().diagonal.mean)
             found.append(sum(traces[1:], start=traces[0]))
         return tuple(found)
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import Node, all_nodes, apply, ops
-from .guide import Guide, Steering, check_every, check_within, knob
+from ..expr import Node, Trainable, all_nodes, apply, ops
+from .guide import Guide, Knob, Steering, check_every, check_names, check_within
 from .residuals import Square, squares_of
 
 
@@ -23,9 +24,7 @@ class Causal(Steering):
     every: int
 
     def bind(self, terms, wrt):
-        for name in self.names:
-            if name not in terms:
-                raise ValueError(f"causal(…, '{name}'): the terms are {', '.join(terms)}")
+        check_names("causal", self.names, terms)
         chosen = self.names or [name for name, term in terms.items() if _uses(term, self.time)]
         found = {name: _squares(name, terms[name], self.time) for name in chosen}
         if not found:
@@ -40,7 +39,8 @@ class Causality(Guide):
     def __init__(self, how: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[Square]]):
         self.how, self.every, self.terms = how, how.every, dict(terms)
         # As numbers set beforehand: weights made of the same sums as the loss would take a product for each bin.
-        self.trainable, weights = knob("causal_weights", np.ones((len(squares), how.bins)))
+        self.knob = Knob("causal_weights", np.ones((len(squares), how.bins)))
+        weights = self.knob.node
         assert how.time.points is not None and isinstance(how.time.op, ops.Coordinate)
         times = how.time.points.coordinates[:, how.time.op.axis]
         edges = [float(edge) for edge in np.linspace(times.min(), times.max(), how.bins + 1)]
@@ -57,8 +57,8 @@ class Causality(Guide):
         weights = jnp.ones((len(self.measured), self.how.bins), dtype)
         return jnp.zeros((), jnp.int32), jnp.asarray(self.how.tolerances, dtype), weights
 
-    def knobs(self, state):
-        return {self.trainable: state[2]}
+    def knobs(self, state) -> dict[Trainable, Any]:
+        return {self.knob: state[2]}
 
     def update(self, state, rows, found, epoch):
         stage, tolerances, _ = state
@@ -121,7 +121,7 @@ def _between(squares: list[Square], time: Node, start: float | None, end: float 
     for square in squares:
         inner, *group = square.inside
         where = inside & group[0] if group else inside
-        found.append(square.scale * Node(ops.Restrict(), inner, where).mse)
+        found.append(square.scale * inner[where].mse)
     return sum(found[1:], start=found[0])
 
 

@@ -179,7 +179,7 @@ class GaussNewtonSteps(SecondOrder):
         first, last = jax.random.split(jax.random.fold_in(jax.random.key(self.settings.seed), step))
         size, dtype = self.settings.sketch, parts[0].rows.leaves[0].dtype
         # Points may have been added since the terms were written.
-        rows = sum(part.rows.layout.count * part.rows.components for part in parts)
+        rows = sum(part.rows.size for part in parts)
         way = self.way(rows)
         if way == "svd" or self.columns <= size:
             space = Whole(self.columns)

@@ -11,6 +11,18 @@ from jaxtyping import Array
 from ..expr import Node, PointSet, Selection, Trainable, ops
 
 
+class Knob(Trainable):
+    """Positive numbers that stand in terms and that a guide sets, where an optimizer would train them."""
+
+    def __init__(self, name: str, initial: Any):
+        value = jnp.asarray(np.asarray(initial), dtype=float)
+        super().__init__(name, value, lambda current, arguments: current, value)
+
+    @property
+    def node(self) -> Node:
+        return Node(ops.Call(self, None, True))
+
+
 class Guide(abc.ABC):
     """Bound to the terms of a problem: how it changes them, what it measures every `every` epochs, and learns from it.
 
@@ -61,17 +73,6 @@ class Steering(abc.ABC):
         """Raises ValueError where it does not go with the terms."""
 
 
-def knob(name: str, initial: Any) -> tuple[Trainable, Node]:
-    """A number, or array, that stands in terms and that a guide sets; itself, and as a node."""
-
-    def apply(current: Any, arguments: Any) -> Any:
-        return current
-
-    value = jnp.asarray(np.asarray(initial), dtype=float)
-    trainable = Trainable(name, value, apply, value)
-    return trainable, Node(ops.Call(trainable, None, True))
-
-
 def check_every(what: str, every: Any) -> None:
     """Refuse what is no number of epochs."""
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
@@ -82,3 +83,10 @@ def check_within(what: str, name: str, value: float, least: float, most: float) 
     """Refuse a number outside of an interval."""
     if not least <= value <= most:
         raise ValueError(f"{what}: {name}={value!r} must be a number from {least:g} to {most:g}")
+
+
+def check_names(what: str, names: Sequence[str], terms: Mapping[str, Node]) -> None:
+    """Refuse names that no term has."""
+    for name in names:
+        if name not in terms:
+            raise ValueError(f"{what}('{name}'): the terms are {', '.join(terms)}")

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from ..expr import Node, PointSet, apply, ops
-from .guide import Guide, Steering, check_every, check_within
+from ..expr import Node, PointSet, apply, ops, within
+from .guide import Guide, Steering, check_every, check_names, check_within
 from .residuals import Square, squares_of
 
 
@@ -45,9 +45,7 @@ class Pointwise(Steering):
         """New λ, and memory, from |r|² of the points and the largest of all points'."""
 
     def bind(self, terms, wrt):
-        for name in self.names:
-            if name not in terms:
-                raise ValueError(f"{self.what}('{name}'): the terms are {', '.join(terms)}")
+        check_names(self.what, self.names, terms)
         return PointWeights(self, terms)
 
 
@@ -67,8 +65,9 @@ class PointWeights(Guide):
                 assert tag is not None
                 weight = Node(PointWeight(tag, len(tag.axes) + columns.count(tag)))
                 columns.append(tag)
-                parts.append(square.scale * _inside(square, weight * square.inside[0]).mse)
-                weights.append(_inside(square, weight).mse)
+                inner, *group = square.inside
+                parts.append(square.scale * within(weight * inner, *group).mse)
+                weights.append(within(weight, *group).mse)
                 squares.append(_squares(square))
             self.terms[name] = sum(parts[1:], start=parts[0])
             means.append(sum(weights[1:], start=weights[0]) / len(weights))
@@ -167,11 +166,6 @@ def _check(what: str, rate: float, every: Any) -> None:
     check_every(what, every)
     if not rate > 0:
         raise ValueError(f"{what}: rate={rate!r} must be positive")
-
-
-def _inside(square: Square, field: Node) -> Node:
-    _, *group = square.inside
-    return Node(ops.Restrict(), field, *group) if group else field
 
 
 def _squares(square: Square) -> Node:

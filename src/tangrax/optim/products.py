@@ -3,7 +3,7 @@
 Sums over shards are left to the caller, so that several go in one all-reduce.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..jacobian.cost import Rates
-from ..jacobian.gram import Choice, Rows, accumulation, choose, over_chunks, over_points, stored
+from ..jacobian.gram import Choice, Chunk, Rows, accumulation, choose, over_chunks, over_points, stored
 from ..parallel import Collectives
 from .residuals import Part
 from .second_order import MEMORY, at_once
@@ -44,8 +44,7 @@ def pulled(parts: Sequence[Part], weights: Float[Array, " n"], rank: Any) -> Flo
         mine = layout.own(weights[first:last].reshape(layout.count, -1), rank).reshape(-1)
 
         def add(found: Any, chunk: Any, part: Part = part, mine: Any = mine) -> Any:
-            start = (chunk.index[0] - rank * part.rows.layout.rows) * part.rows.components
-            here = jax.lax.dynamic_slice_in_dim(mine, start, len(chunk.counted))
+            here = jax.lax.dynamic_slice_in_dim(mine, part.first(chunk, rank), len(chunk.counted))
             _, back = jax.vjp(lambda leaves: part.values(leaves, chunk.points), list(part.rows.leaves))
             (leaves,) = back(jnp.where(chunk.counted, part.scale * here, 0))
             return found + ravel_pytree(leaves)[0]
@@ -60,11 +59,8 @@ def slopes(parts: Sequence[Part], vector: Float[Array, " p"], rank: Any) -> Floa
     for part in parts:
 
         def add(found: Any, chunk: Any, part: Part = part) -> Any:
-            leaves = list(part.rows.leaves)
-            values, push = jax.linearize(lambda leaves: part.values(leaves, chunk.points), leaves)
-            left = part.scale**2 * (values - push(_as_leaves(part, vector)))
-            (back,) = jax.linear_transpose(push, leaves)(jnp.where(chunk.counted, left, 0))
-            return found + ravel_pytree(back)[0]
+            values, push, pull = _linearized(part, chunk)
+            return found + pull(part.scale**2 * (values - push(vector)))
 
         found = over_points(part.rows, rank, add, found, PASS)
     return found
@@ -76,15 +72,8 @@ def normal(parts: Sequence[Part], vectors: Float[Array, "k p"], rank: Any) -> Fl
     for part in parts:
 
         def add(found: Any, chunk: Any, part: Part = part) -> Any:
-            leaves = list(part.rows.leaves)
-            _, push = jax.linearize(lambda leaves: part.values(leaves, chunk.points), leaves)
-            pull = jax.linear_transpose(push, leaves)
-
-            def product(vector: Array) -> Array:
-                pushed = part.scale**2 * push(_as_leaves(part, vector))
-                return ravel_pytree(pull(jnp.where(chunk.counted, pushed, 0))[0])[0]
-
-            return found + jax.vmap(product)(vectors)
+            _, push, pull = _linearized(part, chunk)
+            return found + jax.vmap(lambda vector: pull(part.scale**2 * push(vector)))(vectors)
 
         found = over_points(part.rows, rank, add, found, max(1, PASS // len(vectors)))
     return found
@@ -125,8 +114,7 @@ def kernel(parts: Sequence[Part], collectives: Collectives) -> Float[Array, "n n
             sides = [first.rows] if i == j else [first.rows, last.rows]
             mine = stored(collectives, sides, _choice(sides))
             whole = collectives.gather(mine.reshape(-1, mine.shape[-1]))
-            rows = first.rows.layout.count * first.rows.components
-            blocks[i][j] = first.scale * last.scale * whole[:rows]
+            blocks[i][j] = first.scale * last.scale * whole[: first.rows.size]
             blocks[j][i] = blocks[i][j].T
     return jnp.block(blocks)
 
@@ -136,6 +124,20 @@ def _choice(sides: Sequence[Rows]) -> Choice:
     found = choose(sides, TYPICAL)
     size = max(side.layout.rows * side.components for side in sides) * found.split.columns(sides[0].leaves)
     return choose(sides, TYPICAL, held=size * sides[0].leaves[0].dtype.itemsize <= 4 * MEMORY)
+
+
+def _linearized(
+    part: Part, chunk: Chunk
+) -> tuple[Float[Array, " n"], Callable[[Array], Array], Callable[[Array], Array]]:
+    """Residuals of a chunk, unscaled; their J v, and Jᵀ w of those that count."""
+    leaves = list(part.rows.leaves)
+    values, push = jax.linearize(lambda leaves: part.values(leaves, chunk.points), leaves)
+    pull = jax.linear_transpose(push, leaves)
+
+    def back(weights: Array) -> Array:
+        return ravel_pytree(pull(jnp.where(chunk.counted, weights, 0))[0])[0]
+
+    return values, lambda vector: push(_as_leaves(part, vector)), back
 
 
 def _as_leaves(part: Part, vector: Float[Array, " p"]) -> Any:
@@ -150,5 +152,5 @@ def _ends(parts: Sequence[Part]) -> list[int]:
     """Where the residuals of each part begin among all, and where the last end."""
     ends = [0]
     for part in parts:
-        ends.append(ends[-1] + part.rows.layout.count * part.rows.components)
+        ends.append(ends[-1] + part.rows.size)
     return ends

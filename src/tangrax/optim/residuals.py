@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..expr import Node, PointSet, Selection, Trainable, all_nodes, ops
+from ..expr import Node, PointSet, Selection, Trainable, all_nodes, ops, split, within
 from ..jacobian import RULES
 from ..jacobian.gram import Chunk, Rows
 from ..jacobian.subject import rows_in_shard
 from ..lower import Values, evaluate, expand, shared
 from ..parallel import Collectives, Layout
+from .guide import Knob
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Square:
     @property
     def inside(self) -> tuple[Node, ...]:
         """(field,) or (field, group)."""
-        return self.field.args if isinstance(self.field.op, ops.Restrict) else (self.field,)
+        return split(self.field)
 
     @property
     def scale(self) -> Any:
@@ -159,9 +160,8 @@ def _residual(by: str, name: str, square: Square) -> Residual:
 
 def _set_by_guide(node: Node) -> bool:
     """Whether a number is one that training sets by itself, such as the weight of a term."""
-    beneath = all_nodes([node])
-    calls = [n for n in beneath if isinstance(n.op, ops.Call)]
-    return node.points is None and bool(calls) and all(n.op.frozen and not n.args for n in calls)
+    calls = [n.op for n in all_nodes([node]) if isinstance(n.op, ops.Call)]
+    return bool(calls) and all(isinstance(op.trainable, Knob) for op in calls)
 
 
 def _number(node: Node) -> float | None:
@@ -170,11 +170,11 @@ def _number(node: Node) -> float | None:
 
 def _squared(field: Node) -> Node | None:
     """r of r ** 2 or r * r, inside a group if there is one."""
-    inner, *group = field.args if isinstance(field.op, ops.Restrict) else (field,)
+    inner, *group = split(field)
     if not isinstance(inner.op, ops.Apply) or len(inner.args) != 2:
         return None
     base, other = inner.args
     power = inner.op.function is operator.pow and _number(other) == 2
     if not power and not (inner.op.function is operator.mul and base is other):
         return None
-    return Node(ops.Restrict(), base, *group) if group else base
+    return within(base, *group)

@@ -224,7 +224,7 @@ class SpringSteps(SecondOrder):
         left = []
         for part in parts:
             every = collectives.gather(remainder(part, ahead, collectives.rank))
-            left.append(every[: part.rows.layout.count * part.rows.components])
+            left.append(every[: part.rows.size])
         damping = _damping(progress, jnp.trace(matrix))
         weights = from_first(collectives, _solve(matrix, damping, jnp.concatenate(left)))
         vector = collectives.sum(pulled(parts, weights, collectives.rank))

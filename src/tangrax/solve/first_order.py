@@ -112,7 +112,7 @@ def refuse_line_search(order: FirstOrder, parameters: Parameters) -> None:
 
     for optimizer, members in order.groups:
         mine = _members(parameters, members)
-        state = optimizer.init(mine)
+        state = jax.eval_shape(optimizer.init, mine)
         jax.eval_shape(
             lambda g, s, o=optimizer: o.update(g, s, g, value=jnp.zeros(()), grad=g, value_fn=loss), mine, state
         )
