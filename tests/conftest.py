@@ -20,9 +20,9 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-@pytest.fixture(params=[1, 3, 8], ids=lambda k: f"{k}dev")
+@pytest.fixture(params=[1, 3, pytest.param(8, marks=pytest.mark.slow)], ids=lambda k: f"{k}dev")
 def devices(request) -> int:
-    """How many devices share the points: one, a number that divides nothing, all."""
+    """How many devices share the points: one, a number that divides nothing, all (among the slow tests)."""
     return request.param
 
 
