@@ -1,6 +1,7 @@
 """Gauss-Newton against closed forms, on several devices, and what it refuses."""
 
 import importlib
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -144,10 +145,37 @@ def test_round_off():
     found, expected = solver.eval([u, exact], points={"interior": new})
     assert np.linalg.norm(found - expected) < 1e-13 * np.linalg.norm(expected)
     assert solver.stalled is not None and "no step of 32 lowered the loss" in solver.stalled
+    assert "round-off" in solver.stalled and "60 residuals are enough for 321 parameters" in solver.stalled
     assert list(solver.history.epochs("damping")) == list(range(30, 180))
     before = solver.history["loss"][-1]
     solver.optimizer(optax.sgd(1e-30)).solve(2, progress=False)
     assert solver.stalled is None and solver.history["loss"][-1] == pytest.approx(before, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("residual", "reason"),
+    [
+        (lambda x, k: k * x - tx.np.sin(9 * x), "it is at a minimum"),
+        (lambda x, k: abs(k - 1 / 3) + x, "it bends within the shortest of them"),
+    ],
+)
+@pytest.mark.parametrize("devices", [1, 3])
+def test_reasons(residual, reason, devices):
+    """Why no step lowers the loss: a least square that is not zero, a kink at the minimum."""
+    x, _ = tx.domain.line(n=40).variable("interior")
+    k = tx.nn.parameter(0.8, name="k")
+    solver = tx.core([residual(x, k).mse], optimizer=gauss_newton(), devices=devices, dtype="float64")
+    assert reason in (solver.solve(80, progress=False).stalled or ""), solver.stalled
+
+
+def test_reason_of_buckets():
+    """Where sums of residuals should fall by more than last digits move the loss, and it does not fall."""
+    x, _ = tx.domain.line(n=40).variable("interior")
+    k = tx.nn.parameter(0.8, name="k")
+    order = gauss_newton(way="sketch").order({"fit": (k * x - 1).mse}, [k.trainable])
+    none = order.init({k.trainable: k.trainable.initial})
+    found = order.trouble(replace(none, stalled=jnp.asarray(10), rough=jnp.asarray(5e-4), left=jnp.asarray(0.1)))
+    assert order.trouble(none) is None and found is not None and "round-off (5e-04 of it)" in found
 
 
 @pytest.mark.slow
@@ -194,7 +222,7 @@ def test_communication(way, size, gathered, sketched):
     tried, corrected = 32, 8
     gradient = COLUMNS + 3 + 1  # with three means, and the number of points of the group
     chosen = 2 + tried * (2 + size)  # dampings, promises and steps of the first shard, and the extent of its J
-    losses = 1 + tried
+    losses = 1 + tried + 1  # as it is, of all steps, and with last digits changed
     # Of residuals, with slopes in the space or in buckets, and the corrections of the first shard.
     correction = corrected * (1 + (70 if way == "sketch" else size)) + corrected * size
     expected = gradient + sketched + chosen + losses + correction

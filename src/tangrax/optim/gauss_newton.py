@@ -26,6 +26,7 @@ HELD = 2**28  # bytes of all rows in the space up to which they are held for cor
 WORSE = 100.0  # what damping grows by where no step lowers the loss
 FAST = 0.95  # of the loss: steps that leave more of it are corrected
 FIRST = 1e-4  # damping of the first step, in squares of the largest singular value
+FLAT = 1e-12  # of the loss: a minimum is where neither last digits nor steps should change more
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,11 @@ class Progress:
     damping: Any  # λ; zero before the first step
     step: Any
     stalled: Any  # steps in a row that did not lower the loss
+    rough: Any  # what a change of the parameters' last digits does to the loss, in parts of it
+    left: Any  # what the farthest step is predicted to take off, in parts of the loss
 
 
-jax.tree_util.register_dataclass(Progress, ["damping", "step", "stalled"], [])
+jax.tree_util.register_dataclass(Progress, ["damping", "step", "stalled", "rough", "left"], [])
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ class GaussNewtonSteps(SecondOrder):
 
     def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
         dtype = jnp.result_type(*jax.tree.leaves(list(parameters.values())))
-        return Progress(jnp.zeros((), dtype), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+        none, zero = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
+        return Progress(none, zero, zero, none, none)
 
     def update(
         self, parameters: Mapping[Trainable, Any], progress: Progress, here: Here
@@ -134,8 +138,11 @@ class GaussNewtonSteps(SecondOrder):
         # Those of the first shard: the others' decompositions may differ in rounding.
         of_first = (top, last, dampings, model.steps(dampings), model.predicted(dampings))
         top, last, dampings, steps, predicted = from_first(here.collectives, of_first)
-        moved = flat[None] + jnp.concatenate([jnp.zeros((1, flat.size), flat.dtype), space.back(steps)])
+        last_digits = eps * flat * (-1) ** jnp.arange(flat.size)
+        changes = [jnp.zeros((1, flat.size), flat.dtype), space.back(steps), last_digits[None]]
+        moved = flat[None] + jnp.concatenate(changes)
         losses, _ = tried(parts, moved, here.collectives)
+        losses, nudged = losses[:-1], losses[-1]
         if self.settings.corrections:
 
             def correct(_: Any, state: Any) -> Any:
@@ -160,9 +167,11 @@ class GaussNewtonSteps(SecondOrder):
         damping = jnp.where(found, dampings[chosen.index], WORSE * last)
         damping = jnp.clip(damping, eps**2 * top, top)
         stalled = jnp.where(found, 0, progress.stalled + 1)
+        loss = jnp.where(losses[0] > 0, losses[0], 1)
+        rough, left = jnp.abs(nudged - losses[0]) / loss, predicted[0] / loss
         return (
             changed(new),
-            Progress(damping, progress.step + 1, stalled),
+            Progress(damping, progress.step + 1, stalled, rough, left),
             (damping, jnp.linalg.norm(step), chosen.ratio),
         )
 
@@ -170,8 +179,21 @@ class GaussNewtonSteps(SecondOrder):
         """Why it does not get on, once it has not for some steps."""
         if int(progress.stalled) < STALLED:
             return None
-        mend = "" if self.way(self.rows) == "svd" else "; a larger sketch may"
-        return f"no step of {self.settings.tried} lowered the loss in the last {int(progress.stalled)} epochs{mend}"
+        what = f"no step of {self.settings.tried} lowered the loss in the last {int(progress.stalled)} epochs"
+        return f"{what}: {self._why(float(progress.rough), float(progress.left))}"
+
+    def _why(self, rough: float, left: float) -> str:
+        if max(rough, left) <= FLAT:
+            return "it is at a minimum, from which the farthest of them should take nothing off"
+        if rough >= left:
+            few = self.rows < self.columns
+            points = f"; whether {self.rows} residuals are enough for {self.columns} parameters, held-out errors tell"
+            hidden = f"round-off, the parameters' last digits move it by {rough:.0e} of itself"
+            return f"{hidden} and the steps should take off {left:.0e}{points if few else ''}"
+        if self.way(self.rows) == "sketch":
+            mend = "a larger sketch or more buckets may"
+            return f"sums in random buckets do not show its slope, or round-off ({rough:.0e} of it) hides it; {mend}"
+        return "it bends within the shortest of them; have residuals kinks (abs, max, relu)?"
 
     def _model(
         self, parts: Sequence[Part], collectives: Collectives, step: Any
