@@ -33,7 +33,9 @@ def test_links_lead_somewhere():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["heat", "inverse", "two_networks", "groups", "round_off", "shock", "balance"])
+@pytest.mark.parametrize(
+    "script", ["heat", "inverse", "two_networks", "groups", "round_off", "shock", "balance", "cylinder"]
+)
 def test_script(script, tmp_path):
     env = {**os.environ, "XLA_FLAGS": ""}
     command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), "--devices", "3", "--emulate"]

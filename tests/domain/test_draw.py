@@ -64,5 +64,5 @@ def test_ends_of_an_interval():
 
 def test_a_side_that_is_next_to_nothing():
     thin = tx.domain.rect((0, 0), (1.0, 1e-7), mesh_size=0.5)
-    with pytest.raises(ValueError, match=r"fewer than 9 of \d+ points on the boundary lie on it"):
+    with pytest.raises(ValueError, match=r"fewer than 9 of \d+ points drawn for it lie on it"):
         thin.point_set("right").draw(9, 1)

@@ -1,4 +1,6 @@
 """`tx.domain`: shapes and their collocation points."""
 
-from .domain import Domain as Domain, box as box, line as line, rect as rect
-from .shapes import Box as Box, Shape as Shape
+from .combined import Combined as Combined, Named as Named
+from .domain import Domain as Domain
+from .made import ball as ball, box as box, disk as disk, line as line, rect as rect
+from .shapes import Ball as Ball, Box as Box, Shape as Shape, Surface as Surface

@@ -1,17 +1,22 @@
 """A domain: a shape with collocation points under tags, steady or over time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from ..expr import Node, PointSet, ops
+from ..expr import Node, PointSet, apply, ops
+from .combined import Combined, Named
 from .samplers import FINE, sobol
-from .shapes import Box, Shape
+from .shapes import Shape
 
-Corner = Sequence[float] | np.ndarray
-MOST = 2**20  # points of the boundary that are looked through for those of one side
+MOST = 2**20  # points that are looked through for those of a shape, or of one side of it
+WASTE = 64  # or so many times those wanted, if that is more
 
 
 @dataclass(frozen=True)
@@ -56,20 +61,66 @@ class TimeSpan:
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """Collocation points of a shape, by tag.
+    """A shape, and its collocation points by tag once it is told how many.
 
     Tags: `interior` (strictly inside; over time, t > start), `boundary`, each side of the shape by name, and over
     time `initial` and `final` (the closed shape at the first and last time).
+    `a - b`, `a | b` and `a & b` are what is in a without b, in one of them, in both.
     """
 
     shape: Shape
-    sampling: Sampling
+    sampling: Sampling | None = None
     time: TimeSpan | None = None
     _sets: dict[str, PointSet] = field(default_factory=dict, repr=False)
+    _normals: dict[str, Callable] = field(default_factory=dict, repr=False)
 
     @property
     def tags(self) -> tuple[str, ...]:
         return ("interior", "boundary", *(("initial", "final") if self.time else ()), *self.shape.sides)
+
+    def __sub__(self, other: "Domain") -> "Domain":
+        return self._combined(other, "-")
+
+    def __or__(self, other: "Domain") -> "Domain":
+        return self._combined(other, "|")
+
+    def __and__(self, other: "Domain") -> "Domain":
+        return self._combined(other, "&")
+
+    def named(self, name: str) -> "Domain":
+        """The same shape with all of its boundary, or what other shapes leave of it, under one tag."""
+        self._refuse_points("named")
+        if not isinstance(name, str) or not name or name in ("interior", "boundary", "initial", "final"):
+            raise ValueError(f"named({name!r}): a name of its own, such as 'hole'")
+        return Domain(Named(self.shape, name))
+
+    def sample(
+        self,
+        *,
+        mesh_size: float | None = None,
+        n: int | None = None,
+        boundary: int | None = None,
+        seed: int = 0,
+    ) -> "Domain":
+        """The shape with points: grid nodes `mesh_size` apart, or `n` of low discrepancy and `boundary` on its edge."""
+        self._refuse_points("sample")
+        return Domain(self.shape, Sampling(mesh_size, n, boundary, seed))
+
+    def normal(self, tag: str) -> tuple[Node, ...]:
+        """Components of the unit normal that points out of the shape, as fields at the points of a tag.
+
+        At an edge or a corner of a side, that of the side; of the whole boundary there, one between.
+        """
+        points = self.point_set(tag)
+        if tag not in ("boundary", *self.shape.sides):
+            raise ValueError(
+                f"normal('{tag}'): only the boundary has one, {', '.join(('boundary', *self.shape.sides))}"
+            )
+        if tag not in self._normals:
+            self._normals[tag] = partial(_outward, partial(_level, self.shape, None if tag == "boundary" else tag))
+        space = [Node(ops.Coordinate(points, axis)) for axis in range(len(self.shape.axes))]
+        found = apply(self._normals[tag], "normal", *space)
+        return tuple(found[axis] for axis in range(len(space)))
 
     def variable(self, tag: str) -> tuple[Node, ...]:
         """The coordinates of a tag's points as fields: space axes, then time, (x, t) or (x, y, t).
@@ -88,7 +139,8 @@ class Domain:
         fill space and time together, and `initial` points (by default as many as on the boundary) each lie
         at the first and the last time.
         """
-        return replace(self, time=TimeSpan(float(start), float(end), mesh_size, initial), _sets={})
+        span = TimeSpan(float(start), float(end), mesh_size, initial)
+        return replace(self, sampling=self._sampled, time=span, _sets={}, _normals={})
 
     def point_set(self, tag: str) -> PointSet:
         """The points of a tag."""
@@ -105,7 +157,7 @@ class Domain:
     @cached_property
     def _coordinates(self) -> dict[str, np.ndarray]:
         """Space and time columns of the points of every tag."""
-        steps = self.sampling
+        steps = self._sampled
         dimension = len(self.shape.axes)
         unknown = 1 if self.time else 0
         if steps.mesh_size is not None:
@@ -119,62 +171,109 @@ class Domain:
             }
         else:
             assert steps.n is not None
-            uniform = sobol(steps.n, dimension + unknown, steps.seed)
-            inside = self.shape.interior(uniform[:, :dimension])
-            found = {"interior": np.column_stack([inside, self._times(uniform[:, dimension:])])}
+            inside, more = self._inside(steps.n, unknown, steps.seed)
+            found = {"interior": np.column_stack([inside, self._times(more)])}
             closed = None
         if steps.mesh_size is None or steps.boundary is not None:
             found |= self._sampled_boundary(dimension, unknown)
         if self.time:
             if closed is None:
                 count = self.time.initial or len(found["boundary"])
-                closed = self.shape.interior(sobol(count, dimension, steps.seed + 2))
+                closed, _ = self._inside(count, 0, steps.seed + 2)
             found["initial"] = _product(closed, np.array([self.time.start]))
             found["final"] = _product(closed, np.array([self.time.end]))
         return found
 
     def _sampled_boundary(self, dimension: int, unknown: int) -> dict[str, np.ndarray]:
         if dimension == 1 and not self.time:
-            count = 2  # the two ends are all there is
-        elif self.sampling.boundary is not None:
-            count = self.sampling.boundary
+            edge = self.shape.surface(np.array([[0.25], [0.75]]))  # the two ends are all there is
+            found, sides, more = edge.points, edge.sides, np.zeros((2, 0))
         else:
-            # As dense on each of the 2 d faces as the interior is along an axis.
-            assert self.sampling.n is not None
-            count = round(2 * dimension * self.sampling.n ** (1 - 1 / (dimension + unknown)))
-        uniform = sobol(count, dimension + unknown, self.sampling.seed + 1)
-        if dimension == 1 and not self.time:
-            uniform = np.array([[0.25], [0.75]])
-        edge, sides = self.shape.surface(uniform[:, :dimension])
-        times = self._times(uniform[:, dimension:])
-        found = {"boundary": np.column_stack([edge, times])}
-        return found | {side: np.column_stack([edge[on], times[on]]) for side, on in sides.items()}
+            steps = self._sampled
+            count = steps.boundary
+            if count is None:
+                # As dense on each of the 2 d faces of a box as the interior is along an axis.
+                assert steps.n is not None
+                count = round(2 * dimension * steps.n ** (1 - 1 / (dimension + unknown)))
+            found, sides, more = self._on_edge("boundary", count, unknown, steps.seed + 1)
+        times = self._times(more)
+        whole = {"boundary": np.column_stack([found, times])}
+        return whole | {side: np.column_stack([found[on], times[on]]) for side, on in sides.items()}
 
     def _draw(self, tag: str, count: int, key: Sequence[int]) -> np.ndarray:
         """`count` low-discrepancy points of a tag, by `key`: spread over the same piece of the shape, grid or not."""
-        dimension = len(self.shape.axes)
         if self.time and tag in ("initial", "final"):
             at = self.time.start if tag == "initial" else self.time.end
-            return _product(self.shape.interior(sobol(count, dimension, key, FINE)), np.array([at]))
-        columns = dimension + (1 if self.time else 0)
+            return _product(self._inside(count, 0, key, FINE)[0], np.array([at]))
+        unknown = 1 if self.time else 0
         if tag == "interior":
-            uniform = sobol(count, columns, key, FINE)
-            return np.column_stack([self.shape.interior(uniform[:, :dimension]), self._times(uniform[:, dimension:])])
+            points, more = self._inside(count, unknown, key, FINE)
+        else:
+            points, _, more = self._on_edge(tag, count, unknown, key, FINE)
+        return np.column_stack([points, self._times(more)])
+
+    def _inside(self, count: int, unknown: int, seed: Any, bits: int = 30) -> tuple[np.ndarray, np.ndarray]:
+        """`count` points strictly inside, and as many numbers in [0, 1) each as are `unknown`."""
+        dimension = self.shape.dimension
+
+        def draw(uniform: np.ndarray) -> tuple[Any, np.ndarray]:
+            return self.shape.interior(uniform[:, :dimension])
+
+        points, uniform, chosen = self._first(f"the interior of {self}", count, dimension + unknown, seed, bits, draw)
+        return points[chosen], uniform[chosen, dimension:]
+
+    def _on_edge(
+        self, tag: str, count: int, unknown: int, seed: Any, bits: int = 30
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        """`count` points of the boundary or a side, which of them lie on which side, and numbers in [0, 1)."""
+        dimension = self.shape.dimension
+
+        def draw(uniform: np.ndarray) -> tuple[Any, np.ndarray]:
+            edge = self.shape.surface(uniform[:, :dimension])
+            return edge, edge.kept if tag == "boundary" else edge.kept & edge.sides[tag]
+
+        edge, uniform, chosen = self._first(f"'{tag}' of {self}", count, dimension + unknown, seed, bits, draw)
+        sides = {side: on[chosen] for side, on in edge.sides.items()}
+        return edge.points[chosen], sides, uniform[chosen, dimension:]
+
+    def _first(
+        self, what: str, count: int, columns: int, seed: Any, bits: int, draw: Callable[[np.ndarray], tuple[Any, Any]]
+    ) -> tuple[Any, np.ndarray, np.ndarray]:
+        """What `draw` makes of a sequence long enough, the sequence, and where its first `count` that count are."""
         tried = count
-        while tried <= MOST:
+        while tried <= max(MOST, WASTE * count):
             # The first points of a longer sequence are those of a shorter one.
-            uniform = sobol(tried, columns, key, FINE)
-            edge, sides = self.shape.surface(uniform[:, :dimension])
-            chosen = (np.flatnonzero(sides[tag]) if tag in sides else np.arange(tried))[:count]
+            uniform = sobol(tried, columns, seed, bits)
+            found, counts = draw(uniform)
+            chosen = np.flatnonzero(counts)[:count]
             if len(chosen) == count:
-                return np.column_stack([edge, self._times(uniform[:, dimension:])])[chosen]
+                return found, uniform, chosen
             tried *= 2
-        raise ValueError(f"'{tag}' of {self}: fewer than {count} of {tried // 2} points on the boundary lie on it")
+        raise ValueError(f"{what}: fewer than {count} of {tried // 2} points drawn for it lie on it; is it empty?")
+
+    @property
+    def _sampled(self) -> Sampling:
+        if self.sampling is None:
+            raise ValueError(f"{self.shape} has no points yet: give it n= or mesh_size=, or call .sample(n=...)")
+        return self.sampling
+
+    def _combined(self, other: "Domain", operation: str) -> "Domain":
+        if not isinstance(other, Domain):
+            return NotImplemented
+        for each in (self, other):
+            each._refuse_points(f"({self.shape}) {operation} ({other.shape})")
+        return Domain(Combined(self.shape, other.shape, operation))
+
+    def _refuse_points(self, what: str) -> None:
+        if self.sampling is not None:
+            raise ValueError(
+                f"{what}: {self} has points already; make shapes first, without n= and mesh_size=, and .sample() last"
+            )
 
     def _time_nodes(self) -> np.ndarray:
         if self.time is None:
             return np.zeros(1)
-        size = self.time.mesh_size or self.sampling.mesh_size
+        size = self.time.mesh_size or self._sampled.mesh_size
         assert size is not None
         cells = max(1, round((self.time.end - self.time.start) / size))
         return np.linspace(self.time.start, self.time.end, cells + 1)
@@ -188,9 +287,11 @@ class Domain:
 
     def __str__(self) -> str:
         s, t = self.sampling, self.time
-        points = f"mesh_size={s.mesh_size:g}" if s.mesh_size is not None else f"n={s.n}"
+        points = (
+            "" if s is None else f" with mesh_size={s.mesh_size:g}" if s.mesh_size is not None else f" with n={s.n}"
+        )
         span = f" over t in [{t.start:g}, {t.end:g}]" if t else ""
-        return f"{self.shape} with {points}{span}"
+        return f"{self.shape}{points}{span}"
 
 
 def _product(space: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -198,46 +299,10 @@ def _product(space: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.column_stack([np.repeat(space, len(times), axis=0), np.tile(times, len(space))])
 
 
-def line(
-    a: float = 0.0,
-    b: float = 1.0,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
-    """The interval (a, b); its sides are left and right. `boundary` counts over time only: a steady one has 2."""
-    return box((a,), (b,), mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
+def _level(shape: Shape, side: str | None, point: Float[jax.Array, " d"]) -> Float[jax.Array, ""]:
+    return shape.level(point, jnp) if side is None else shape.level_of(side, point, jnp)
 
 
-def rect(
-    lower: Corner = (0.0, 0.0),
-    upper: Corner = (1.0, 1.0),
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
-    """The rectangle between two corners; its sides are left, right, bottom and top."""
-    if len(lower) != 2 or len(upper) != 2:
-        raise ValueError(f"rect({lower}, {upper}): a corner of a rectangle has two coordinates; see tx.domain.box")
-    return box(lower, upper, mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
-
-
-def box(
-    lower: Corner,
-    upper: Corner,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
-    """The axis-parallel box between two corners, in any dimension; its sides are x_min, x_max, y_min, …
-
-    `mesh_size` makes a regular grid, `n` and `boundary` that many low-discrepancy points inside and on the boundary.
-    """
-    shape = Box(tuple(map(float, lower)), tuple(map(float, upper)))
-    return Domain(shape, Sampling(mesh_size, n, boundary, seed))
+def _outward(level: Callable[[Any], Any], *coordinates: Any) -> Float[jax.Array, " d"]:
+    slope = jax.grad(level)(jnp.stack(coordinates))
+    return slope / jnp.linalg.norm(slope)

@@ -1,12 +1,31 @@
-"""Shapes: pure geometry, no points kept. A new shape is a new class with these three methods."""
+"""Shapes: pure geometry, no points kept. A new shape is a class of its own beneath `Shape`."""
 
 import abc
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .samplers import sobol
+
 Points = Float[np.ndarray, "n dimension"]
+Nodes = Float[np.ndarray, "_ dimension"]  # as many as there happen to be
+NEAR = 1e-12  # of a shape's size: closer than that to the boundary a point lies on it
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Points on the boundary of a shape, unit normals that point out of it, and which points lie on each side.
+
+    Where not `kept`, a point is none of the shape's: pieces of a combined shape are drawn whole.
+    """
+
+    points: Points
+    normals: Points
+    sides: dict[str, Bool[np.ndarray, " n"]]
+    kept: Bool[np.ndarray, " n"]
 
 
 class Shape(abc.ABC):
@@ -14,25 +33,70 @@ class Shape(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def axes(self) -> tuple[str, ...]:
-        """Names of the space axes."""
+    def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Corners of an axis-parallel box that holds it."""
 
     @property
     @abc.abstractmethod
     def sides(self) -> tuple[str, ...]:
         """Names of the pieces of the boundary."""
 
+    @property
     @abc.abstractmethod
-    def grid(self, mesh_size: float) -> tuple[Points, Points, dict[str, Points]]:
-        """Nodes of a regular grid: strictly inside, on the boundary (each once), and on each side."""
+    def extent(self) -> float:
+        """Length or area of what `surface` draws from, evenly."""
 
     @abc.abstractmethod
-    def interior(self, uniform: Points) -> Points:
-        """Points strictly inside, from points of the open unit cube."""
+    def level(self, x: Any, xp: Any = np) -> Any:
+        """Below zero inside, zero on the boundary, above zero outside, for coordinates along the last axis of x.
+
+        Near the boundary it grows as the distance from it. `xp` is the module of x, numpy or jax.numpy.
+        """
 
     @abc.abstractmethod
-    def surface(self, uniform: Points) -> tuple[Points, dict[str, Bool[np.ndarray, " n"]]]:
-        """Points on the boundary, from points of the unit cube, and which of them lie on each side."""
+    def surface(self, uniform: Points) -> Surface:
+        """Points on the boundary, from points of the unit cube."""
+
+    def level_of(self, side: str, x: Any, xp: Any = np) -> Any:
+        """The same for the piece of the boundary with that name, as if it went on beyond its ends."""
+        return self.level(x, xp)
+
+    def interior(self, uniform: Points) -> tuple[Points, Bool[np.ndarray, " n"]]:
+        """Points from those of the open unit cube, and whether they lie strictly inside."""
+        lower, upper = map(np.array, self.bounds)
+        points = lower + uniform * (upper - lower)
+        return points, self.level(points) < -NEAR * self.size
+
+    def grid(self, mesh_size: float) -> tuple[Nodes, Nodes, dict[str, Nodes]]:
+        """Nodes of a regular grid strictly inside; points as dense on the boundary, and of them on each side."""
+        nodes = regular_grid(*self.bounds, mesh_size)
+        inside = self.level(nodes) < -NEAR * self.size
+        count = max(1, round(self.extent / mesh_size ** (self.dimension - 1)))
+        edge = self.surface(sobol(count, self.dimension, 0))
+        sides = {side: edge.points[on & edge.kept] for side, on in edge.sides.items()}
+        return nodes[inside], edge.points[edge.kept], sides
+
+    @property
+    def dimension(self) -> int:
+        return len(self.bounds[0])
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the space axes."""
+        few = ("x", "y", "z")[: self.dimension]
+        return few if self.dimension <= 3 else tuple(f"x{i}" for i in range(1, self.dimension + 1))
+
+    @cached_property
+    def size(self) -> float:
+        """The diagonal of its bounds."""
+        return float(np.linalg.norm(np.subtract(*self.bounds)))
+
+
+def regular_grid(lower: tuple[float, ...], upper: tuple[float, ...], mesh_size: float) -> Points:
+    """Nodes of a box that are `mesh_size` apart, rounded so that the grid meets the ends."""
+    cells = [max(1, round((b - a) / mesh_size)) for a, b in zip(lower, upper, strict=True)]
+    lines = [np.linspace(a, b, count + 1) for a, b, count in zip(lower, upper, cells, strict=True)]
+    return np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lower))
 
 
 @dataclass(frozen=True)
@@ -52,29 +116,28 @@ class Box(Shape):
                 raise ValueError(f"corners {self.lower} and {self.upper}: each lower bound must be below its upper one")
 
     @property
-    def dimension(self) -> int:
-        return len(self.lower)
+    def bounds(self):
+        return self.lower, self.upper
 
     @property
-    def axes(self) -> tuple[str, ...]:
-        return (
-            ("x", "y", "z")[: self.dimension]
-            if self.dimension <= 3
-            else tuple(f"x{i}" for i in range(1, self.dimension + 1))
-        )
-
-    @property
-    def sides(self) -> tuple[str, ...]:
+    def sides(self):
         if self.dimension <= 2:
             return ("left", "right", "bottom", "top")[: 2 * self.dimension]
         return tuple(f"{axis}_{end}" for axis in self.axes for end in ("min", "max"))
 
+    @property
+    def extent(self):
+        return float(self._areas.sum())
+
+    def level(self, x, xp=np):
+        return xp.max(xp.maximum(xp.asarray(self.lower) - x, x - xp.asarray(self.upper)), axis=-1)
+
+    def level_of(self, side, x, xp=np):
+        axis, end = divmod(self.sides.index(side), 2)
+        return x[..., axis] - self.upper[axis] if end else self.lower[axis] - x[..., axis]
+
     def grid(self, mesh_size):
-        lines = []
-        for a, b in zip(self.lower, self.upper, strict=True):
-            cells = max(1, round((b - a) / mesh_size))
-            lines.append(np.linspace(a, b, cells + 1))
-        nodes = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, self.dimension)
+        nodes = regular_grid(self.lower, self.upper, mesh_size)
         pieces = self._on_sides(nodes)
         edge = np.any(list(pieces.values()), axis=0)
         return nodes[~edge], nodes[edge], {side: nodes[on] for side, on in pieces.items()}
@@ -82,21 +145,27 @@ class Box(Shape):
     def interior(self, uniform):
         lower, upper = np.array(self.lower), np.array(self.upper)
         points = lower + uniform * (upper - lower)
-        return np.clip(points, np.nextafter(lower, upper), np.nextafter(upper, lower))
+        points = np.clip(points, np.nextafter(lower, upper), np.nextafter(upper, lower))
+        return points, np.ones(len(points), bool)
 
     def surface(self, uniform):
         lower, upper = np.array(self.lower), np.array(self.upper)
-        lengths = upper - lower
-        areas = np.repeat(np.prod(lengths) / lengths, 2)
+        areas = self._areas
         shares = np.cumsum(areas / areas.sum())
         face = np.minimum(np.searchsorted(shares, uniform[:, 0], side="right"), len(areas) - 1)
-        points = np.empty_like(uniform)
+        points, normals = np.empty_like(uniform), np.zeros_like(uniform)
         for index in range(len(areas)):
             axis, end = divmod(index, 2)
             on = face == index
-            points[on] = lower + uniform[on][:, np.roll(np.arange(self.dimension), axis)] * lengths
+            points[on] = lower + uniform[on][:, np.roll(np.arange(self.dimension), axis)] * (upper - lower)
             points[on, axis] = (self.lower, self.upper)[end][axis]
-        return points, self._on_sides(points)
+            normals[on, axis] = (-1, 1)[end]
+        return Surface(points, normals, self._on_sides(points), np.ones(len(points), bool))
+
+    @property
+    def _areas(self) -> Float[np.ndarray, " faces"]:
+        lengths = np.subtract(self.upper, self.lower)
+        return np.repeat(np.prod(lengths) / lengths, 2)
 
     def _on_sides(self, points: Points) -> dict[str, np.ndarray]:
         ends = [(axis, bound[axis]) for axis in range(self.dimension) for bound in (self.lower, self.upper)]
@@ -106,3 +175,54 @@ class Box(Shape):
         name = {1: "line", 2: "rect"}.get(self.dimension, "box")
         lower, upper = (self.lower[0], self.upper[0]) if self.dimension == 1 else (self.lower, self.upper)
         return f"{name}({lower}, {upper})"
+
+
+@dataclass(frozen=True)
+class Ball(Shape):
+    """A disk, or a ball in three dimensions; its boundary is one piece without a name."""
+
+    center: tuple[float, ...]
+    radius: float
+
+    def __post_init__(self):
+        if len(self.center) not in (2, 3) or not np.isfinite(self.center).all():
+            raise ValueError(f"center {self.center} must be two or three finite coordinates")
+        if not (np.isfinite(self.radius) and self.radius > 0):
+            raise ValueError(f"radius={self.radius} must be positive")
+
+    @property
+    def bounds(self):
+        return tuple(c - self.radius for c in self.center), tuple(c + self.radius for c in self.center)
+
+    @property
+    def sides(self):
+        return ()
+
+    @property
+    def extent(self):
+        return float(2 * np.pi * self.radius if self.dimension == 2 else 4 * np.pi * self.radius**2)
+
+    def level(self, x, xp=np):
+        return xp.sqrt(xp.sum((x - xp.asarray(self.center)) ** 2, axis=-1)) - self.radius
+
+    def interior(self, uniform):
+        # Of n uniform numbers the first gives the radius: a share r^n of the ball lies within r.
+        far = uniform[:, :1] ** (1 / self.dimension)
+        points = np.array(self.center) + self.radius * far * self._directions(uniform[:, 1:])
+        return points, self.level(points) < -NEAR * self.size
+
+    def surface(self, uniform):
+        normals = self._directions(uniform)
+        return Surface(np.array(self.center) + self.radius * normals, normals, {}, np.ones(len(uniform), bool))
+
+    def _directions(self, uniform: Float[np.ndarray, "n numbers"]) -> Points:
+        """Unit vectors, evenly: by the angle, and in three dimensions by z, which is even on a sphere (Archimedes)."""
+        angle = 2 * np.pi * uniform[:, 0]
+        circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        if self.dimension == 2:
+            return circle
+        z = 2 * uniform[:, 1:2] - 1
+        return np.concatenate([np.sqrt(1 - z**2) * circle, z], axis=-1)
+
+    def __str__(self) -> str:
+        return f"{'disk' if self.dimension == 2 else 'ball'}({self.center}, {self.radius:g})"
