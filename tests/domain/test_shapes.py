@@ -144,6 +144,7 @@ def test_normals_of_sides():
     left, normal = coordinates(walls, "left"), evaluated(walls.normal("left"))
     assert set(left[:, 0]) == {-1.0, 0.0}
     np.testing.assert_array_equal(normal, np.where(left[:, :1] == 0, [[1, 0]], [[-1, 0]]))
+    assert domain.normal("left")[0] is domain.normal("left")[0] is not domain.normal("top")[0]
     assert [str(c) for c in domain.normal("left")] == ["normal(x, y)[0]", "normal(x, y)[1]"]
 
 

@@ -5,13 +5,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 from ..expr import Node, PointSet, apply, ops
 from .combined import Combined, Named
+from .normals import Outward
 from .samplers import FINE, sobol
 from .shapes import Shape
 
@@ -72,7 +70,6 @@ class Domain:
     sampling: Sampling | None = None
     time: TimeSpan | None = None
     _sets: dict[str, PointSet] = field(default_factory=dict, repr=False)
-    _normals: dict[str, Callable] = field(default_factory=dict, repr=False)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -112,14 +109,11 @@ class Domain:
         At an edge or a corner of a side, that of the side; of the whole boundary there, one between.
         """
         points = self.point_set(tag)
-        if tag not in ("boundary", *self.shape.sides):
-            raise ValueError(
-                f"normal('{tag}'): only the boundary has one, {', '.join(('boundary', *self.shape.sides))}"
-            )
-        if tag not in self._normals:
-            self._normals[tag] = partial(_outward, partial(_level, self.shape, None if tag == "boundary" else tag))
-        space = [Node(ops.Coordinate(points, axis)) for axis in range(len(self.shape.axes))]
-        found = apply(self._normals[tag], "normal", *space)
+        pieces = ("boundary", *self.shape.sides)
+        if tag not in pieces:
+            raise ValueError(f"normal('{tag}'): only the boundary has one, {', '.join(pieces)}")
+        space = [Node(ops.Coordinate(points, axis)) for axis in range(self.shape.dimension)]
+        found = apply(Outward(self.shape, None if tag == "boundary" else tag), "normal", *space)
         return tuple(found[axis] for axis in range(len(space)))
 
     def variable(self, tag: str) -> tuple[Node, ...]:
@@ -140,7 +134,7 @@ class Domain:
         at the first and the last time.
         """
         span = TimeSpan(float(start), float(end), mesh_size, initial)
-        return replace(self, sampling=self._sampled, time=span, _sets={}, _normals={})
+        return replace(self, sampling=self._sampled, time=span, _sets={})
 
     def point_set(self, tag: str) -> PointSet:
         """The points of a tag."""
@@ -149,7 +143,7 @@ class Domain:
         if tag not in self._sets:
             axes = (*self.shape.axes, "t")
             # The ends of an interval are all there is of its boundary.
-            fixed = len(self.shape.axes) == 1 and not self.time and tag != "interior"
+            fixed = self.shape.dimension == 1 and not self.time and tag != "interior"
             draw = None if fixed else partial(self._draw, tag)
             self._sets[tag] = PointSet(tag, self._coordinates[tag], axes, self.time is None, str(self), draw)
         return self._sets[tag]
@@ -158,7 +152,7 @@ class Domain:
     def _coordinates(self) -> dict[str, np.ndarray]:
         """Space and time columns of the points of every tag."""
         steps = self._sampled
-        dimension = len(self.shape.axes)
+        dimension = self.shape.dimension
         unknown = 1 if self.time else 0
         if steps.mesh_size is not None:
             inside, edge, sides = self.shape.grid(steps.mesh_size)
@@ -297,12 +291,3 @@ class Domain:
 def _product(space: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Every space point at every time: rows (space, t)."""
     return np.column_stack([np.repeat(space, len(times), axis=0), np.tile(times, len(space))])
-
-
-def _level(shape: Shape, side: str | None, point: Float[jax.Array, " d"]) -> Float[jax.Array, ""]:
-    return shape.level(point, jnp) if side is None else shape.level_of(side, point, jnp)
-
-
-def _outward(level: Callable[[Any], Any], *coordinates: Any) -> Float[jax.Array, " d"]:
-    slope = jax.grad(level)(jnp.stack(coordinates))
-    return slope / jnp.linalg.norm(slope)

@@ -65,12 +65,16 @@ class Shape(abc.ABC):
         """Points from those of the open unit cube, and whether they lie strictly inside."""
         lower, upper = map(np.array, self.bounds)
         points = lower + uniform * (upper - lower)
-        return points, self.level(points) < -NEAR * self.size
+        return points, self.inside(points)
+
+    def inside(self, points: Points) -> Bool[np.ndarray, " n"]:
+        """Whether points lie strictly inside."""
+        return self.level(points) < -NEAR * self.size
 
     def grid(self, mesh_size: float) -> tuple[Nodes, Nodes, dict[str, Nodes]]:
         """Nodes of a regular grid strictly inside; points as dense on the boundary, and of them on each side."""
         nodes = regular_grid(*self.bounds, mesh_size)
-        inside = self.level(nodes) < -NEAR * self.size
+        inside = self.inside(nodes)
         count = max(1, round(self.extent / mesh_size ** (self.dimension - 1)))
         edge = self.surface(sobol(count, self.dimension, 0))
         sides = {side: edge.points[on & edge.kept] for side, on in edge.sides.items()}
@@ -209,7 +213,7 @@ class Ball(Shape):
         # Of n uniform numbers the first gives the radius: a share r^n of the ball lies within r.
         far = uniform[:, :1] ** (1 / self.dimension)
         points = np.array(self.center) + self.radius * far * self._directions(uniform[:, 1:])
-        return points, self.level(points) < -NEAR * self.size
+        return points, self.inside(points)
 
     def surface(self, uniform):
         normals = self._directions(uniform)

@@ -186,10 +186,11 @@ class GaussNewtonSteps(SecondOrder):
         if max(rough, left) <= FLAT:
             return "it is at a minimum, from which the farthest of them should take nothing off"
         if rough >= left:
-            few = self.rows < self.columns
-            points = f"; whether {self.rows} residuals are enough for {self.columns} parameters, held-out errors tell"
-            hidden = f"round-off, the parameters' last digits move it by {rough:.0e} of itself"
-            return f"{hidden} and the steps should take off {left:.0e}{points if few else ''}"
+            few = f"; whether {self.rows} residuals are enough for {self.columns} parameters, held-out errors tell"
+            hidden = (
+                f"the parameters' last digits move it by {rough:.0e} of itself and the steps should take off {left:.0e}"
+            )
+            return f"round-off, {hidden}{few if self.rows < self.columns else ''}"
         if self.way(self.rows) == "sketch":
             mend = "a larger sketch or more buckets may"
             return f"sums in random buckets do not show its slope, or round-off ({rough:.0e} of it) hides it; {mend}"
