@@ -117,9 +117,6 @@ def test_fault(fault, transport, run, record_property):
     run.wait(90, but=stopped)
     record_property("seconds until the others are gone", f"{run.seconds():.1f}")
     assert run.seconds() < 20
-    if transport == "mpi" and what == "strays":
-        # MPI aborts all at once where messages do not match in size.
-        says = f"{says}|rank 2 in comm 0.*internal_Allreduce"
     on_all = what in ("terminated", "interrupted")  # one speaks for all, and none is at fault
     others = [index for index in range(len(run.processes)) if transport == "mpi" or index != int(rank)]
     texts = [run.text(index) for index in (range(len(run.processes)) if on_all else others)]

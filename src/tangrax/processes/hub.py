@@ -12,7 +12,6 @@ from .wire import LONGEST, encoded, receive, send, send_line
 
 HELLO = 5.0  # seconds that who connects has to say who it is
 SETTLE = 0.5  # seconds from the first sign of trouble to the verdict
-REMEMBERED = 1000  # operations whose names are kept: no process is further behind
 
 
 @dataclass
@@ -35,7 +34,8 @@ class Hub:
         self.refused: list[str] = []
         self._complete = asyncio.Event()
         self._said: dict[int, dict[int, str]] = {}
-        self._names: dict[int, tuple[int, str]] = {}
+        self._entered: dict[int, dict[int, str]] = {}
+        self._begun = 0
         self._reasons: list[tuple[int | None, str, int]] = []
         self._dead: set[int] = set()
         self._told = False
@@ -114,7 +114,7 @@ class Hub:
     def _hear(self, rank: int, member: Member, message: dict[str, Any]) -> None:
         if "doing" in message:
             member.doing = Doing(**message["doing"])
-            self._compare(rank, member.doing)
+            self._enter(rank, member.doing)
         if "say" in message:
             self._collect(rank, *message["say"])
         if "fail" in message:
@@ -132,15 +132,19 @@ class Hub:
             del self._said[number]
             self._tell(all=[number, [said[r] for r in range(self.size)]])
 
-    def _compare(self, rank: int, doing: Doing) -> None:
-        """All processes call an operation by the same name; the first to enter it sets it."""
-        if not doing.inside:
+    def _enter(self, rank: int, doing: Doing) -> None:
+        """An operation begins once all processes have entered it, by the same name."""
+        if not doing.inside or doing.number <= self._begun:
             return
-        other, name = self._names.setdefault(doing.number, (rank, doing.name))
-        if name != doing.name:
-            self._blame(None, different_ways(doing.number, {other: name, rank: doing.name}))
-        while len(self._names) > REMEMBERED:
-            del self._names[next(iter(self._names))]
+        names = self._entered.setdefault(doing.number, {})
+        names[rank] = doing.name
+        other = next((r for r, name in names.items() if name != doing.name), None)
+        if other is not None:
+            self._blame(None, different_ways(doing.number, {other: names[other], rank: doing.name}))
+        elif len(names) == self.size:
+            del self._entered[doing.number]
+            self._begun = doing.number
+            self._tell(begin=doing.number)
 
     def _blame(self, rank: int | None, why: str, code: int = 1) -> None:
         """Process `rank` is at fault (None: it cannot be told): all are told in a moment, when more is known.

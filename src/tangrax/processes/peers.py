@@ -38,7 +38,10 @@ class Peers(abc.ABC):
 
     @abc.abstractmethod
     def operation(self, name: str) -> AbstractContextManager[None]:
-        """What all processes do together, in the same order; one that stays away is found by the others."""
+        """What all processes do together, in the same order; one that stays away is found by the others.
+
+        It begins once all have come to it: MPI may abort without a word where two communicate what does not match.
+        """
 
     @abc.abstractmethod
     def exchange(self, name: str, say: Callable[[], str]) -> list[str]:
@@ -87,6 +90,7 @@ class Joined(Peers):
         self._hub: Hub | None = None
         self._lost, self._gone = threading.Event(), threading.Event()
         self._answers: dict[int, concurrent.futures.Future[list[str]]] = {}
+        self._begins: dict[int, concurrent.futures.Future[None]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: list[Any] = []
         self._loop = asyncio.new_event_loop()
@@ -131,10 +135,11 @@ class Joined(Peers):
     @contextlib.contextmanager
     def operation(self, name: str) -> Iterator[None]:
         doing = Doing(self._state[0].number + 1, name, True)
+        begins = self._begins[doing.number] = concurrent.futures.Future()
         self._state = (doing, time.monotonic())
-        # Said at once: a process that goes its own way may be dead before its next sign of life.
         self._loop.call_soon_threadsafe(self._tell_doing)
         try:
+            begins.result()
             yield
         except BaseException:
             self._state = (replace(doing, inside=False, failed=True), time.monotonic())
@@ -245,6 +250,8 @@ class Joined(Peers):
                     number, texts = message["all"]
                     if answer := self._answers.pop(number, None):
                         answer.set_result(texts)
+                if begins := self._begins.pop(message.get("begin", 0), None):
+                    begins.set_result(None)
                 if "verdict" in message:
                     await self._end(message["verdict"], message["code"], message["rank"])
                 if "gone" in message:
