@@ -310,7 +310,7 @@ def test_refusals():
         fit(lambda r: optim.r3(net(tx.domain.line(n=4).variable("interior")[0]), every=5))
     rows = net(X).grad(net)
     watched = {"product": (rows @ (rows.T @ np.ones(49))).mse.tracker(5)}
-    with pytest.raises(ValueError, match="an array with an entry for each of the first points"):
+    with pytest.raises(ValueError, match="an entry for each of the first points"):
         fit(RULES["r3"], net, extra=watched)
     grown = fit(RULES["rar_d"], net, devices=2).solve(6, progress=False)
     with pytest.raises(ValueError, match="a row for each of the 49 points that 'interior' had at first; it has 59 now"):

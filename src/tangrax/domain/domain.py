@@ -3,17 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..expr import Node, PointSet, apply, ops
+from ..expr import Node, PointSet, apply, conform, ops
 from .combined import Combined, Named
+from .data import read
 from .normals import Outward
 from .samplers import FINE, sobol
 from .shapes import Shape
 
 MOST = 2**20  # points that are looked through for those of a shape, or of one side of it
+ROUNDED = 1e-6  # of a shape's size: coordinates in files are rounded to a few digits
 WASTE = 64  # or so many times those wanted, if that is more
 
 
@@ -70,9 +73,14 @@ class Domain:
     sampling: Sampling | None = None
     time: TimeSpan | None = None
     _sets: dict[str, PointSet] = field(default_factory=dict, repr=False)
+    _given: dict[str, dict[str, np.ndarray]] = field(default_factory=dict, repr=False)  # columns of files, by tag
 
     @property
     def tags(self) -> tuple[str, ...]:
+        return (*self._own_tags, *self._given)
+
+    @property
+    def _own_tags(self) -> tuple[str, ...]:
         return ("interior", "boundary", *(("initial", "final") if self.time else ()), *self.shape.sides)
 
     def __sub__(self, other: "Domain") -> "Domain":
@@ -124,6 +132,62 @@ class Domain:
         points = self.point_set(tag)
         return tuple(Node(ops.Coordinate(points, axis)) for axis in range(len(points.axes)))
 
+    def points(self, tag: str, points: Any) -> tuple[Node, ...]:
+        """A tag of one's own, such as sensors: its coordinates as fields, like `variable`.
+
+        `points` has a row for each point and a column for each space axis, and one for time if the domain has one; or
+        it is the path of a table or archive with columns of those names. Its other columns are for `values`.
+        Points outside of the domain are refused.
+        """
+        axes = (*self.shape.axes, "t")[: self.shape.dimension + (self.time is not None)]
+        if tag in self.tags or tag in self._sets:
+            raise ValueError(f"points('{tag}'): {self} has a tag '{tag}' already; choose another name")
+        columns: dict[str, np.ndarray] = {}
+        if isinstance(points, (str, Path)):
+            columns = read(points)
+            missing = [axis for axis in axes if axis not in columns]
+            if missing:
+                raise ValueError(
+                    f"points('{tag}', {str(points)!r}): no column {', '.join(missing)} among {', '.join(columns)}; the "
+                    f"coordinates of {self} are {', '.join(axes)}"
+                )
+            points = np.column_stack([columns[axis] for axis in axes])
+        names, steady = (*self.shape.axes, "t"), self.time is None
+        rows = conform(points, tag, names, steady)
+        self._refuse_outside(tag, rows)
+        self._sets[tag] = PointSet(tag, rows, names, steady, str(self))
+        self._given[tag] = {name: column for name, column in columns.items() if name not in axes}
+        return self.variable(tag)
+
+    def values(self, tag: str, values: Any, name: str | None = None) -> Node:
+        """Numbers at the points of a tag, one each in their order, as a field; of a tag from a file a column's name.
+
+        They are of these points alone: fields with them cannot be held out, moved or evaluated at other points.
+        """
+        points = self.point_set(tag)
+        if isinstance(values, str):
+            columns = self._given.get(tag, {})
+            if values not in columns:
+                there = f"has {', '.join(columns)}" if columns else "was not read from a file with such columns"
+                raise ValueError(f"values('{tag}', '{values}'): '{tag}' {there}")
+            name, values = name or values, columns[values]
+        return Node(ops.Measured(points, points.add(name or "values", values)))
+
+    def _refuse_outside(self, tag: str, rows: np.ndarray) -> None:
+        """Raise where a point lies outside the closed shape, by more than the rounding of a few digits."""
+        level = self.shape.level(rows[:, :-1])
+        outside = level > ROUNDED * self.shape.size
+        if self.time is not None:
+            slack = ROUNDED * (self.time.end - self.time.start)
+            outside |= (rows[:, -1] < self.time.start - slack) | (rows[:, -1] > self.time.end + slack)
+        if outside.any():
+            first = int(np.flatnonzero(outside)[0])
+            at = ", ".join(f"{value:g}" for value in rows[first][: None if self.time else -1])
+            raise ValueError(
+                f"points('{tag}'): {outside.sum()} of {len(rows)} points lie outside {self}, the first in row {first}, "
+                f"({at}): leave them out, or check units and the order of columns"
+            )
+
     def over_time(
         self, start: float, end: float, *, mesh_size: float | None = None, initial: int | None = None
     ) -> "Domain":
@@ -134,7 +198,9 @@ class Domain:
         at the first and the last time.
         """
         span = TimeSpan(float(start), float(end), mesh_size, initial)
-        return replace(self, sampling=self._sampled, time=span, _sets={})
+        if self._given:
+            raise ValueError(f"over_time: {', '.join(self._given)} have points without a time; call points() after it")
+        return replace(self, sampling=self._sampled, time=span, _sets={}, _given={})
 
     def point_set(self, tag: str) -> PointSet:
         """The points of a tag."""
@@ -259,7 +325,7 @@ class Domain:
         return Domain(Combined(self.shape, other.shape, operation))
 
     def _refuse_points(self, what: str) -> None:
-        if self.sampling is not None:
+        if self.sampling is not None or self._given:
             raise ValueError(
                 f"{what}: {self} has points already; make shapes first, without n= and mesh_size=, and .sample() last"
             )

@@ -21,7 +21,7 @@ from .graph import (
 from .groups import split as split, within as within
 from .node import Node as Node, apply as apply, as_node as as_node
 from .outline import outline as outline
-from .points import PointSet as PointSet
+from .points import PointSet as PointSet, conform as conform
 from .request import Request as Request
 from .tracker import Tracker as Tracker
 from .trainable import Selection as Selection, Trainable as Trainable

@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 from .graph import all_nodes
-from .ops import Coordinate
+from .ops import Coordinate, Measured
 from .products import PerPoint
 
 
@@ -28,9 +28,9 @@ def held_out(field: Any, n: int | None, seed: int) -> Any:
     done: dict[Any, Any] = {}
     for node in all_nodes([field]):
         op = node.op
-        if isinstance(op, PerPoint) and op.points is points:
+        if isinstance(op, (PerPoint, Measured)) and op.points is points:
             raise ValueError(
-                f"{field}.held_out(): the expression holds an array with an entry for each of the {len(points)} points "
+                f"{field}.held_out(): the expression holds {node}, an entry for each of the {len(points)} points "
                 f"of '{points.tag}'; of other points it says nothing. Write it as a field of the coordinates"
             )
         if isinstance(op, Coordinate) and op.points is points:

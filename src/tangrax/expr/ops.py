@@ -118,6 +118,14 @@ class Coordinate(Op):
 
 
 @dataclass(frozen=True)
+class Measured(Coordinate):
+    """What was measured at the points of a tag: a column beside their coordinates."""
+
+    def text(self, args):
+        return self.points.names[self.axis]
+
+
+@dataclass(frozen=True)
 class Call(Op):
     """A network at the coordinates given; without arguments, a trainable scalar or array."""
 

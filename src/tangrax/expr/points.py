@@ -16,7 +16,8 @@ class PointSet:
 
     `coordinates` has one column per space axis and a last one for time (zero where the problem is
     steady); float64, in the user's point order, whatever precision the run has. `draw` gives other points
-    spread evenly over the same piece of the domain, where it has others.
+    spread evenly over the same piece of the domain, where it has others. `rows` are the coordinates with what was
+    measured at the points beside them, `names` those of its columns.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class PointSet:
         self.axes = axes
         self.steady = steady
         self.domain = domain
+        self.rows = coordinates
+        self.names = axes
         self._draw = draw
         self._held_out: dict[tuple[int, int], PointSet] = {}
         coordinates.flags.writeable = False
@@ -46,6 +49,24 @@ class PointSet:
 
     def __repr__(self) -> str:
         return f"PointSet('{self.tag}', {len(self)} points of {self.domain})"
+
+    def add(self, name: str, values: Any) -> int:
+        """Keep what was measured at the points; the index of its column in `rows`. Raises if it does not fit."""
+        array = np.asarray(values, dtype=np.float64)
+        if array.shape != (len(self),):
+            raise ValueError(
+                f"{name} for '{self.tag}' has shape {array.shape}: give {(len(self),)}, a value for each point, "
+                f"in the order of domain.point_set('{self.tag}').coordinates"
+            )
+        wrong = np.flatnonzero(~np.isfinite(array))
+        if len(wrong):
+            raise ValueError(
+                f"{name} for '{self.tag}' holds {array[wrong[0]]} in row {wrong[0]}: leave out points without a value"
+            )
+        self.rows = np.column_stack([self.rows, array])
+        self.rows.flags.writeable = False
+        self.names = (*self.names, name)
+        return len(self.names) - 1
 
     def draw(self, count: int, *key: int) -> Float[np.ndarray, "count columns"]:
         """Other points of this tag, `count` of them; those of a key (and of a tag) are always the same."""
@@ -70,19 +91,23 @@ class PointSet:
 
         A steady problem takes its points without the time column too, a one-dimensional one as a vector.
         """
-        columns = len(self.axes)
-        points = np.asarray(points, dtype=np.float64)
-        given = points.shape
-        if points.ndim == 1 and columns - self.steady == 1:
-            points = points[:, None]
-        if self.steady and points.ndim == 2 and points.shape[1] == columns - 1:
-            points = np.column_stack([points, np.zeros(len(points))])
-        if points.ndim != 2 or points.shape[1] != columns or len(points) == 0:
-            wanted = ", ".join(self.axes[: columns - self.steady])
-            raise ValueError(
-                f"points for '{self.tag}' have shape {given}: give one row per point, at least one, "
-                f"with the columns ({wanted})"
-            )
-        if not np.isfinite(points).all():
-            raise ValueError(f"points for '{self.tag}' hold a number that is not finite")
-        return points
+        return conform(points, self.tag, self.axes, self.steady)
+
+
+def conform(points: Any, tag: str, axes: tuple[str, ...], steady: bool) -> np.ndarray:
+    """Points as rows of float64 numbers, one column for each of the axes, the last one time; raises if they are not."""
+    columns = len(axes)
+    points = np.asarray(points, dtype=np.float64)
+    given = points.shape
+    if points.ndim == 1 and columns - steady == 1:
+        points = points[:, None]
+    if steady and points.ndim == 2 and points.shape[1] == columns - 1:
+        points = np.column_stack([points, np.zeros(len(points))])
+    if points.ndim != 2 or points.shape[1] != columns or len(points) == 0:
+        wanted = ", ".join(axes[: columns - steady])
+        raise ValueError(
+            f"points for '{tag}' have shape {given}: give one row per point, at least one, with the columns ({wanted})"
+        )
+    if not np.isfinite(points).all():
+        raise ValueError(f"points for '{tag}' hold a number that is not finite")
+    return points

@@ -81,8 +81,8 @@ class Evaluator:
         inside = self.at(group, points)
         if not inside.any():
             raise ValueError(f"group {group} holds none of the {len(inside)} points of '{tag.tag}': nothing is asked")
-        coordinates = tag.conform(here[tag.tag]) if here else self.executor.coordinates(tag)
-        return self.executor.put(tag, coordinates[inside])
+        rows = tag.conform(here[tag.tag]) if here else self.executor.rows(tag)
+        return self.executor.put(tag, rows[inside])
 
 
 def refuse_empty_groups(sizes: Mapping[Node, Node], values: Mapping[Node, Any], placed: lower.Placed) -> None:

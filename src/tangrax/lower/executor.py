@@ -51,7 +51,7 @@ class Executor:
             if tag.tag in new:
                 found = self.put(tag, tag.conform(new[tag.tag]))
             else:
-                now, (was, found) = self.coordinates(tag), self._own.get(tag, (None, None))
+                now, (was, found) = self.rows(tag), self._own.get(tag, (None, None))
                 if found is None or was is not now:
                     found = self._dealt(now) if tag in self.moved else self.put(tag, now)
                     self._own[tag] = (now, found)
@@ -65,6 +65,10 @@ class Executor:
     def coordinates(self, tag: PointSet) -> np.ndarray:
         """Where the points of a tag are now."""
         return self.moved.get(tag, tag.coordinates)
+
+    def rows(self, tag: PointSet) -> np.ndarray:
+        """The same, with what was measured there."""
+        return self.moved.get(tag, tag.rows)
 
     def move(self, tag: PointSet, coordinates: np.ndarray) -> None:
         """From now on, these are the points of a tag, in their old number or another."""

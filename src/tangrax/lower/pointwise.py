@@ -169,6 +169,11 @@ def _value(node: Node, memo: Mapping[Node, Any], values: Values, point: Float[Ar
             return memo[node.args[0]][..., op.start : op.stop]
         case Coordinate():
             assert point is not None
+            if op.axis >= len(point):  # which JAX would take for the last one
+                raise ValueError(
+                    f"{node} was measured at the points of '{op.points.tag}': of other points it says nothing. Leave "
+                    f"it out where new points are given"
+                )
             return point[op.axis]
         case Call():
             return op.trainable.apply(values.parameters[op.trainable], [memo[arg] for arg in node.args])

@@ -1,6 +1,7 @@
 """Weights of single points, more where residuals stay."""
 
 import abc
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from .residuals import Square, squares_of
 
 @dataclass(frozen=True)
 class PointWeight(ops.Coordinate):
-    """The weight of a point: a column beside its coordinates."""
+    """The weight of a point: a column beside its coordinates, counted from the last one."""
 
     fixed = False
 
@@ -55,15 +56,17 @@ class PointWeights(Guide):
     def __init__(self, how: Pointwise, terms: Mapping[str, Node]):
         self.how, self.every, self.terms = how, how.every, dict(terms)
         chosen = how.names or tuple(terms)
+        found = {name: squares_of(how.what, name, terms[name]) for name in chosen}
+        total = Counter(square.field.points for each in found.values() for square in each)
         columns: list[PointSet] = []
         squares: list[Node] = []
         means: list[Node] = []
         for name in chosen:
             parts, weights = [], []
-            for square in squares_of(how.what, name, terms[name]):
+            for square in found[name]:
                 tag = square.field.points
                 assert tag is not None
-                weight = Node(PointWeight(tag, len(tag.axes) + columns.count(tag)))
+                weight = Node(PointWeight(tag, columns.count(tag) - total[tag]))
                 columns.append(tag)
                 inner, *group = square.inside
                 parts.append(square.scale * within(weight * inner, *group).mse)

@@ -63,10 +63,10 @@ class Resampler:
         moving = {rule.points for rule in rules}
         roots = [*terms.losses.values(), *(tracker.root for tracker in terms.trackers.values())]
         for node in all_nodes([*roots, *(rule.field for rule in rules)]):
-            if isinstance(node.op, PerPoint) and node.op.points in moving:
+            if isinstance(node.op, (PerPoint, ops.Measured)) and node.op.points in moving:
                 raise ValueError(
                     f"tx.core(resample=…): the points of '{node.op.points.tag}' move, and a term, tracker or residual "
-                    f"holds {node}, an array with an entry for each of the first points: write it as a field of the "
+                    f"holds {node}, an entry for each of the first points: write it as a field of the "
                     f"coordinates"
                 )
         return cls(rules, names, evaluator)

@@ -1,0 +1,48 @@
+"""Measurements from files: columns of numbers under their names."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+Columns = dict[str, Float[np.ndarray, " _"]]
+
+
+def read(path: str | Path) -> Columns:
+    """The columns of a file of comma-separated values whose first line names them, or of a NumPy archive (.npz).
+
+    Nothing in the file is executed. Raises ValueError where it holds anything but numbers.
+    """
+    path = Path(path)
+    try:
+        columns = _archive(path) if path.suffix == ".npz" else _table(path)
+    except (ValueError, csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path}: {error}. A table begins with a line of names, such as x,y,u, and holds numbers below, separated "
+            f"by commas; an archive (.npz) holds one array of numbers for each name"
+        ) from error
+    counts = {name: len(column) for name, column in columns.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        raise ValueError(f"{path}: its columns hold {counts} numbers: all must have the same number, at least one")
+    return columns
+
+
+def _table(path: Path) -> Columns:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        names = [name.strip() for name in next(csv.reader(file), [])]
+        if len(set(names)) != len(names) or "" in names:
+            raise ValueError(f"its first line names the columns {names}")
+        rows = np.loadtxt(file, delimiter=",", ndmin=2)
+    if rows.shape[1] != len(names):
+        raise ValueError(f"{len(names)} names stand above {rows.shape[1]} columns")
+    return {name: rows[:, index] for index, name in enumerate(names)}
+
+
+def _archive(path: Path) -> Columns:
+    with np.load(path, allow_pickle=False) as held:
+        columns = {name: np.asarray(held[name], np.float64) for name in held.files}
+    for name, column in columns.items():
+        if column.ndim != 1:
+            raise ValueError(f"'{name}' has shape {column.shape}, not one row of numbers")
+    return columns
