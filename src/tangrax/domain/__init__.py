@@ -2,8 +2,8 @@
 
 from .combined import Combined as Combined, Named as Named
 from .domain import Domain as Domain
-from .ellipse import Ellipse as Ellipse
-from .extrusion import Extruded as Extruded
+from .ellipses import Ellipse as Ellipse
+from .extruded import Extruded as Extruded
 from .made import (
     annulus as annulus,
     ball as ball,
@@ -18,5 +18,5 @@ from .made import (
     triangle as triangle,
 )
 from .moved import Moved as Moved
-from .polygon import Polygon as Polygon
+from .polygons import Polygon as Polygon
 from .shapes import Ball as Ball, Box as Box, Shape as Shape, Surface as Surface

@@ -6,9 +6,9 @@ import numpy as np
 
 from .combined import Combined, Named
 from .domain import Domain
-from .ellipse import Ellipse
-from .extrusion import Extruded
-from .polygon import Polygon
+from .ellipses import Ellipse
+from .extruded import Extruded
+from .polygons import Polygon
 from .shapes import Ball, Box, Shape
 
 Corner = Sequence[float] | np.ndarray
