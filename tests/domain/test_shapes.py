@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import optax
 import pytest
+from geometry import coordinates, evaluated
 
 import tangrax as tx
 
@@ -87,15 +87,6 @@ def capsule_with_holes():
 
 CASES = {"hole": hole, "angle": angle, "side by side": side_by_side, "lens": lens, "capsule": capsule_with_holes}
 LENGTHS = {"hole": 4 + π / 2, "angle": 8, "side by side": 6, "lens": 4 * π / 3, "capsule": 4 + π + 0.8 * π}
-
-
-def evaluated(fields, devices=1, dtype="float64"):
-    solver = tx.core([tx.nn.parameter(1.0) ** 2], optimizer=optax.sgd(1.0), devices=devices, dtype=dtype)
-    return np.stack(solver.eval(list(fields)), axis=-1)
-
-
-def coordinates(domain, tag="interior"):
-    return domain.point_set(tag).coordinates[:, :-1]
 
 
 @pytest.mark.parametrize("name", CASES)

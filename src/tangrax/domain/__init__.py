@@ -2,5 +2,21 @@
 
 from .combined import Combined as Combined, Named as Named
 from .domain import Domain as Domain
-from .made import ball as ball, box as box, disk as disk, line as line, rect as rect
+from .ellipses import Ellipse as Ellipse
+from .extruded import Extruded as Extruded
+from .made import (
+    annulus as annulus,
+    ball as ball,
+    box as box,
+    cylinder as cylinder,
+    disk as disk,
+    ellipse as ellipse,
+    extrusion as extrusion,
+    line as line,
+    polygon as polygon,
+    rect as rect,
+    triangle as triangle,
+)
+from .moved import Moved as Moved
+from .polygons import Polygon as Polygon
 from .shapes import Ball as Ball, Box as Box, Shape as Shape, Surface as Surface

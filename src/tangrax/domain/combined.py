@@ -110,6 +110,10 @@ class Named(Shape):
     def extent(self):
         return self.shape.extent
 
+    @property
+    def measure(self):
+        return self.shape.measure
+
     def level(self, x, xp=np):
         return self.shape.level(x, xp)
 

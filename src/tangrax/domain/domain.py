@@ -11,9 +11,10 @@ import numpy as np
 from ..expr import Node, PointSet, apply, conform, ops
 from .combined import Combined, Named
 from .data import read
+from .moved import Vector, rotated, scaled, translated
 from .normals import Outward
 from .samplers import FINE, sobol
-from .shapes import Shape
+from .shapes import Shape, is_own_name
 
 MOST = 2**20  # points that are looked through for those of a shape, or of one side of it
 ROUNDED = 1e-6  # of a shape's size: coordinates in files are rounded to a few digits
@@ -94,10 +95,25 @@ class Domain:
 
     def named(self, name: str) -> "Domain":
         """The same shape with all of its boundary, or what other shapes leave of it, under one tag."""
-        self._refuse_points("named")
-        if not isinstance(name, str) or not name or name in ("interior", "boundary", "initial", "final"):
+        shape = self.bare("named")
+        if not is_own_name(name):
             raise ValueError(f"named({name!r}): a name of its own, such as 'hole'")
-        return Domain(Named(self.shape, name))
+        return Domain(Named(shape, name))
+
+    def translate(self, offset: Vector) -> "Domain":
+        """The shape moved by an offset."""
+        return Domain(translated(self.bare("translate"), offset))
+
+    def rotate(self, angle: float, about: Vector | None = None, axis: Vector | str | None = None) -> "Domain":
+        """The shape turned by an angle in radians, about a point: unless said, the middle of its bounds.
+
+        In three dimensions round an axis, 'x', 'y', 'z' or a vector, by the right-hand rule.
+        """
+        return Domain(rotated(self.bare("rotate"), angle, about, axis))
+
+    def scale(self, factor: float, about: Vector | None = None) -> "Domain":
+        """The shape with all lengths times a factor, about a point: unless said, the middle of its bounds."""
+        return Domain(scaled(self.bare("scale"), factor, about))
 
     def sample(
         self,
@@ -108,8 +124,15 @@ class Domain:
         seed: int = 0,
     ) -> "Domain":
         """The shape with points: grid nodes `mesh_size` apart, or `n` of low discrepancy and `boundary` on its edge."""
-        self._refuse_points("sample")
-        return Domain(self.shape, Sampling(mesh_size, n, boundary, seed))
+        return Domain(self.bare("sample"), Sampling(mesh_size, n, boundary, seed))
+
+    def bare(self, what: str) -> Shape:
+        """The shape, for an operation that is for shapes without points."""
+        if self.sampling is not None or self._given:
+            raise ValueError(
+                f"{what}: {self} has points already; make shapes first, without n= and mesh_size=, and .sample() last"
+            )
+        return self.shape
 
     def normal(self, tag: str) -> tuple[Node, ...]:
         """Components of the unit normal that points out of the shape, as fields at the points of a tag.
@@ -320,15 +343,8 @@ class Domain:
     def _combined(self, other: "Domain", operation: str) -> "Domain":
         if not isinstance(other, Domain):
             return NotImplemented
-        for each in (self, other):
-            each._refuse_points(f"({self.shape}) {operation} ({other.shape})")
-        return Domain(Combined(self.shape, other.shape, operation))
-
-    def _refuse_points(self, what: str) -> None:
-        if self.sampling is not None or self._given:
-            raise ValueError(
-                f"{what}: {self} has points already; make shapes first, without n= and mesh_size=, and .sample() last"
-            )
+        what = f"({self.shape}) {operation} ({other.shape})"
+        return Domain(Combined(self.bare(what), other.bare(what), operation))
 
     def _time_nodes(self) -> np.ndarray:
         if self.time is None:

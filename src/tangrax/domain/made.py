@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .combined import Combined, Named
 from .domain import Domain
+from .ellipses import Ellipse
+from .extruded import Extruded
+from .polygons import Polygon
 from .shapes import Ball, Box, Shape
 
 Corner = Sequence[float] | np.ndarray
@@ -80,6 +84,108 @@ def ball(
 ) -> Domain:
     """The ball round a center, in two or three dimensions."""
     return _with_points(Ball(tuple(map(float, center)), float(radius)), mesh_size, n, boundary, seed)
+
+
+def annulus(
+    center: Corner,
+    inner: float,
+    outer: float,
+    *,
+    mesh_size: float | None = None,
+    n: int | None = None,
+    boundary: int | None = None,
+    seed: int = 0,
+) -> Domain:
+    """The ring between two circles round a center; its sides are inner and outer."""
+    if len(center) != 2:
+        raise ValueError(f"annulus({center}, …): the center of a ring has two coordinates; in space, ball - ball")
+    if not inner < outer:
+        raise ValueError(f"annulus(inner={inner}, outer={outer}): the inner radius must be below the outer one")
+    around = tuple(map(float, center))
+    hole, whole = (Named(Ball(around, float(r)), name) for r, name in ((inner, "inner"), (outer, "outer")))
+    return _with_points(Combined(whole, hole, "-"), mesh_size, n, boundary, seed)
+
+
+def ellipse(
+    center: Corner,
+    radii: Corner,
+    *,
+    mesh_size: float | None = None,
+    n: int | None = None,
+    boundary: int | None = None,
+    seed: int = 0,
+) -> Domain:
+    """The ellipse round a center, its radii along x and y; `.rotate(…)` turns it, `.named(…)` names its boundary."""
+    shape = Ellipse(tuple(map(float, center)), tuple(map(float, radii)))
+    return _with_points(shape, mesh_size, n, boundary, seed)
+
+
+def polygon(
+    corners: Sequence[Corner] | np.ndarray,
+    names: Sequence[str | None] | None = None,
+    *,
+    mesh_size: float | None = None,
+    n: int | None = None,
+    boundary: int | None = None,
+    seed: int = 0,
+) -> Domain:
+    """The polygon through corners, in either orientation.
+
+    `names` has one for each edge, from corner 0 to corner 1 first: equal names are one tag, and an edge with None
+    belongs to `boundary` alone.
+    """
+    for corner in corners:
+        if len(corner) != 2:
+            raise ValueError(f"polygon: corner {corner} must have two coordinates")
+    found = tuple((float(x), float(y)) for x, y in corners)
+    shape = Polygon(found, (None,) * len(found) if names is None else tuple(names))
+    return _with_points(shape, mesh_size, n, boundary, seed)
+
+
+def triangle(
+    a: Corner,
+    b: Corner,
+    c: Corner,
+    names: Sequence[str | None] | None = None,
+    *,
+    mesh_size: float | None = None,
+    n: int | None = None,
+    boundary: int | None = None,
+    seed: int = 0,
+) -> Domain:
+    """The triangle between three corners; `names` for its edges ab, bc and ca."""
+    return polygon((a, b, c), names, mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
+
+
+def extrusion(
+    profile: Domain,
+    low: float,
+    high: float,
+    *,
+    mesh_size: float | None = None,
+    n: int | None = None,
+    boundary: int | None = None,
+    seed: int = 0,
+) -> Domain:
+    """A plane shape drawn out along z from low to high; its sides are those of the plane shape, z_min and z_max."""
+    shape = Extruded(profile.bare("extrusion"), float(low), float(high))
+    return _with_points(shape, mesh_size, n, boundary, seed)
+
+
+def cylinder(
+    center: Corner,
+    radius: float,
+    low: float,
+    high: float,
+    *,
+    mesh_size: float | None = None,
+    n: int | None = None,
+    boundary: int | None = None,
+    seed: int = 0,
+) -> Domain:
+    """The cylinder along z over a disk; its sides are wall, z_min and z_max. `.rotate(…)` turns it."""
+    wall = disk(center, radius).named("wall")
+    return extrusion(wall, low, high, mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
 
 
 def _with_points(shape: Shape, mesh_size: float | None, n: int | None, boundary: int | None, seed: int) -> Domain:

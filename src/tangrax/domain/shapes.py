@@ -13,6 +13,7 @@ from .samplers import sobol
 Points = Float[np.ndarray, "n dimension"]
 Nodes = Float[np.ndarray, "_ dimension"]  # as many as there happen to be
 NEAR = 1e-12  # of a shape's size: closer than that to the boundary a point lies on it
+OTHER_TAGS = ("interior", "boundary", "initial", "final")  # names that no piece of a boundary can have
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Shape(abc.ABC):
     @abc.abstractmethod
     def extent(self) -> float:
         """Length or area of what `surface` draws from, evenly."""
+
+    @property
+    def measure(self) -> float:
+        """Length, area or volume of what `interior` draws from, evenly."""
+        return float(np.prod(np.subtract(self.bounds[1], self.bounds[0])))
 
     @abc.abstractmethod
     def level(self, x: Any, xp: Any = np) -> Any:
@@ -94,6 +100,11 @@ class Shape(abc.ABC):
     def size(self) -> float:
         """The diagonal of its bounds."""
         return float(np.linalg.norm(np.subtract(*self.bounds)))
+
+
+def is_own_name(name: Any) -> bool:
+    """Whether a piece of a boundary can have that name."""
+    return isinstance(name, str) and bool(name) and name not in OTHER_TAGS
 
 
 def regular_grid(lower: tuple[float, ...], upper: tuple[float, ...], mesh_size: float) -> Points:
@@ -205,6 +216,10 @@ class Ball(Shape):
     @property
     def extent(self):
         return float(2 * np.pi * self.radius if self.dimension == 2 else 4 * np.pi * self.radius**2)
+
+    @property
+    def measure(self):
+        return float((np.pi if self.dimension == 2 else 4 / 3 * np.pi) * self.radius**self.dimension)
 
     def level(self, x, xp=np):
         return xp.sqrt(xp.sum((x - xp.asarray(self.center)) ** 2, axis=-1)) - self.radius
