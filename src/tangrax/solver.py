@@ -344,8 +344,8 @@ def _check(optimizer: Any, name: str) -> None:
 def load(path: str | Path, like: Any = None) -> Any:
     """A trained network from a file that `solver.save` wrote, without the problem it was trained on.
 
-    Networks made by `tx.nn.mlp` and its like need only the path. For others give `like`, a module of the same architecture (or
-    a dict from names to modules). Returns the module, or a dict by name if the file holds several.
+    Networks made by `tx.nn.mlp` and its like need only the path. For others give `like`, a module of the same
+    architecture (or a dict from names to modules). Returns the module, or a dict by name if the file holds several.
     """
     saved = run.read(path)
     found = {}
