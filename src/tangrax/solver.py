@@ -344,8 +344,8 @@ def _check(optimizer: Any, name: str) -> None:
 def load(path: str | Path, like: Any = None) -> Any:
     """A trained network from a file that `solver.save` wrote, without the problem it was trained on.
 
-    Networks made by `tx.nn.mlp` need only the path. For others give `like`, a module of the same architecture (or
-    a dict from names to modules). Returns the module, or a dict by name if the file holds several.
+    Networks made by `tx.nn.mlp` and its like need only the path. For others give `like`, a module of the same
+    architecture (or a dict from names to modules). Returns the module, or a dict by name if the file holds several.
     """
     saved = run.read(path)
     found = {}
@@ -359,8 +359,8 @@ def load(path: str | Path, like: Any = None) -> Any:
                 found[name] = next(iter(leaves.values()))
                 continue
             raise ValueError(
-                f"{path}: '{name}' was not made by tx.nn.mlp, so the file does not tell its architecture: give "
-                f"tx.load(path, like=module) with a module of the same kind"
+                f"{path}: '{name}' was not made by tx.nn.mlp or its like, so the file does not tell its architecture: "
+                f"give tx.load(path, like=module) with a module of the same kind"
             )
         trainable = pattern.trainable if isinstance(pattern, nn.Network) else nn.wrap(pattern, name=name).trainable
         found[name] = _rebuilt(trainable, run.restored(trainable, leaves, path))

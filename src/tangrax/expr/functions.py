@@ -126,7 +126,10 @@ def stop_gradient(node: Any) -> Any:
 
 
 def periodic(coordinate: Node, length: float) -> Node:
-    """(cos 2πx/L, sin 2πx/L): a network of it is periodic in x with period L, with all its derivatives."""
+    """(cos 2πx/L, sin 2πx/L): a network of it is periodic in x with period L, with all its derivatives.
+
+    Dong and Ni, arXiv 2007.07442.
+    """
     if not length > 0:
         raise ValueError(f"periodic({coordinate}, {length}): the period must be positive")
     return apply(_circle, "periodic", coordinate * (2 * math.pi / float(length)))

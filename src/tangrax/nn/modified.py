@@ -1,0 +1,113 @@
+"""The modified perceptron: two encodings of the input, which every hidden layer mixes."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .layers import (
+    Activation,
+    Dense,
+    Frequencies,
+    as_key,
+    check_sizes,
+    draw_frequencies,
+    embed,
+    embedded_size,
+    quick,
+    recipe_of,
+)
+from .network import Network, wrap
+
+
+class Encoders(eqx.Module):
+    """U = act(W₁x + b₁) and V = act(W₂x + b₂)."""
+
+    first: Dense
+    second: Dense
+
+    def __init__(self, inputs: int, width: int, factorised: bool, *, key: PRNGKeyArray):
+        keys = jax.random.split(key)
+        self.first, self.second = (Dense(inputs, width, factorised, key=k) for k in keys)
+
+    def __call__(self, activation: Activation, inputs: Float[Array, " _"]) -> tuple[Array, Array]:
+        return activation(self.first(inputs)), activation(self.second(inputs))
+
+
+def mixed(a: Array, encoded: tuple[Array, Array]) -> Array:
+    u, v = encoded
+    return a * u + (1 - a) * v
+
+
+class ModifiedMLP(eqx.Module):
+    """h ← aU + (1 - a)V with a = act(Wh + b) in every hidden layer, a linear output layer.
+
+    Wang, Teng, Perdikaris, arXiv 2001.04536, the section on an improved fully-connected architecture. There the first
+    hidden layer is plain; here, as in their later papers, every one is mixed.
+    """
+
+    frequencies: Frequencies | None = eqx.field(static=True)
+    encoders: Encoders
+    layers: tuple[Dense, ...]
+    output_layer: Dense
+    activation: Activation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        depth: int,
+        activation: Activation,
+        frequencies: Frequencies | None,
+        factorised: bool,
+        *,
+        key: PRNGKeyArray,
+    ):
+        keys = jax.random.split(key, depth + 2)
+        self.activation = quick(activation)
+        self.frequencies = frequencies
+        sizes = [embedded_size(frequencies, inputs), *[width] * depth]
+        self.encoders = Encoders(sizes[0], width, factorised, key=keys[0])
+        self.layers = tuple(
+            Dense(a, b, factorised, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys[1:-1], strict=True)
+        )
+        self.output_layer = Dense(width, outputs, factorised, key=keys[-1])
+
+    def __call__(self, inputs: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
+        hidden = embed(self.frequencies, inputs)
+        encoded = self.encoders(self.activation, hidden)
+        for layer in self.layers:
+            hidden = mixed(self.activation(layer(hidden)), encoded)
+        return self.output_layer(hidden)
+
+
+def modified_mlp(
+    inputs: int,
+    outputs: int = 1,
+    *,
+    width: int = 32,
+    depth: int = 3,
+    activation: Activation = jnp.tanh,
+    fourier_features: int = 0,
+    fourier_scale: float = 1.0,
+    factorised: bool = False,
+    key: PRNGKeyArray | int = 0,
+    name: str | None = None,
+) -> Network:
+    """A perceptron whose hidden layers mix two encodings of the input; all else as in `mlp`.
+
+    It has two layers of parameters more than an `mlp` of the same width and depth.
+    """
+    check_sizes("modified_mlp", inputs=inputs, outputs=outputs, width=width, depth=depth)
+    feature_key, weight_key = jax.random.split(as_key(key))
+    arguments = {
+        "inputs": inputs,
+        "outputs": outputs,
+        "width": width,
+        "depth": depth,
+        "activation": activation,
+        "frequencies": draw_frequencies("modified_mlp", fourier_features, fourier_scale, inputs, feature_key),
+        "factorised": factorised,
+    }
+    return wrap(ModifiedMLP(**arguments, key=weight_key), name=name, recipe=recipe_of("modified_mlp", arguments))

@@ -1,0 +1,97 @@
+"""PirateNet: residual blocks that are the identity at the start."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .layers import Activation, Dense, Frequencies, as_key, check_sizes, draw_frequencies, embed, quick, recipe_of
+from .modified import Encoders, mixed
+from .network import Network, wrap
+
+
+class Block(eqx.Module):
+    """x ← αh + (1 - α)x, h being three layers of x; U and V mix what the first two give. α starts at 0."""
+
+    layers: tuple[Dense, Dense, Dense]
+    alpha: Float[Array, ""]
+
+    def __init__(self, width: int, factorised: bool, *, key: PRNGKeyArray):
+        first, second, third = (Dense(width, width, factorised, key=k) for k in jax.random.split(key, 3))
+        self.layers = first, second, third
+        self.alpha = jnp.zeros(())
+
+    def __call__(self, activation: Activation, x: Float[Array, " w"], encoded: tuple[Array, Array]) -> Array:
+        first, second, third = self.layers
+        hidden = mixed(activation(first(x)), encoded)
+        hidden = mixed(activation(second(hidden)), encoded)
+        return self.alpha * activation(third(hidden)) + (1 - self.alpha) * x
+
+
+class PirateNet(eqx.Module):
+    """Random Fourier features, residual blocks with trainable α, a linear output layer.
+
+    Wang, Li, Chen, Perdikaris, arXiv 2402.00326, section 4. The features are (cos 2πBx, sin 2πBx), without the 2π in
+    the paper; there are as many as units, since blocks add to them. At the start the network is linear in them.
+    """
+
+    frequencies: Frequencies = eqx.field(static=True)
+    encoders: Encoders
+    blocks: tuple[Block, ...]
+    output_layer: Dense
+    activation: Activation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        outputs: int,
+        blocks: int,
+        activation: Activation,
+        frequencies: Frequencies,
+        factorised: bool,
+        *,
+        key: PRNGKeyArray,
+    ):
+        keys = jax.random.split(key, blocks + 2)
+        width = 2 * len(frequencies)
+        self.activation = quick(activation)
+        self.frequencies = frequencies
+        self.encoders = Encoders(width, width, factorised, key=keys[0])
+        self.blocks = tuple(Block(width, factorised, key=k) for k in keys[1:-1])
+        self.output_layer = Dense(width, outputs, factorised, key=keys[-1])
+
+    def __call__(self, inputs: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
+        hidden = embed(self.frequencies, inputs)
+        encoded = self.encoders(self.activation, hidden)
+        for block in self.blocks:
+            hidden = block(self.activation, hidden, encoded)
+        return self.output_layer(hidden)
+
+
+def pirate(
+    inputs: int,
+    outputs: int = 1,
+    *,
+    width: int = 32,
+    blocks: int = 2,
+    activation: Activation = jnp.tanh,
+    fourier_scale: float = 1.0,
+    factorised: bool = False,
+    key: PRNGKeyArray | int = 0,
+    name: str | None = None,
+) -> Network:
+    """A PirateNet: `blocks` residual blocks of three layers of `width` units on `width`/2 random frequencies.
+
+    `fourier_scale` is their standard deviation, in cycles per unit length.
+    """
+    check_sizes("pirate", inputs=inputs, outputs=outputs, width=width, blocks=blocks)
+    if width % 2:
+        raise ValueError(f"pirate(width={width}): an even number, since half of the features are cosines, half sines")
+    feature_key, weight_key = jax.random.split(as_key(key))
+    arguments = {
+        "outputs": outputs,
+        "blocks": blocks,
+        "activation": activation,
+        "frequencies": draw_frequencies("pirate", width // 2, fourier_scale, inputs, feature_key),
+        "factorised": factorised,
+    }
+    return wrap(PirateNet(**arguments, key=weight_key), name=name, recipe=recipe_of("pirate", arguments))
