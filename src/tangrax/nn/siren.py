@@ -62,8 +62,7 @@ def siren(
     """A network of sines: `depth` hidden layers of `width` units sin(ω₀(Wx + b)).
 
     `frequency` is ω₀, radians per unit length: at the start the first layer's waves have up to about ω₀/2π cycles per
-    unit length. Of 5, 10 and the paper's 30, 5 did best on ten waves in a unit interval
-    (docs/networks.md).
+    unit length. Of 5, 10 and the paper's 30, 5 did best on ten waves in a unit interval (docs/networks.md).
     """
     check_sizes("siren", inputs=inputs, outputs=outputs, width=width, depth=depth)
     check_positive("siren", frequency=frequency)
