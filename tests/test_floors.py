@@ -19,6 +19,7 @@ FLOORS = [
     {"solve"},
     {"run"},
     {"solver", "report", "numpy", "launch"},
+    {"problems"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -1,24 +1,29 @@
-"""The command line: `tangrax run`, `tangrax launch`, `tangrax doctor`."""
+"""The command line: `tangrax run`, `tangrax launch`, `tangrax problems`, `tangrax doctor`."""
 
 import os
 import runpy
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
+import jax
 import tyro
 
+from . import problems
 from .launch import launch_processes
 from .parallel import doctor, setup
 
 
 @dataclass
 class Run:
-    """Run a script as one of the processes that Slurm, mpirun or `tangrax launch` started.
+    """Run a script, or solve a problem of the library, as one of the processes that Slurm, mpirun or `tangrax launch`
+    started.
 
     The processes are joined before the script is loaded, so that it needs no line for it. What follows the
-    script's name goes to the script.
+    script's name goes to the script. `tangrax problems` lists the problems; what may follow the name of one is
+    told by `tangrax run burgers --help`.
     """
 
     transport: Literal["xla", "mpi", "single"] | None = None
@@ -29,7 +34,7 @@ class Run:
 
 @dataclass
 class Launch:
-    """Start a script in several processes of this machine, as Slurm (or, with --mpi, mpirun) would.
+    """Start a script or a problem in several processes of this machine, as Slurm (or, with --mpi, mpirun) would.
 
     Lines of output begin with the process's number. If one process fails, the others are stopped, and its exit
     code is that of the command. What follows the script's name goes to the script.
@@ -44,31 +49,61 @@ class Launch:
 
 
 @dataclass
+class Problems:
+    """List the problems of the library: equation, reference, error and time as they were measured."""
+
+
+@dataclass
 class Doctor:
     """Say what would be used here: launcher, transport, devices, versions; exit code 1 if something is broken."""
+
+
+@dataclass
+class Solve:
+    """Train in float64 with the settings of the library, and compare with the reference."""
+
+    devices: int | None = None
+    """number of devices that share the points; all visible ones unless said"""
+    emulate: bool = False
+    """make that many devices of this machine's CPU"""
+    epochs: int | None = None
+    """those of the problem unless said"""
+    seed: int = 0
+    """of the networks"""
+    save: Path | None = None
+    """file for the trained solver"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `tangrax`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Everything after the script's name is the script's own.
-    place = next((i for i, word in enumerate(given) if word.endswith(".py")), None)
+    # Everything after the name of a script or a problem is its own.
+    known = problems.names()
+    place = next((i for i, word in enumerate(given) if i and (word.endswith(".py") or word in known)), None)
     options, script = (given, []) if place is None else (given[:place], given[place:])
+    if place is None and len(given) > 1 and given[0] in ("run", "launch") and not given[-1].startswith("-"):
+        sys.exit(f"tangrax {given[0]}: '{given[-1]}' is no file that ends in .py and no problem: see tangrax problems")
     command = tyro.extras.subcommand_cli_from_dict(
-        {"run": Run, "launch": Launch, "doctor": Doctor},
+        {"run": Run, "launch": Launch, "problems": Problems, "doctor": Doctor},
         prog="tangrax",
         description="A distributed solver for physics-informed networks.",
         args=options,
     )
     if isinstance(command, Doctor):
         sys.exit(doctor.report())
+    if isinstance(command, Problems):
+        print(problems.table())
+        return
     if not script:
-        sys.exit("tangrax: name the script to run, a file that ends in .py")
-    if not os.path.isfile(script[0]):
+        sys.exit("tangrax: name what to run, a file that ends in .py or a problem: tangrax problems lists them")
+    if script[0] not in known and not os.path.isfile(script[0]):
         sys.exit(f"tangrax: there is no script {script[0]}")
     if isinstance(command, Launch):
         sys.exit(launch_processes(script, command.n, command.devices_per_process, command.mpi))
-    run_script(script, command)
+    if script[0] in known:
+        solve_problem(script[0], tyro.cli(Solve, prog=f"tangrax run {script[0]}", args=script[1:]), command)
+    else:
+        run_script(script, command)
 
 
 def run_script(script: Sequence[str], options: Run) -> None:
@@ -77,3 +112,24 @@ def run_script(script: Sequence[str], options: Run) -> None:
     sys.argv = list(script)
     sys.path.insert(0, os.path.dirname(os.path.abspath(script[0])))
     runpy.run_path(script[0], run_name="__main__")
+
+
+def solve_problem(name: str, options: Solve, run: Run) -> None:
+    """Solve a problem of the library and say how far off the answers are."""
+    if options.epochs is not None and options.epochs < 1:
+        sys.exit(f"tangrax run {name} --epochs {options.epochs}: give 1 or more")
+    if options.emulate:
+        if options.devices is None or options.devices < 1:
+            sys.exit(f"tangrax run {name} --emulate: say how many devices to emulate, such as --devices 4")
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", options.devices)
+    setup(dtype="float64", transport=run.transport, timeout=run.timeout)
+    problem = problems.get(name)
+    first = jax.process_index() == 0
+    if first:
+        print(f"{name}: {problem.equation}", flush=True)
+    solved = problem.solve(epochs=options.epochs, seed=options.seed, devices=options.devices)
+    if options.save is not None:
+        solved.solver.save(options.save)
+    if first:
+        print(problems.report(problem, solved), flush=True)

@@ -1,0 +1,151 @@
+"""The problem library, solved: errors and times of all of it, or with --smoke a short run of each that has a limit.
+
+Runs are stored in `--store` with the commit and, while that stays, not repeated. With all seeds there, what they say
+is written to the package's `measured.json`, which `tangrax problems` shows. Exit code 1 says that an error was above
+its limit: in a smoke run that of the short run, else the target.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import tyro
+from storing import stored
+
+import tangrax as tx
+from tangrax.problems import Measured
+
+FIGURES = Path(tx.problems.__file__).parent / "measured.json"
+
+
+@dataclass
+class Options:
+    """What is run. On two cores all of it takes about two hours, a smoke run three minutes."""
+
+    names: tuple[str, ...] = field(default_factory=lambda: tuple(tx.problems.names()))
+    """problems, all unless said"""
+    seeds: int = 3
+    """of the networks"""
+    smoke: bool = False
+    """a short run of each, of one seed, several at once"""
+    store: Path = Path("runs/problems")
+
+
+def main(options: Options) -> None:
+    unknown = [name for name in options.names if name not in tx.problems.names()]
+    if unknown:
+        sys.exit(f"--names {' '.join(unknown)}: there are {', '.join(tx.problems.names())}")
+    tx.setup(dtype="float64")
+    missed = smoke(options) if options.smoke else measure(options)
+    if missed:
+        sys.exit(f"error ABOVE its limit: {', '.join(missed)}")
+
+
+def measure(options: Options) -> list[str]:
+    """Solve each with every seed; the names of those above their targets."""
+    print(f"{'problem':18}{'error: median [least .. most]':36}{'target':10}{'seconds':10}epochs")
+    missed = []
+    for name in options.names:
+        runs = [run(options, name, seed) for seed in range(options.seeds)]
+        errors = [each["error"] for each in runs]
+        middle = statistics.median(errors)
+        target = tx.problems.get(name).target
+        if not middle <= target:
+            missed.append(name)
+        seconds = statistics.median(each["seconds"] for each in runs)
+        epochs = "/".join(str(each["epochs"]) for each in runs)
+        spread = f"{middle:.1e} [{min(errors):.1e} .. {max(errors):.1e}]"
+        print(f"{name:18}{spread:36}{target:<10.0e}{seconds:<10.0f}{epochs}", flush=True)
+        last = runs[-1]
+        keep(
+            name,
+            Measured(
+                middle,
+                errors,
+                round(seconds, 1),
+                round(statistics.median(each["epochs"] for each in runs)),
+                last["points"],
+                last["parameters"],
+                last["commit"],
+                f"{len(os.sched_getaffinity(0))} CPU core(s), {platform.machine()}",
+            ),
+        )
+    return missed
+
+
+def run(options: Options, name: str, seed: int) -> dict[str, Any]:
+    """A solution's figures, from the store if this commit's are there."""
+
+    def solve() -> dict[str, Any]:
+        solved = tx.problems.get(name).solve(seed=seed, progress=False)
+        task = solved.task
+        return {
+            "errors": solved.errors,
+            "error": solved.error,
+            "seconds": solved.seconds,
+            "epochs": solved.solver.epoch,
+            "points": task.points,
+            "parameters": task.parameters,
+        }
+
+    return stored(options.store / f"{name}-{seed}.json", solve)
+
+
+def keep(name: str, figures: Measured) -> None:
+    """Put them beside those of the other problems, in the order of the library."""
+    known = {**json.loads(FIGURES.read_text(encoding="utf-8")), name: asdict(figures)}
+    ordered = {each: known[each] for each in tx.problems.names() if each in known}
+    FIGURES.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+
+
+def smoke(options: Options) -> list[str]:
+    """A short run of each in a process of its own, one to a core; the names of those above their limits."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(short, options.names))
+    print(f"{len(found)} problems in {time.perf_counter() - began:.0f} s")
+    return [name for name, error in zip(options.names, found, strict=True) if not error <= limit(name)]
+
+
+def limit(name: str) -> float:
+    return tx.problems.get(name).limit
+
+
+def short(name: str) -> float:
+    """The error after a short run."""
+    # One thread each: threads of several processes that wait for the same cores are twenty times as slow.
+    alone = {**os.environ, "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, __file__, "one", name], env=alone, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        return float("inf")
+    error, seconds = map(float, done.stdout.split())
+    print(f"{name:18}{error:<10.1e}limit {limit(name):<10.0e}{seconds:.0f} s", flush=True)
+    return error
+
+
+def one(name: str) -> None:
+    """What `short` starts: error and seconds of a short run."""
+    began = time.perf_counter()
+    tx.setup(dtype="float64")
+    problem = tx.problems.get(name)
+    print(problem.solve(epochs=problem.quick, devices=1, progress=False).error, time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["one"]:
+        one(sys.argv[2])
+    else:
+        main(tyro.cli(Options))

@@ -1,0 +1,29 @@
+"""What `benchmarks/problems.py` measured of each problem, shipped with the package."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of several seeds: how far off the worst answer is, and in what time."""
+
+    error: float
+    """median over seeds"""
+    errors: list[float]
+    """of each seed"""
+    seconds: float
+    """median, compilation included"""
+    epochs: int
+    """median; training ends before the epochs of the problem where it no longer gets on"""
+    points: int
+    parameters: int
+    commit: str
+    machine: str
+
+
+def measured() -> dict[str, Measured]:
+    """By the name of the problem; one that was never measured is missing."""
+    text = files("tangrax.problems").joinpath("measured.json").read_text(encoding="utf-8")
+    return {name: Measured(**figures) for name, figures in json.loads(text).items()}

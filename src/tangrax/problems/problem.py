@@ -1,0 +1,111 @@
+"""What a problem of the library is: terms to train on, answers to compare, and settings that solve it."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import numpy as tnp
+from ..expr import Node, all_nodes, ops
+from ..optim import gauss_newton
+from ..solver import Solver, core
+
+HELD_OUT = 2000  # points of a field that are compared, none of which training saw
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An unknown, and what it should be.
+
+    A field is compared with an expression on points held out, or with values at given points: `exact` has one for
+    each row of coordinates of `at`. A term, such as an unknown coefficient, is compared with a number.
+    """
+
+    found: Node
+    exact: Node | np.ndarray | float
+    at: np.ndarray | None = None
+
+    def error(self, solver: Solver) -> float:
+        """Relative L2 error of a field, relative error of a term."""
+        if isinstance(self.exact, Node):
+            return float(solver.eval(tnp.relative_l2(self.found.held_out(HELD_OUT), self.exact.held_out(HELD_OUT))))
+        found = self.values(solver, self.at)
+        return float(np.linalg.norm(found - self.exact) / np.linalg.norm(self.exact))
+
+    def values(self, solver: Solver, at: np.ndarray | None = None) -> np.ndarray:
+        """Of the field at rows of coordinates, or at the points trained on; of a term, its value."""
+        points = self.found.points
+        return solver.eval(self.found, points={} if at is None or points is None else {points.tag: at})
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem ready to be trained: the terms of the loss by name, the answers by name."""
+
+    terms: Mapping[str, Node]
+    answers: Mapping[str, Answer]
+
+    @property
+    def points(self) -> int:
+        """Number of collocation points, those on boundaries and of measurements among them."""
+        return sum(map(len, {node.points for node in all_nodes(self.terms.values()) if node.points is not None}))
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of all that is trained."""
+        nodes = all_nodes(self.terms.values())
+        return sum(each.size for each in {node.op.trainable for node in nodes if isinstance(node.op, ops.Call)})
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A trained solver, the task it was given, and how far its answers are off."""
+
+    solver: Solver
+    task: Task
+    errors: dict[str, float]
+    """relative error of each answer"""
+    seconds: float
+    """of training, compilation included"""
+
+    @property
+    def error(self) -> float:
+        """The largest of all."""
+        return max(self.errors.values())
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An equation with a reference solution, and settings that are known to solve it.
+
+    `build` makes a task from the seed of its networks. After `epochs` of training the error is `target` or less on most
+    seeds. A quick run of `quick` epochs ends below `limit`: what continuous integration looks at.
+    """
+
+    name: str
+    equation: str
+    reference: str
+    build: Callable[[int], Task]
+    epochs: int
+    target: float
+    quick: int
+    limit: float
+    optimizer: Callable[[], Any] = field(default=gauss_newton)
+
+    def solve(
+        self, *, epochs: int | None = None, seed: int = 0, devices: int | None = None, progress: bool = True
+    ) -> Solved:
+        """Train, and compare with the reference. Needs `tx.setup(dtype="float64")`.
+
+        `epochs` are those of the problem unless said; training ends before where it no longer gets on.
+        """
+        count = self.epochs if epochs is None else epochs
+        task = self.build(seed)
+        solver = core(dict(task.terms), optimizer=self.optimizer(), devices=devices)
+        began = time.perf_counter()
+        while solver.epoch < count and not solver.stalled:
+            solver.solve(min(20, count - solver.epoch), progress=progress)
+        seconds = time.perf_counter() - began
+        return Solved(solver, task, {name: each.error(solver) for name, each in task.answers.items()}, seconds)

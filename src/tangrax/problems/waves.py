@@ -1,0 +1,103 @@
+"""What travels: waves, convection, Klein and Gordon's equation, the solitons of Korteweg and de Vries."""
+
+import math
+
+from .. import domain, nn, numpy as tnp
+from ..expr import Node
+from .problem import Answer, Problem, Task
+
+π = math.pi
+sin, cos, exp = tnp.sin, tnp.cos, tnp.exp
+
+
+def harmonics(t: Node, length: float, count: int) -> list[Node]:
+    """cos and sin of 2πkt/length, k = 1 … count: what a network that is to oscillate in t starts from."""
+    return [tnp.periodic(k * t, length) for k in range(1, count + 1)]
+
+
+def wave(seed: int) -> Task:
+    """u_tt = 4 u_xx, u(x, 0) = sin(πx) + sin(4πx)/2 at rest, ends at zero; starting values and ends by the form of u.
+
+    A string held at its ends is that of a line without ends, mirrored in each of them: a function of cos(πx), times
+    sin(πx).
+    """
+    line = domain.line(n=4000).over_time(0.0, 1.0, initial=200)
+    x, t = line.variable("interior")
+    x0, t0 = line.variable("initial")
+    net = nn.mlp(21, width=16, depth=2, key=seed)
+
+    def field(x: Node, t: Node) -> Node:
+        return sin(π * x) * net(cos(π * x), *harmonics(t, 2.0, 10))
+
+    u, start = field(x, t), field(x0, t0)
+    exact = sin(π * x) * cos(2 * π * t) + sin(4 * π * x) * cos(8 * π * t) / 2
+    terms = {
+        "pde": ((u.d2(t) - 4 * u.d2(x)) / 100).mse,
+        "start": (start - sin(π * x0) - sin(4 * π * x0) / 2).mse,
+        "at rest": (start.d(t0) / 10).mse,
+    }
+    return Task(terms, {"u": Answer(u, exact)})
+
+
+def convection(seed: int) -> Task:
+    """u_t + 30 u_x = 0, u(x, 0) = sin(x), periodic in x: by its inputs, and the starting values by its form."""
+    x, t = domain.line(0.0, 2 * π, n=2000).over_time(0.0, 1.0).variable("interior")
+    net = nn.mlp(22, width=16, depth=2, key=seed)
+    u = sin(x) + t * net(tnp.periodic(x, 2 * π), *harmonics(t, 2.0, 10))
+    return Task({"pde": ((u.d(t) + 30 * u.d(x)) / 30).mse}, {"u": Answer(u, sin(x - 30 * t))})
+
+
+def klein_gordon(seed: int) -> Task:
+    """u_tt - u_xx + u³ = f with u = sin(πx) cos(2πt), starting values and ends by its form."""
+    x, t = domain.line(n=1500).over_time(0.0, 1.0).variable("interior")
+    exact = sin(π * x) * cos(2 * π * t)
+    u = sin(π * x) + t**2 * x * (1 - x) * nn.mlp(2, width=24, depth=3, key=seed)(x, t)
+    source = -3 * π**2 * exact + exact**3
+    return Task({"pde": (u.d2(t) - u.d2(x) + u**3 - source).mse}, {"u": Answer(u, exact)})
+
+
+def solitons(x: Node, t: Node, along: Node) -> Node:
+    """Two that meet, of wave numbers 1 and 1.6: u = 2 ∂²/∂x² log F. Hirota, Phys. Rev. Lett. 27 (1971), 1192-1194."""
+    k, m = 1.0, 1.6
+    one, two = exp(k * x - k**3 * t), exp(m * x - m**3 * t)
+    return 2 * tnp.log(1 + one + two + ((k - m) / (k + m)) ** 2 * one * two).d2(along)
+
+
+def korteweg_de_vries(seed: int) -> Task:
+    """u_t + 6 u u_x + u_xxx = 0 on (-8, 8) while a fast soliton overtakes a slow one.
+
+    Starting values by the form of u; at the ends, u and its slope are given.
+    """
+    line = domain.line(-8.0, 8.0, n=2000).over_time(-2.0, 2.0)
+    x, t = line.variable("interior")
+    xb, tb = line.variable("boundary")
+    net = nn.mlp(2, width=24, depth=3, key=seed)
+
+    def field(x: Node, t: Node) -> Node:
+        return solitons(x, -2.0 + 0 * t, x) + (t + 2) / 4 * net(x / 4, t)
+
+    u, end = field(x, t), field(xb, tb)
+    exact = solitons(x, t, x)
+    terms = {
+        "pde": (u.d(t) + 6 * u * u.d(x) + u.d(x, 3)).mse,
+        "ends": 10 * (end - solitons(xb, tb, xb)).mse,
+        "slopes": 10 * (end.d(xb) - solitons(xb, tb, xb).d(xb)).mse,
+    }
+    return Task(terms, {"u": Answer(u, exact)})
+
+
+PROBLEMS = (
+    Problem("wave", "u_tt = 4 u_xx", "closed form, two modes", wave, 200, 1e-5, 20, 2.0),
+    Problem("convection", "u_t + 30 u_x = 0", "closed form", convection, 200, 1e-5, 20, 2.0),
+    Problem("klein-gordon", "u_tt - u_xx + u³ = f", "closed form", klein_gordon, 300, 1e-8, 20, 1e-1),
+    Problem(
+        "korteweg-de-vries",
+        "u_t + 6 u u_x + u_xxx = 0",
+        "closed form, two solitons",
+        korteweg_de_vries,
+        160,
+        1e-4,
+        20,
+        1.0,
+    ),
+)
