@@ -54,7 +54,7 @@ def main(options: Options) -> None:
 def measure(options: Options) -> list[str]:
     """Solve each with every seed; the names of those above their targets."""
     print(f"{'problem':18}{'error: median [least .. most]':36}{'target':10}{'seconds':10}epochs")
-    missed = []
+    missed, found = [], {}
     for name in options.names:
         runs = [run(options, name, seed) for seed in range(options.seeds)]
         errors = [each["error"] for each in runs]
@@ -66,20 +66,17 @@ def measure(options: Options) -> list[str]:
         epochs = "/".join(str(each["epochs"]) for each in runs)
         spread = f"{middle:.1e} [{min(errors):.1e} .. {max(errors):.1e}]"
         print(f"{name:18}{spread:36}{target:<10.0e}{seconds:<10.0f}{epochs}", flush=True)
-        last = runs[-1]
-        keep(
-            name,
-            Measured(
-                middle,
-                errors,
-                round(seconds, 1),
-                round(statistics.median(each["epochs"] for each in runs)),
-                last["points"],
-                last["parameters"],
-                last["commit"],
-                f"{len(os.sched_getaffinity(0))} CPU core(s), {platform.machine()}",
-            ),
+        found[name] = Measured(
+            error=middle,
+            errors=errors,
+            seconds=round(seconds, 1),
+            epochs=round(statistics.median(each["epochs"] for each in runs)),
+            points=runs[0]["points"],
+            parameters=runs[0]["parameters"],
+            commit=runs[0]["commit"],
+            machine=runs[0]["machine"],
         )
+    keep(found)
     return missed
 
 
@@ -96,15 +93,19 @@ def run(options: Options, name: str, seed: int) -> dict[str, Any]:
             "epochs": solved.solver.epoch,
             "points": task.points,
             "parameters": task.parameters,
+            "machine": f"{len(os.sched_getaffinity(0))} CPU core(s), {platform.machine()}",
         }
 
     return stored(options.store / f"{name}-{seed}.json", solve)
 
 
-def keep(name: str, figures: Measured) -> None:
-    """Put them beside those of the other problems, in the order of the library."""
-    known = {**json.loads(FIGURES.read_text(encoding="utf-8")), name: asdict(figures)}
-    ordered = {each: known[each] for each in tx.problems.names() if each in known}
+def keep(found: dict[str, Measured]) -> None:
+    """Put them beside those of other problems, in the order of the library.
+
+    At the end alone: the file belongs to the commit that runs are stored with.
+    """
+    known = json.loads(FIGURES.read_text(encoding="utf-8")) | {name: asdict(each) for name, each in found.items()}
+    ordered = {name: known[name] for name in tx.problems.names() if name in known}
     FIGURES.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tangrax import problems
+
 
 def tangrax(*arguments, timeout=120, **more):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_FLAGS", "TANGRAX"))}
@@ -57,8 +59,11 @@ time.sleep(100)
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["run"], "name the script"),
+        (["run"], "name what to run"),
         (["run", "absent.py"], "no script absent.py"),
+        (["run", "poissn-1d"], "'poissn-1d' is no file that ends in .py and no problem"),
+        (["run", "poisson-1d", "--epochs", "0"], "--epochs 0: give 1 or more"),
+        (["run", "poisson-1d", "--emulate"], "such as --devices 4"),
         (["launch", "-n", "0", __file__], "at least 1"),
         (["launch", "--mpi", "--devices-per-process", "2", __file__], "one device"),
     ],
@@ -66,6 +71,28 @@ time.sleep(100)
 def test_refused(arguments, message):
     run = tangrax(*arguments)
     assert run.returncode != 0 and message in run.stderr, run.stdout + run.stderr
+
+
+def test_problems_are_listed():
+    run = tangrax("problems")
+    assert run.returncode == 0, run.stderr
+    assert [line.split()[0] for line in run.stdout.splitlines()[1:-1]] == problems.names()
+    assert "u_t + u u_x = 0.01/π u_xx" in run.stdout
+
+
+def test_a_problem_on_emulated_devices(tmp_path):
+    path = tmp_path / "solved.npz"
+    run = tangrax("run", "poisson-1d", "--devices", 3, "--emulate", "--epochs", 3, "--save", path)
+    assert run.returncode == 0, run.stderr
+    assert "after 3 epochs" in run.stdout and "u: relative error" in run.stdout
+    assert path.exists()
+
+
+def test_a_problem_in_two_processes():
+    run = tangrax("launch", "-n", 2, "--devices-per-process", 1, "poisson-1d", "--epochs", 3)
+    assert run.returncode == 0, run.stdout + run.stderr
+    told = [line for line in run.stdout.splitlines() if "relative error" in line]
+    assert len(told) == 1 and told[0].startswith("[0]")
 
 
 def test_doctor():

@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = problems.names()
     place = next((i for i, word in enumerate(given) if i and (word.endswith(".py") or word in known)), None)
     options, script = (given, []) if place is None else (given[:place], given[place:])
-    if place is None and len(given) > 1 and given[0] in ("run", "launch") and not given[-1].startswith("-"):
+    named = place is None and len(given) > 1 and not any(word.startswith("-") for word in given[-2:])
+    if named and given[0] in ("run", "launch"):
         sys.exit(f"tangrax {given[0]}: '{given[-1]}' is no file that ends in .py and no problem: see tangrax problems")
     command = tyro.extras.subcommand_cli_from_dict(
         {"run": Run, "launch": Launch, "problems": Problems, "doctor": Doctor},

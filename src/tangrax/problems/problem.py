@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import numpy as tnp
 from ..expr import Node, all_nodes, ops
 from ..optim import gauss_newton
 from ..solver import Solver, core
 
-HELD_OUT = 2000  # points of a field that are compared, none of which training saw
+HELD_OUT = 2000  # points at which a field is compared
 
 
 @dataclass(frozen=True)
@@ -29,15 +28,21 @@ class Answer:
 
     def error(self, solver: Solver) -> float:
         """Relative L2 error of a field, relative error of a term."""
-        if isinstance(self.exact, Node):
-            return float(solver.eval(tnp.relative_l2(self.found.held_out(HELD_OUT), self.exact.held_out(HELD_OUT))))
-        found = self.values(solver, self.at)
-        return float(np.linalg.norm(found - self.exact) / np.linalg.norm(self.exact))
+        _, found, exact = self.compared(solver)
+        return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
 
-    def values(self, solver: Solver, at: np.ndarray | None = None) -> np.ndarray:
-        """Of the field at rows of coordinates, or at the points trained on; of a term, its value."""
+    def compared(self, solver: Solver, count: int = HELD_OUT) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """Rows of coordinates, (n, axes), and what was found and is exact there, (n,); no rows for a term.
+
+        An expression is compared at `count` points, none of which training saw.
+        """
         points = self.found.points
-        return solver.eval(self.found, points={} if at is None or points is None else {points.tag: at})
+        if points is None:
+            return None, solver.eval(self.found), np.asarray(self.exact)
+        at = points.held_out(count, 1).coordinates if self.at is None else self.at
+        there = {points.tag: at}
+        exact = solver.eval(self.exact, points=there) if isinstance(self.exact, Node) else np.asarray(self.exact)
+        return at, solver.eval(self.found, points=there), exact
 
 
 @dataclass(frozen=True)
