@@ -7,7 +7,7 @@ export JAX_PLATFORMS ?= cpu
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: setup mpi demo test test-slow test-lowest test-slurm lint build bench clean
+.PHONY: setup mpi demo test test-slow test-lowest test-slurm test-accuracy test-problems lint build bench clean
 
 setup: $(VENV)/installed
 
@@ -63,6 +63,10 @@ test-slurm: setup mpi
 # The cheapest errors of docs/benchmarks.md.
 test-accuracy: setup
 	$(RUN)/python benchmarks/accuracy.py --cases poisson-1d tutorial --methods gauss-newton --seeds 3
+
+# A short run of every problem of the library; each has an error that it must have reached.
+test-problems: setup
+	$(RUN)/python benchmarks/problems.py --smoke
 
 lint: setup
 	$(RUN)/ruff check .

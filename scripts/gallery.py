@@ -41,7 +41,7 @@ class Panel:
 
 
 def main(
-    names: tuple[str, ...] = ("poisson-l-shape", "convection", "heat"),
+    names: tuple[str, ...] = ("poisson-1d", "poisson-l-shape", "lorenz"),
     devices: int | None = None,
     emulate: bool = False,
     epochs: int | None = None,
