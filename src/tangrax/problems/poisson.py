@@ -104,7 +104,7 @@ PROBLEMS = (
         "closed form",
         functools.partial(cube, dimensions=10),
         100,
-        1e-4,
+        1e-5,
         10,
         1e-1,
     ),

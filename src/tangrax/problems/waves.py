@@ -96,7 +96,7 @@ PROBLEMS = (
         "closed form, two solitons",
         korteweg_de_vries,
         160,
-        1e-4,
+        1e-5,
         20,
         1.0,
     ),
