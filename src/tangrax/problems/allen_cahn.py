@@ -109,5 +109,5 @@ def fronts(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("allen-cahn", "u_t = 1e-4 u_xx + 5 (u - u³)", "Fourier series, ETDRK4", fronts, 500, 1e-5, 20, 1.0),
+    Problem("allen-cahn", "u_t = 1e-4 u_xx + 5 (u - u³)", "Fourier series, ETDRK4", fronts, 250, 3e-5, 20, 3e-4),
 )

@@ -49,4 +49,4 @@ def plate(seed: int) -> Task:
     return Task(terms, {"u": Answer(moved[0], right[0]), "v": Answer(moved[1], right[1])})
 
 
-PROBLEMS = (Problem("elasticity", "div σ + f = 0, plane strain", "manufactured", plate, 240, 1e-8, 20, 1e-1),)
+PROBLEMS = (Problem("elasticity", "div σ + f = 0, plane strain", "manufactured", plate, 240, 1e-8, 40, 1e-2),)

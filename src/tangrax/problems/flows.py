@@ -65,6 +65,6 @@ def taylor_green(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("kovasznay", "u·∇u + ∇p = Δu / 40, div u = 0", "closed form", kovasznay, 240, 1e-6, 20, 1e-1),
-    Problem("taylor-green", "u_t + u·∇u + ∇p = Δu / 10, div u = 0", "closed form", taylor_green, 160, 1e-5, 20, 1e-1),
+    Problem("kovasznay", "u·∇u + ∇p = Δu / 40, div u = 0", "closed form", kovasznay, 240, 1e-6, 40, 3e-2),
+    Problem("taylor-green", "u_t + u·∇u + ∇p = Δu / 10, div u = 0", "closed form", taylor_green, 160, 1e-5, 20, 5e-2),
 )

@@ -55,6 +55,6 @@ def conductivity(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("heat", "u_t = u_xx / 10", "closed form", rod, 200, 1e-8, 20, 1e-1),
-    Problem("conductivity", "-div(a ∇u) = f, a unknown, u measured", "manufactured", conductivity, 160, 1e-4, 20, 1e-1),
+    Problem("heat", "u_t = u_xx / 10", "closed form", rod, 200, 1e-8, 40, 5e-2),
+    Problem("conductivity", "-div(a ∇u) = f, a unknown, u measured", "manufactured", conductivity, 160, 1e-5, 20, 5e-2),
 )

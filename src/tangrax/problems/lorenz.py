@@ -58,8 +58,8 @@ PROBLEMS = (
         "Runge-Kutta of order 8",
         coefficients,
         160,
-        1e-5,
-        20,
-        1.0,
+        1e-8,
+        40,
+        1e-2,
     ),
 )

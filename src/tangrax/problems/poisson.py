@@ -82,12 +82,12 @@ def l_shape(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("poisson-1d", "-u'' = sin(πx)", "closed form", line, 300, 1e-14, 60, 1e-5),
-    Problem("poisson-2d", "-Δu = 2π² sin(πx) sin(πy)", "closed form", square, 200, 1e-13, 20, 1e-2),
+    Problem("poisson-1d", "-u'' = sin(πx)", "closed form", line, 300, 1e-14, 60, 1e-9),
+    Problem("poisson-2d", "-Δu = 2π² sin(πx) sin(πy)", "closed form", square, 200, 1e-13, 20, 1e-1),
     Problem(
-        "poisson-varying", "-div(k ∇u) = f, k = exp(sin(2πx) cos(πy))", "manufactured", varying, 160, 1e-13, 20, 1e-1
+        "poisson-varying", "-div(k ∇u) = f, k = exp(sin(2πx) cos(πy))", "manufactured", varying, 160, 1e-9, 20, 5e-1
     ),
-    Problem("poisson-l-shape", "-Δu = f on an L-shape", "closed form", l_shape, 200, 1e-9, 20, 1e-3),
+    Problem("poisson-l-shape", "-Δu = f on an L-shape", "closed form", l_shape, 200, 1e-8, 20, 2e-1),
     Problem(
         "poisson-5d",
         "-Δu = (π²/4) Σ sin(πxᵢ/2), 5 dimensions",
@@ -96,7 +96,7 @@ PROBLEMS = (
         200,
         1e-8,
         10,
-        1e-1,
+        5e-1,
     ),
     Problem(
         "poisson-10d",
@@ -106,6 +106,6 @@ PROBLEMS = (
         100,
         1e-5,
         10,
-        1e-1,
+        2e-1,
     ),
 )

@@ -41,8 +41,10 @@ class Answer:
             return None, solver.eval(self.found), np.asarray(self.exact)
         at = points.held_out(count, 1).coordinates if self.at is None else self.at
         there = {points.tag: at}
-        exact = solver.eval(self.exact, points=there) if isinstance(self.exact, Node) else np.asarray(self.exact)
-        return at, solver.eval(self.found, points=there), exact
+        if not isinstance(self.exact, Node):
+            return at, solver.eval(self.found, points=there), np.asarray(self.exact)
+        found, exact = solver.eval([self.found, self.exact], points=there)
+        return at, found, exact
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,9 @@ def korteweg_de_vries(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("wave", "u_tt = 4 u_xx", "closed form, two modes", wave, 200, 1e-5, 20, 2.0),
-    Problem("convection", "u_t + 30 u_x = 0", "closed form", convection, 200, 1e-5, 20, 2.0),
-    Problem("klein-gordon", "u_tt - u_xx + u³ = f", "closed form", klein_gordon, 300, 1e-8, 20, 1e-1),
+    Problem("wave", "u_tt = 4 u_xx", "closed form, two modes", wave, 200, 1e-5, 20, 9e-1),
+    Problem("convection", "u_t + 30 u_x = 0", "closed form", convection, 200, 1e-5, 40, 1e-1),
+    Problem("klein-gordon", "u_tt - u_xx + u³ = f", "closed form", klein_gordon, 300, 1e-8, 20, 3e-1),
     Problem(
         "korteweg-de-vries",
         "u_t + 6 u u_x + u_xxx = 0",
@@ -97,7 +97,7 @@ PROBLEMS = (
         korteweg_de_vries,
         160,
         1e-5,
-        20,
-        1.0,
+        40,
+        5e-2,
     ),
 )
