@@ -43,4 +43,4 @@ def shock(seed: int) -> Task:
     return Task({"pde": (stretch * pde).mse}, {"u": Answer(u, exact, at)})
 
 
-PROBLEMS = (Problem("burgers", "u_t + u u_x = 0.01/π u_xx", "integral of Cole and Hopf", shock, 300, 1e-5, 20, 1e-1),)
+PROBLEMS = (Problem("burgers", "u_t + u u_x = 0.01/π u_xx", "integral of Cole and Hopf", shock, 300, 1e-7, 20, 1e-1),)
