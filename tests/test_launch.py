@@ -88,8 +88,11 @@ def test_a_problem_on_emulated_devices(tmp_path):
     assert path.exists()
 
 
-def test_a_problem_in_two_processes():
-    run = tangrax("launch", "-n", 2, "--devices-per-process", 1, "poisson-1d", "--epochs", 3)
+@pytest.mark.parametrize("how", [("--devices-per-process", 1), ("--mpi",)], ids=["xla", "mpi"])
+def test_a_problem_in_two_processes(how):
+    if how == ("--mpi",):
+        pytest.importorskip("mpi4jax")
+    run = tangrax("launch", "-n", 2, *how, "poisson-1d", "--epochs", 3)
     assert run.returncode == 0, run.stdout + run.stderr
     told = [line for line in run.stdout.splitlines() if "relative error" in line]
     assert len(told) == 1 and told[0].startswith("[0]")

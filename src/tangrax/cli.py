@@ -124,13 +124,12 @@ def solve_problem(name: str, options: Solve, run: Run) -> None:
             sys.exit(f"tangrax run {name} --emulate: say how many devices to emulate, such as --devices 4")
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", options.devices)
-    setup(dtype="float64", transport=run.transport, timeout=run.timeout)
+    settings = setup(dtype="float64", transport=run.transport, timeout=run.timeout)
     problem = problems.get(name)
-    first = jax.process_index() == 0
-    if first:
+    if settings.writes:
         print(f"{name}: {problem.equation}", flush=True)
     solved = problem.solve(epochs=options.epochs, seed=options.seed, devices=options.devices)
     if options.save is not None:
         solved.solver.save(options.save)
-    if first:
+    if settings.writes:
         print(problems.report(problem, solved), flush=True)

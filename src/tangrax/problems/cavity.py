@@ -108,5 +108,5 @@ def cavity(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("cavity", "u·∇ω = Δω / 100, lid-driven", "finite differences, extrapolated", cavity, 160, 5e-2, 20, 8e-1),
+    Problem("cavity", "u·∇ω = Δω / 100, lid-driven", "finite differences, extrapolated", cavity, 160, 1e-2, 20, 8e-1),
 )
