@@ -30,7 +30,7 @@ FIGURES = Path(tx.problems.__file__).parent / "measured.json"
 
 @dataclass
 class Options:
-    """What is run. On two cores all of it takes about two hours, a smoke run three minutes."""
+    """What is run. On two cores all of it takes about two hours, a smoke run three and a half minutes."""
 
     names: tuple[str, ...] = field(default_factory=lambda: tuple(tx.problems.names()))
     """problems, all unless said"""
