@@ -21,6 +21,7 @@ import numpy as np
 import optax
 import tyro
 from storing import stored
+from timing import spread
 
 import tangrax as tx
 from tangrax.expr import Node
@@ -149,9 +150,8 @@ def main(options: Options) -> None:
             if method == "none":
                 none = (middle, seconds)
             over, slower = ("", "") if none is None else (f"{middle / none[0]:.2f}", f"{seconds / none[1]:.1f}")
-            spread = f"{middle:.1e} [{min(errors):.1e} .. {max(errors):.1e}]"
-            line = f"{name:14}{method:20}{spread:34}{over:>10}{statistics.median(cosines):>9.2f}{slower:>7}"
-            print(line, flush=True)
+            shown = f"{name:14}{method:20}{spread(errors, '.1e'):34}"
+            print(f"{shown}{over:>10}{statistics.median(cosines):>9.2f}{slower:>7}", flush=True)
 
 
 def kept(options: Options, name: str, method: str, seed: int) -> dict[str, Any] | None:

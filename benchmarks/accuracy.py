@@ -19,6 +19,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import optax
 import tyro
 from storing import stored
+from timing import spread
 
 import tangrax as tx
 from tangrax.problems import Answer, Task
@@ -107,8 +108,7 @@ def main(options: Options) -> None:
             middle = statistics.median(errors)
             if method == "gauss-newton" and not middle <= case.target:
                 missed.append(name)
-            spread = f"{middle:.1e} [{min(errors):.1e} .. {max(errors):.1e}]"
-            print(f"{name:14}{method:14}{spread:34}{case.target:<10.0e}{decades(runs)}", flush=True)
+            print(f"{name:14}{method:14}{spread(errors, '.1e'):34}{case.target:<10.0e}{decades(runs)}", flush=True)
     if missed:
         sys.exit(f"target MISSED: {', '.join(missed)}")
 

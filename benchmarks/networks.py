@@ -6,7 +6,6 @@ Runs are stored in `--store` with the commit and, while that stays, not repeated
 
 import math
 import os
-import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import optax
 import tyro
 from storing import stored
+from timing import spread
 
 import tangrax as tx
 from tangrax.expr import Node
@@ -85,8 +85,8 @@ def main(options: Options) -> None:
             for network in options.networks:
                 runs = [kept(options, problem, method, network, seed) for seed in range(options.seeds)]
                 errors = [run["error"] for run in runs]
-                spread = f"{statistics.median(errors):.1e} [{min(errors):.1e} .. {max(errors):.1e}]"
-                print(f"{problem:12}{method:14}{network:16}{runs[0]['parameters']:>10}  {spread}", flush=True)
+                shown = f"{problem:12}{method:14}{network:16}{runs[0]['parameters']:>10}"
+                print(f"{shown}  {spread(errors, '.1e')}", flush=True)
 
 
 def kept(options: Options, problem: str, method: str, network: str, seed: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import tyro
 from storing import stored
+from timing import spread
 
 import tangrax as tx
 from tangrax.problems import Measured
@@ -64,8 +65,7 @@ def measure(options: Options) -> list[str]:
             missed.append(name)
         seconds = statistics.median(each["seconds"] for each in runs)
         epochs = "/".join(str(each["epochs"]) for each in runs)
-        spread = f"{middle:.1e} [{min(errors):.1e} .. {max(errors):.1e}]"
-        print(f"{name:18}{spread:36}{target:<10.0e}{seconds:<10.0f}{epochs}", flush=True)
+        print(f"{name:18}{spread(errors, '.1e'):36}{target:<10.0e}{seconds:<10.0f}{epochs}", flush=True)
         found[name] = Measured(
             error=middle,
             errors=errors,

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import optax
 import tyro
-from common import use_devices
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from train import poisson
@@ -18,6 +17,7 @@ from train import poisson
 import tangrax as tx
 from tangrax import report
 from tangrax.jacobian import Spectrum
+from tangrax.launch import use_devices
 
 SHOWN = 4  # eigenfunctions
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import optax
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 from tangrax.solve import History
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 
 RADIUS = 0.5
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import optax
 import tyro
-from common import use_devices
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -17,6 +16,7 @@ from rich.table import Table
 import tangrax as tx
 from tangrax import report
 from tangrax.jacobian import Spectrum
+from tangrax.launch import use_devices
 from tangrax.solve import History
 
 WARN_COSINE = 0.3  # below it, groups that should learn together do not

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 from tangrax.problems import Solved
 
 POINTS = 20_000  # drawn of each solution

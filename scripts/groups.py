@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import optax
 import tyro
-from common import use_devices
 
 import tangrax as tx
 from tangrax import report
+from tangrax.launch import use_devices
 
 QUARTERS = ("lower left", "lower right", "upper left", "upper right")
 

@@ -6,9 +6,9 @@ The initial condition and the ends are terms of the loss; the error is measured 
 import numpy as np
 import optax
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 
 
 def main(devices: int | None = None, emulate: bool = False, epochs: int = 3000) -> None:

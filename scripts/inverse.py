@@ -6,9 +6,9 @@ once with noise in them: then k is as good as least squares make it, the noise o
 
 import numpy as np
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 
 TRUE = 2.0
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 
 CORNERS = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (-1.0, 1.0), (-1.0, -1.0), (0.0, -1.0))
 

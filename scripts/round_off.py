@@ -3,9 +3,9 @@
 import numpy as np
 import optax
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 
 
 def main(

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import optax
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 
 LAYER, WIDTH = 0.3, 0.03
 

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 import optax
 import tyro
-from common import use_devices
 
 import tangrax as tx
 from tangrax.expr import Node
+from tangrax.launch import use_devices
 
 
 @dataclass(frozen=True)

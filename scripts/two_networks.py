@@ -6,9 +6,9 @@ No second derivative is needed. Adam comes first; L-BFGS goes on from where it s
 import numpy as np
 import optax
 import tyro
-from common import use_devices
 
 import tangrax as tx
+from tangrax.launch import use_devices
 
 
 def main(devices: int | None = None, emulate: bool = False, adam: int = 1000, lbfgs: int = 300) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from launching import TRANSPORTS
 
 from tangrax import problems
 
@@ -88,10 +89,9 @@ def test_a_problem_on_emulated_devices(tmp_path):
     assert path.exists()
 
 
-@pytest.mark.parametrize("how", [("--devices-per-process", 1), ("--mpi",)], ids=["xla", "mpi"])
-def test_a_problem_in_two_processes(how):
-    if how == ("--mpi",):
-        pytest.importorskip("mpi4jax")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_problem_in_two_processes(transport):
+    how = ("--mpi",) if transport == "mpi" else ("--devices-per-process", 1)
     run = tangrax("launch", "-n", 2, *how, "poisson-1d", "--epochs", 3)
     assert run.returncode == 0, run.stdout + run.stderr
     told = [line for line in run.stdout.splitlines() if "relative error" in line]

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
 import tyro
 
 from . import problems
-from .launch import launch_processes
+from .launch import launch_processes, use_devices
 from .parallel import doctor, setup
 
 
@@ -119,16 +118,12 @@ def solve_problem(name: str, options: Solve, run: Run) -> None:
     """Solve a problem of the library and say how far off the answers are."""
     if options.epochs is not None and options.epochs < 1:
         sys.exit(f"tangrax run {name} --epochs {options.epochs}: give 1 or more")
-    if options.emulate:
-        if options.devices is None or options.devices < 1:
-            sys.exit(f"tangrax run {name} --emulate: say how many devices to emulate, such as --devices 4")
-        jax.config.update("jax_platforms", "cpu")
-        jax.config.update("jax_num_cpu_devices", options.devices)
+    devices = use_devices(options.devices, options.emulate)
     settings = setup(dtype="float64", transport=run.transport, timeout=run.timeout)
     problem = problems.get(name)
     if settings.writes:
         print(f"{name}: {problem.equation}", flush=True)
-    solved = problem.solve(epochs=options.epochs, seed=options.seed, devices=options.devices)
+    solved = problem.solve(epochs=options.epochs, seed=options.seed, devices=devices)
     if options.save is not None:
         solved.solver.save(options.save)
     if settings.writes:

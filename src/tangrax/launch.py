@@ -1,4 +1,4 @@
-"""Starting the processes of a run on one machine."""
+"""Starting the processes of a run on one machine, and choosing its devices."""
 
 import contextlib
 import os
@@ -14,9 +14,26 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import IO
 
+import jax
+
 GRACE = 10.0  # seconds between asking the other processes to stop and stopping them
 LAST_LINES = 5.0  # seconds for what the processes have written to be read
 AFTERMATH = 3.0  # seconds that they have, when one has failed, to say so and end by themselves
+
+
+def use_devices(devices: int | None, emulate: bool) -> int | None:
+    """The number of devices for `tx.core`; with `emulate`, that many are made of this machine's CPU.
+
+    For scripts with options --devices and --emulate; to be called before JAX looks for devices.
+    """
+    if emulate:
+        if devices is None or devices < 1:
+            raise SystemExit(
+                f"--emulate with --devices {devices}: say how many devices to emulate, such as --devices 4"
+            )
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", devices)
+    return devices
 
 
 def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi: bool) -> int:

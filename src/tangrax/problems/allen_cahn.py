@@ -101,7 +101,7 @@ def fronts(seed: int) -> Task:
     net = nn.mlp(4, width=24, depth=3, key=seed)
     u = reacted(rounded + 0.02 * t * net(tnp.cos(π * x), reacted(rounded), slope**2, t))
     pde = u.d(t) - DIFFUSION * (u.d(s) / stretch).d(s) / stretch + 5 * u**3 - 5 * u
-    at = evenly((-1, 0), (1, 1), 2000, seed)
+    at = evenly(seed)
     at[:, 1] = np.ceil(at[:, 1] * STEPS) / STEPS
     exact = solution(at[:, 0], at[:, 1])
     at[:, 0] = spread(2 * abs(at[:, 0]) - 1, 0.06)

@@ -27,7 +27,7 @@ def solution(x: np.ndarray, t: np.ndarray, nodes: int = 200) -> np.ndarray:
 
 
 def shock(seed: int) -> Task:
-    """u_t + u u_x = ν u_xx, u(x, 0) = -tnp.sin(πx), u = 0 at x = ±1: a shock of width ν = 0.01/π stands at x = 0.
+    """u_t + u u_x = ν u_xx, u(x, 0) = -sin(πx), u = 0 at x = ±1: a shock of width ν = 0.01/π stands at x = 0.
 
     u is odd by its form, so that half of the line is enough; starting value and ends by the form too. Points gather
     round the shock, and the coordinate in which they are even is an input of the net beside x.
@@ -37,7 +37,7 @@ def shock(seed: int) -> Task:
     u = -tnp.sin(π * x) + t * s * (1 - s**2) * nn.mlp(3, width=24, depth=3, key=seed)(s**2, x**2, t)
     u_x = u.d(s) / stretch
     pde = u.d(t) + u * u_x - VISCOSITY * u_x.d(s) / stretch
-    at = evenly((-1, 0), (1, 1), 2000, seed)
+    at = evenly(seed)
     exact = solution(at[:, 0], at[:, 1])
     at[:, 0] = spread(at[:, 0], 0.02)
     return Task({"pde": (stretch * pde).mse}, {"u": Answer(u, exact, at)})

@@ -40,7 +40,7 @@ def varying(seed: int) -> Task:
     return Task({"pde": (divergence(u) - divergence(exact)).mse}, {"u": Answer(u, exact)})
 
 
-def cube(seed: int, dimensions: int) -> Task:
+def cube(seed: int, dimensions: int, width: int) -> Task:
     """-Δu = (π²/4) Σ sin(πxᵢ/2), u given on the boundary.
 
     A sum of functions of one coordinate each needs one layer, and of few enough parameters J is decomposed as it is.
@@ -48,7 +48,7 @@ def cube(seed: int, dimensions: int) -> Task:
     box = domain.box((0.0,) * dimensions, (1.0,) * dimensions, n=3000, boundary=1000)
     *x, _ = box.variable("interior")
     *xb, _ = box.variable("boundary")
-    net = nn.mlp(dimensions, width=96 if dimensions < 8 else 60, depth=1, key=seed)
+    net = nn.mlp(dimensions, width=width, depth=1, key=seed)
 
     def solution(x: list[Node]) -> Node:
         return functools.reduce(operator.add, [sin(π / 2 * each) for each in x])
@@ -92,7 +92,7 @@ PROBLEMS = (
         "poisson-5d",
         "-Δu = (π²/4) Σ sin(πxᵢ/2), 5 dimensions",
         "closed form",
-        functools.partial(cube, dimensions=5),
+        functools.partial(cube, dimensions=5, width=96),
         200,
         1e-8,
         10,
@@ -102,7 +102,7 @@ PROBLEMS = (
         "poisson-10d",
         "-Δu = (π²/4) Σ sin(πxᵢ/2), 10 dimensions",
         "closed form",
-        functools.partial(cube, dimensions=10),
+        functools.partial(cube, dimensions=10, width=60),
         100,
         1e-5,
         10,

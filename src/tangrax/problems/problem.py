@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,7 @@ class Problem:
     target: float
     quick: int
     limit: float
-    optimizer: Callable[[], Any] = field(default=gauss_newton)
+    optimizer: Callable[[], Any] = gauss_newton
 
     def solve(
         self, *, epochs: int | None = None, seed: int = 0, devices: int | None = None, progress: bool = True

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as tnp
+from .problem import HELD_OUT
 
 
 def gathered(s: Any, width: float) -> tuple[Any, Any]:
@@ -19,6 +20,6 @@ def spread(x: np.ndarray, width: float) -> np.ndarray:
     return np.arcsinh(x / width) / math.asinh(1 / width)
 
 
-def evenly(lower: Any, upper: Any, count: int, seed: int) -> np.ndarray:
-    """Random points of a box, (count, axes)."""
-    return np.random.default_rng(seed).uniform(lower, upper, (count, len(lower)))
+def evenly(seed: int) -> np.ndarray:
+    """Random rows (x, t), even in x from -1 to 1 and in t from 0 to 1, to compare at."""
+    return np.random.default_rng(seed).uniform((-1.0, 0.0), (1.0, 1.0), (HELD_OUT, 2))
