@@ -89,6 +89,10 @@ class Options:
     store: Path = Path("runs/accuracy")
     stop: bool = True
     """end a run of Gauss-Newton at its target, in place of at the end of its time"""
+    peers: int | None = None
+    """seeds of the other methods, if fewer"""
+    longest: float = math.inf
+    """seconds after which a run of another method ends, if its problem allows more"""
 
 
 def main(options: Options) -> None:
@@ -103,7 +107,8 @@ def main(options: Options) -> None:
         case = CASES[name]
         seeds = options.seeds or (5 if case.seconds < 120 else 3)
         for method in options.methods:
-            runs = [kept(options, name, method, seed) for seed in range(seeds)]
+            count = seeds if method == "gauss-newton" else options.peers or seeds
+            runs = [kept(options, name, method, seed) for seed in range(count)]
             errors = [min(run["errors"]) for run in runs]
             middle = statistics.median(errors)
             if method == "gauss-newton" and not middle <= case.target:
@@ -115,7 +120,8 @@ def main(options: Options) -> None:
 
 def kept(options: Options, name: str, method: str, seed: int) -> dict[str, Any]:
     """A run, from the store if this commit's is there."""
-    path = options.store / f"{name}-{method}-{seed}.json"
+    of_time = "" if method == "gauss-newton" or options.longest >= CASES[name].seconds else f"-{options.longest:g}s"
+    path = options.store / f"{name}-{method}-{seed}{of_time}.json"
     about = {"problem": name, "method": method, "seed": seed}
     return stored(path, lambda: {**about, **run(options, name, method, seed)})
 
@@ -126,7 +132,8 @@ def run(options: Options, name: str, method: str, seed: int) -> dict[str, list[f
     task = case.build(seed)
     solver = tx.core(dict(task.terms), optimizer=METHODS[method](), devices=1)
     seconds, errors, spent = [], [], 0.0
-    while spent < case.seconds:
+    allowed = case.seconds if method == "gauss-newton" else min(case.seconds, options.longest)
+    while spent < allowed:
         began = time.perf_counter()
         solver.solve(EACH[method], progress=False)
         spent += time.perf_counter() - began
