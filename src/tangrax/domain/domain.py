@@ -1,6 +1,6 @@
 """A domain: a shape with collocation points under tags, steady or over time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,31 +11,33 @@ import numpy as np
 from ..expr import Node, PointSet, apply, conform, ops
 from .combined import Combined, Named
 from .data import read
+from .drawn import Drawn, drawn
 from .moved import Vector, rotated, scaled, translated
 from .normals import Outward
-from .samplers import FINE, sobol
+from .samplers import FINE, SAMPLERS, Cube, Seed
 from .shapes import Shape, is_own_name
 
-MOST = 2**20  # points that are looked through for those of a shape, or of one side of it
 ROUNDED = 1e-6  # of a shape's size: coordinates in files are rounded to a few digits
-WASTE = 64  # or so many times those wanted, if that is more
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How many points, and where: grid nodes `mesh_size` apart, or `n` low-discrepancy points."""
+    """How many points, and where: grid nodes `mesh_size` apart, or `n` points of a sampler."""
 
-    mesh_size: float | None
-    n: int | None
-    boundary: int | None
-    seed: int
+    mesh_size: float | None = None
+    n: int | None = None
+    boundary: int | None = None
+    seed: int = 0
+    sampler: str = "sobol"
 
     def __post_init__(self):
         if (self.mesh_size is None) == (self.n is None):
             raise ValueError(
                 f"mesh_size={self.mesh_size}, n={self.n}: give one of the two, the distance of grid nodes or a "
-                f"number of low-discrepancy points"
+                f"number of points of a sampler"
             )
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler={self.sampler!r}: there are {', '.join(SAMPLERS)}")
         if self.mesh_size is not None and not (np.isfinite(self.mesh_size) and self.mesh_size > 0):
             raise ValueError(f"mesh_size={self.mesh_size} must be a positive distance between grid nodes")
         for name, count in (("n", self.n), ("boundary", self.boundary)):
@@ -122,9 +124,13 @@ class Domain:
         n: int | None = None,
         boundary: int | None = None,
         seed: int = 0,
+        sampler: str = "sobol",
     ) -> "Domain":
-        """The shape with points: grid nodes `mesh_size` apart, or `n` of low discrepancy and `boundary` on its edge."""
-        return Domain(self.bare("sample"), Sampling(mesh_size, n, boundary, seed))
+        """The shape with points: grid nodes `mesh_size` apart, or `n` of a sampler and `boundary` on its edge.
+
+        Samplers are 'sobol', 'halton', 'latin_hypercube' and 'uniform'.
+        """
+        return Domain(self.bare("sample"), Sampling(mesh_size, n, boundary, seed, sampler))
 
     def bare(self, what: str) -> Shape:
         """The shape, for an operation that is for shapes without points."""
@@ -238,11 +244,10 @@ class Domain:
         return self._sets[tag]
 
     @cached_property
-    def _coordinates(self) -> dict[str, np.ndarray]:
+    def _coordinates(self) -> dict[str, np.ndarray | Drawn]:
         """Space and time columns of the points of every tag."""
         steps = self._sampled
-        dimension = self.shape.dimension
-        unknown = 1 if self.time else 0
+        found: dict[str, np.ndarray | Drawn]
         if steps.mesh_size is not None:
             inside, edge, sides = self.shape.grid(steps.mesh_size)
             closed = np.concatenate([inside, edge])
@@ -254,85 +259,74 @@ class Domain:
             }
         else:
             assert steps.n is not None
-            inside, more = self._inside(steps.n, unknown, steps.seed)
-            found = {"interior": np.column_stack([inside, self._times(more)])}
+            found = {"interior": self._inside(steps.n, steps.seed)}
             closed = None
         if steps.mesh_size is None or steps.boundary is not None:
-            found |= self._sampled_boundary(dimension, unknown)
+            found |= self._sampled_boundary()
         if self.time:
             if closed is None:
                 count = self.time.initial or len(found["boundary"])
-                closed, _ = self._inside(count, 0, steps.seed + 2)
+                closed = self._inside(count, steps.seed + 2, timeless=True)[:][:, :-1]
             found["initial"] = _product(closed, np.array([self.time.start]))
             found["final"] = _product(closed, np.array([self.time.end]))
         return found
 
-    def _sampled_boundary(self, dimension: int, unknown: int) -> dict[str, np.ndarray]:
+    def _sampled_boundary(self) -> dict[str, np.ndarray]:
+        dimension = self.shape.dimension
         if dimension == 1 and not self.time:
             edge = self.shape.surface(np.array([[0.25], [0.75]]))  # the two ends are all there is
-            found, sides, more = edge.points, edge.sides, np.zeros((2, 0))
+            found, sides = np.column_stack([edge.points, np.zeros(2)]), edge.sides
         else:
             steps = self._sampled
             count = steps.boundary
             if count is None:
                 # As dense on each of the 2 d faces of a box as the interior is along an axis.
                 assert steps.n is not None
-                count = round(2 * dimension * steps.n ** (1 - 1 / (dimension + unknown)))
-            found, sides, more = self._on_edge("boundary", count, unknown, steps.seed + 1)
-        times = self._times(more)
-        whole = {"boundary": np.column_stack([found, times])}
-        return whole | {side: np.column_stack([found[on], times[on]]) for side, on in sides.items()}
+                count = round(2 * dimension * steps.n ** (1 - 1 / (dimension + self._unknown)))
+            found, sides = self._on_edge("boundary", count, steps.seed + 1)
+        return {"boundary": found} | {side: found[on] for side, on in sides.items()}
 
     def _draw(self, tag: str, count: int, key: Sequence[int]) -> np.ndarray:
-        """`count` low-discrepancy points of a tag, by `key`: spread over the same piece of the shape, grid or not."""
+        """`count` points of a tag, by `key`: spread over the same piece of the shape, grid or not."""
         if self.time and tag in ("initial", "final"):
             at = self.time.start if tag == "initial" else self.time.end
-            return _product(self._inside(count, 0, key, FINE)[0], np.array([at]))
-        unknown = 1 if self.time else 0
-        if tag == "interior":
-            points, more = self._inside(count, unknown, key, FINE)
-        else:
-            points, _, more = self._on_edge(tag, count, unknown, key, FINE)
-        return np.column_stack([points, self._times(more)])
+            return _product(self._inside(count, key, FINE, timeless=True)[:][:, :-1], np.array([at]))
+        return self._inside(count, key, FINE)[:] if tag == "interior" else self._on_edge(tag, count, key, FINE)[0]
 
-    def _inside(self, count: int, unknown: int, seed: Any, bits: int = 30) -> tuple[np.ndarray, np.ndarray]:
-        """`count` points strictly inside, and as many numbers in [0, 1) each as are `unknown`."""
+    def _inside(self, count: int, seed: Seed, bits: int = 30, timeless: bool = False) -> Drawn:
+        """`count` points strictly inside, and their times or zeros."""
         dimension = self.shape.dimension
 
-        def draw(uniform: np.ndarray) -> tuple[Any, np.ndarray]:
-            return self.shape.interior(uniform[:, :dimension])
+        def draw(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            points, counts = self.shape.interior(uniform[:, :dimension])
+            return np.column_stack([points, self._times(uniform[:, dimension:])]), counts
 
-        points, uniform, chosen = self._first(f"the interior of {self}", count, dimension + unknown, seed, bits, draw)
-        return points[chosen], uniform[chosen, dimension:]
+        cube = self._cube(dimension + (0 if timeless else self._unknown), seed, bits)
+        what = repr((self.shape, self.time, count, cube))
+        return drawn(what, f"the interior of {self}", count, cube, draw, self.shape.filled)
 
-    def _on_edge(
-        self, tag: str, count: int, unknown: int, seed: Any, bits: int = 30
-    ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-        """`count` points of the boundary or a side, which of them lie on which side, and numbers in [0, 1)."""
-        dimension = self.shape.dimension
+    def _on_edge(self, tag: str, count: int, seed: Seed, bits: int = 30) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """`count` points of the boundary or a side, with their times or zeros, and which of them lie on which side."""
+        dimension, sides = self.shape.dimension, self.shape.sides
 
-        def draw(uniform: np.ndarray) -> tuple[Any, np.ndarray]:
+        def draw(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             edge = self.shape.surface(uniform[:, :dimension])
-            return edge, edge.kept if tag == "boundary" else edge.kept & edge.sides[tag]
+            on = [edge.sides[side] for side in sides]
+            made = np.column_stack([edge.points, self._times(uniform[:, dimension:]), *on])
+            return made, edge.kept if tag == "boundary" else edge.kept & edge.sides[tag]
 
-        edge, uniform, chosen = self._first(f"'{tag}' of {self}", count, dimension + unknown, seed, bits, draw)
-        sides = {side: on[chosen] for side, on in edge.sides.items()}
-        return edge.points[chosen], sides, uniform[chosen, dimension:]
+        cube = self._cube(dimension + self._unknown, seed, bits)
+        found = drawn("", f"'{tag}' of {self}", count, cube, draw, False)[:]
+        on = {side: found[:, dimension + 1 + index] == 1 for index, side in enumerate(sides)}
+        return np.ascontiguousarray(found[:, : dimension + 1]), on
 
-    def _first(
-        self, what: str, count: int, columns: int, seed: Any, bits: int, draw: Callable[[np.ndarray], tuple[Any, Any]]
-    ) -> tuple[Any, np.ndarray, np.ndarray]:
-        """What `draw` makes of a sequence long enough, the sequence, and where its first `count` that count are."""
-        tried = count
-        while tried <= max(MOST, WASTE * count):
-            # The first points of a longer sequence are those of a shorter one.
-            uniform = sobol(tried, columns, seed, bits)
-            found, counts = draw(uniform)
-            chosen = np.flatnonzero(counts)[:count]
-            if len(chosen) == count:
-                return found, uniform, chosen
-            tried *= 2
-        raise ValueError(f"{what}: fewer than {count} of {tried // 2} points drawn for it lie on it; is it empty?")
+    def _cube(self, columns: int, seed: Seed, bits: int) -> Cube:
+        return Cube(self._sampled.sampler, 0, columns, seed, bits)
+
+    @property
+    def _unknown(self) -> int:
+        """Numbers that a point takes beside those for space."""
+        return 1 if self.time else 0
 
     @property
     def _sampled(self) -> Sampling:
@@ -355,8 +349,8 @@ class Domain:
         return np.linspace(self.time.start, self.time.end, cells + 1)
 
     def _times(self, uniform: np.ndarray) -> np.ndarray:
-        """Times from a column of numbers in [0, 1); zeros where the problem is steady."""
-        if self.time is None:
+        """Times from a column of numbers in [0, 1); zeros where there is none."""
+        if self.time is None or uniform.shape[1] == 0:
             return np.zeros(len(uniform))
         # 1 - u lies in (0, 1]: residuals are wanted at the last time, and not at the first.
         return self.time.start + (1 - uniform[:, 0]) * (self.time.end - self.time.start)

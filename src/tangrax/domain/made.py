@@ -1,6 +1,10 @@
-"""The shapes there are, each by a function: with `n=` or `mesh_size=` a domain with points, else a shape to combine."""
+"""The shapes there are, each by a function: with `n=` or `mesh_size=` a domain with points, else a shape to combine.
+
+`**points` are the arguments of `Domain.sample`.
+"""
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -14,88 +18,49 @@ from .shapes import Ball, Box, Shape
 Corner = Sequence[float] | np.ndarray
 
 
-def line(
-    a: float = 0.0,
-    b: float = 1.0,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+class Points(TypedDict, total=False):
+    """What `Domain.sample` takes."""
+
+    mesh_size: float | None
+    n: int | None
+    boundary: int | None
+    seed: int
+    sampler: str
+
+
+def line(a: float = 0.0, b: float = 1.0, **points: Unpack[Points]) -> Domain:
     """The interval (a, b); its sides are left and right. `boundary` counts over time only: a steady one has 2."""
-    return box((a,), (b,), mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
+    return box((a,), (b,), **points)
 
 
-def rect(
-    lower: Corner = (0.0, 0.0),
-    upper: Corner = (1.0, 1.0),
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+def rect(lower: Corner = (0.0, 0.0), upper: Corner = (1.0, 1.0), **points: Unpack[Points]) -> Domain:
     """The rectangle between two corners; its sides are left, right, bottom and top."""
     if len(lower) != 2 or len(upper) != 2:
         raise ValueError(f"rect({lower}, {upper}): a corner of a rectangle has two coordinates; see tx.domain.box")
-    return box(lower, upper, mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
+    return box(lower, upper, **points)
 
 
-def box(
-    lower: Corner,
-    upper: Corner,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+def box(lower: Corner, upper: Corner, **points: Unpack[Points]) -> Domain:
     """The axis-parallel box between two corners, in any dimension; its sides are x_min, x_max, y_min, …
 
     `mesh_size` makes a regular grid, `n` and `boundary` that many low-discrepancy points inside and on the boundary.
     """
-    return _with_points(Box(tuple(map(float, lower)), tuple(map(float, upper))), mesh_size, n, boundary, seed)
+    return _with_points(Box(tuple(map(float, lower)), tuple(map(float, upper))), points)
 
 
-def disk(
-    center: Corner,
-    radius: float,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+def disk(center: Corner, radius: float, **points: Unpack[Points]) -> Domain:
     """The disk round a center; its boundary has no name of its own unless `.named(…)` gives it one."""
     if len(center) != 2:
         raise ValueError(f"disk({center}, {radius}): the center of a disk has two coordinates; see tx.domain.ball")
-    return ball(center, radius, mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
+    return ball(center, radius, **points)
 
 
-def ball(
-    center: Corner,
-    radius: float,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+def ball(center: Corner, radius: float, **points: Unpack[Points]) -> Domain:
     """The ball round a center, in two or three dimensions."""
-    return _with_points(Ball(tuple(map(float, center)), float(radius)), mesh_size, n, boundary, seed)
+    return _with_points(Ball(tuple(map(float, center)), float(radius)), points)
 
 
-def annulus(
-    center: Corner,
-    inner: float,
-    outer: float,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+def annulus(center: Corner, inner: float, outer: float, **points: Unpack[Points]) -> Domain:
     """The ring between two circles round a center; its sides are inner and outer."""
     if len(center) != 2:
         raise ValueError(f"annulus({center}, …): the center of a ring has two coordinates; in space, ball - ball")
@@ -103,31 +68,17 @@ def annulus(
         raise ValueError(f"annulus(inner={inner}, outer={outer}): the inner radius must be below the outer one")
     around = tuple(map(float, center))
     hole, whole = (Named(Ball(around, float(r)), name) for r, name in ((inner, "inner"), (outer, "outer")))
-    return _with_points(Combined(whole, hole, "-"), mesh_size, n, boundary, seed)
+    return _with_points(Combined(whole, hole, "-"), points)
 
 
-def ellipse(
-    center: Corner,
-    radii: Corner,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+def ellipse(center: Corner, radii: Corner, **points: Unpack[Points]) -> Domain:
     """The ellipse round a center, its radii along x and y; `.rotate(…)` turns it, `.named(…)` names its boundary."""
     shape = Ellipse(tuple(map(float, center)), tuple(map(float, radii)))
-    return _with_points(shape, mesh_size, n, boundary, seed)
+    return _with_points(shape, points)
 
 
 def polygon(
-    corners: Sequence[Corner] | np.ndarray,
-    names: Sequence[str | None] | None = None,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
+    corners: Sequence[Corner] | np.ndarray, names: Sequence[str | None] | None = None, **points: Unpack[Points]
 ) -> Domain:
     """The polygon through corners, in either orientation.
 
@@ -139,56 +90,28 @@ def polygon(
             raise ValueError(f"polygon: corner {corner} must have two coordinates")
     found = tuple((float(x), float(y)) for x, y in corners)
     shape = Polygon(found, (None,) * len(found) if names is None else tuple(names))
-    return _with_points(shape, mesh_size, n, boundary, seed)
+    return _with_points(shape, points)
 
 
 def triangle(
-    a: Corner,
-    b: Corner,
-    c: Corner,
-    names: Sequence[str | None] | None = None,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
+    a: Corner, b: Corner, c: Corner, names: Sequence[str | None] | None = None, **points: Unpack[Points]
 ) -> Domain:
     """The triangle between three corners; `names` for its edges ab, bc and ca."""
-    return polygon((a, b, c), names, mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
+    return polygon((a, b, c), names, **points)
 
 
-def extrusion(
-    profile: Domain,
-    low: float,
-    high: float,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+def extrusion(profile: Domain, low: float, high: float, **points: Unpack[Points]) -> Domain:
     """A plane shape drawn out along z from low to high; its sides are those of the plane shape, z_min and z_max."""
     shape = Extruded(profile.bare("extrusion"), float(low), float(high))
-    return _with_points(shape, mesh_size, n, boundary, seed)
+    return _with_points(shape, points)
 
 
-def cylinder(
-    center: Corner,
-    radius: float,
-    low: float,
-    high: float,
-    *,
-    mesh_size: float | None = None,
-    n: int | None = None,
-    boundary: int | None = None,
-    seed: int = 0,
-) -> Domain:
+def cylinder(center: Corner, radius: float, low: float, high: float, **points: Unpack[Points]) -> Domain:
     """The cylinder along z over a disk; its sides are wall, z_min and z_max. `.rotate(…)` turns it."""
     wall = disk(center, radius).named("wall")
-    return extrusion(wall, low, high, mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
+    return extrusion(wall, low, high, **points)
 
 
-def _with_points(shape: Shape, mesh_size: float | None, n: int | None, boundary: int | None, seed: int) -> Domain:
-    if mesh_size is None and n is None and boundary is None:
-        return Domain(shape)
-    return Domain(shape).sample(mesh_size=mesh_size, n=n, boundary=boundary, seed=seed)
+def _with_points(shape: Shape, points: Points) -> Domain:
+    given = any(points.get(name) is not None for name in ("mesh_size", "n", "boundary"))
+    return Domain(shape).sample(**points) if given else Domain(shape)

@@ -1,21 +1,127 @@
-"""Where points come from: low-discrepancy sequences, the same for every layout of devices."""
+"""Where points come from: sequences in the unit cube, whose point i depends on i and a seed alone."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import qmc
 
 FINE = 52  # bits of a float64 below 1: points of two sequences do not meet by rounding
+BLOCK = 2**17  # points that are made at once
+WIDE = 32  # bits up to which SciPy can leave points of a Sobol sequence out
+ROUNDS = 6  # of a Feistel network: four are as good as random, of functions that are
+
+Seed = int | Sequence[int]
+Uniform = Float[np.ndarray, "n dimension"]
+Next = Callable[[int], Uniform]  # the next points of a sequence, so many of them
 
 
-def sobol(
-    count: int, dimension: int, seed: int | Sequence[int], bits: int = 30
-) -> Float[np.ndarray, "count dimension"]:
-    """The first `count` points of a scrambled Sobol sequence in the unit cube; point i depends on i and seed alone.
+@dataclass(frozen=True)
+class Cube:
+    """`total` points in the unit cube of a dimension: a sampler's name, a seed, and how many bits a coordinate has."""
 
-    Coordinates are multiples of 2^-bits.
+    sampler: str
+    total: int
+    dimension: int
+    seed: Seed
+    bits: int = 30
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Uniform]:
+        """The points from `start` to `stop`, `BLOCK` of them or fewer at a time."""
+        stop = self.total if stop is None else stop
+        following = SAMPLERS[self.sampler](self, start)
+        while start < stop:
+            count = min(BLOCK, stop - start)
+            yield following(count)
+            start += count
+
+
+def sobol(count: int, dimension: int, seed: Seed) -> Uniform:
+    """The first points of a scrambled Sobol sequence."""
+    return np.concatenate(list(Cube("sobol", count, dimension, seed).blocks()))
+
+
+def _sobol(cube: Cube, start: int) -> Next:
+    """A scrambled Sobol sequence; coordinates are multiples of 2^-bits (Joe and Kuo 2008; Owen's scrambling, LMS)."""
+    engine = qmc.Sobol(cube.dimension, scramble=True, bits=cube.bits, rng=np.random.default_rng(cube.seed))
+
+    def following(count: int) -> Uniform:
+        with warnings.catch_warnings():
+            # SciPy warns where a first piece is no power of two: the pieces are of one sequence.
+            warnings.simplefilter("ignore", UserWarning)
+            return engine.random(count)
+
+    if start and cube.bits <= WIDE:
+        engine.fast_forward(start)
+    while engine.num_generated < start:
+        following(min(BLOCK, start - engine.num_generated))
+    return following
+
+
+def _halton(cube: Cube, start: int) -> Next:
+    """A scrambled Halton sequence (Owen 2017)."""
+    engine = qmc.Halton(cube.dimension, scramble=True, rng=np.random.default_rng(cube.seed))
+    engine.fast_forward(start)
+    return engine.random
+
+
+def _uniform(cube: Cube, start: int) -> Next:
+    """Independent numbers, of a generator that counts (Salmon et al. 2011)."""
+    bits = np.random.Philox(np.random.SeedSequence(cube.seed))
+    # One step of its counter gives four numbers.
+    steps, left = divmod(start * cube.dimension, 4)
+    random = np.random.Generator(bits.advance(steps))
+    random.random(left)
+    return lambda count: random.random((count, cube.dimension))
+
+
+def _latin_hypercube(cube: Cube, start: int) -> Next:
+    """Along each axis one point in each of `total` equal intervals (McKay, Beckman and Conover 1979)."""
+    within = _uniform(cube, start)
+    keys = np.random.default_rng([*np.atleast_1d(cube.seed), 1]).integers(2**32, size=(cube.dimension, ROUNDS))
+    place = start
+
+    def following(count: int) -> Uniform:
+        nonlocal place
+        index = np.arange(place, place + count)
+        place += count
+        interval = np.stack([permuted(index, cube.total, key) for key in keys], axis=-1)
+        return np.minimum((interval + within(count)) / cube.total, np.nextafter(1, 0))
+
+    return following
+
+
+def permuted(index: Int[np.ndarray, " n"], total: int, keys: Int[np.ndarray, " rounds"]) -> Int[np.ndarray, " n"]:
+    """Where a permutation of 0 … total - 1, told by its keys, takes numbers of those, without a table of them all.
+
+    A Feistel network permutes the numbers of 2 b bits; what it takes out of the range goes through it again
+    (Black and Rogaway 2002, cycle walking).
     """
-    exponent = max(0, int(np.ceil(np.log2(count))))
-    random = np.random.default_rng(seed)
-    return qmc.Sobol(dimension, scramble=True, bits=bits, rng=random).random_base2(exponent)[:count]
+    half = np.uint64(max(1, -(-(total - 1).bit_length() // 2)))
+    mask = np.uint64(2 ** int(half) - 1)
+    found = index.astype(np.uint64)
+    wandering = np.ones(len(found), bool)
+    while wandering.any():
+        left, right = found[wandering] >> half, found[wandering] & mask
+        for key in keys:
+            left, right = right, left ^ (_mixed(right + (np.uint64(key) << np.uint64(32))) & mask)
+        found[wandering] = (left << half) | right
+        wandering = found >= total
+    return found.astype(np.int64)
+
+
+def _mixed(word: np.ndarray) -> np.ndarray:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every bit depends on all of them."""
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return word ^ (word >> np.uint64(31))
+
+
+SAMPLERS: dict[str, Callable[[Cube, int], Next]] = {
+    "sobol": _sobol,
+    "halton": _halton,
+    "latin_hypercube": _latin_hypercube,
+    "uniform": _uniform,
+}

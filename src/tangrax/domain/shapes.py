@@ -3,7 +3,7 @@
 import abc
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -31,6 +31,8 @@ class Surface:
 
 class Shape(abc.ABC):
     """A bounded region of space."""
+
+    filled: ClassVar[bool] = False  # whether all points that `interior` makes lie inside
 
     @property
     @abc.abstractmethod
@@ -117,6 +119,8 @@ def regular_grid(lower: tuple[float, ...], upper: tuple[float, ...], mesh_size: 
 @dataclass(frozen=True)
 class Box(Shape):
     """Axis-parallel box between two corners; an interval in 1-D, a rectangle in 2-D."""
+
+    filled = True
 
     lower: tuple[float, ...]
     upper: tuple[float, ...]

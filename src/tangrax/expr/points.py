@@ -1,7 +1,8 @@
 """A set of collocation points, as the language sees it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 from zlib import crc32
 
 import numpy as np
@@ -11,19 +12,35 @@ Draw = Callable[[int, Sequence[int]], np.ndarray]  # how many, by which key -> c
 HELD_OUT = 1  # the first word of the keys of held-out points: they meet no other draw's
 
 
+@runtime_checkable
+class Rows(Protocol):
+    """An array of rows, or what stands for one: a slice of it is an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+
 class PointSet:
     """N points under one tag of one domain; two point sets are the same only if they are one object.
 
     `coordinates` has one column per space axis and a last one for time (zero where the problem is
     steady); float64, in the user's point order, whatever precision the run has. `draw` gives other points
     spread evenly over the same piece of the domain, where it has others. `rows` are the coordinates with what was
-    measured at the points beside them, `names` those of its columns.
+    measured at the points beside them, `names` those of its columns; it may be something that makes the rows of a
+    slice when asked for them, so that no host need hold them all. `coordinates` holds them all.
     """
 
     def __init__(
         self,
         tag: str,
-        coordinates: Float[np.ndarray, "n columns"],
+        coordinates: Rows,
         axes: tuple[str, ...],
         steady: bool,
         domain: str,
@@ -34,18 +51,24 @@ class PointSet:
                 f"tag '{tag}' of {domain} holds no points: use a smaller mesh_size, or a larger n or boundary"
             )
         self.tag = tag
-        self.coordinates = coordinates
         self.axes = axes
         self.steady = steady
         self.domain = domain
-        self.rows = coordinates
+        self.rows: Rows = coordinates
         self.names = axes
         self._draw = draw
         self._held_out: dict[tuple[int, int], PointSet] = {}
-        coordinates.flags.writeable = False
+        if isinstance(coordinates, np.ndarray):
+            coordinates.flags.writeable = False
+
+    @cached_property
+    def coordinates(self) -> Float[np.ndarray, "n columns"]:
+        found = self.rows[:][:, : len(self.axes)]
+        found.flags.writeable = False
+        return found
 
     def __len__(self) -> int:
-        return len(self.coordinates)
+        return len(self.rows)
 
     def __repr__(self) -> str:
         return f"PointSet('{self.tag}', {len(self)} points of {self.domain})"
@@ -63,8 +86,9 @@ class PointSet:
             raise ValueError(
                 f"{name} for '{self.tag}' holds {array[wrong[0]]} in row {wrong[0]}: leave out points without a value"
             )
-        self.rows = np.column_stack([self.rows, array])
-        self.rows.flags.writeable = False
+        rows = np.column_stack([self.rows[:], array])
+        rows.flags.writeable = False
+        self.rows = rows
         self.names = (*self.names, name)
         return len(self.names) - 1
 

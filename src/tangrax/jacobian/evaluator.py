@@ -82,7 +82,7 @@ class Evaluator:
         if not inside.any():
             raise ValueError(f"group {group} holds none of the {len(inside)} points of '{tag.tag}': nothing is asked")
         rows = tag.conform(here[tag.tag]) if here else self.executor.rows(tag)
-        return self.executor.put(tag, rows[inside])
+        return self.executor.put(tag, rows[:][inside])
 
 
 def refuse_empty_groups(sizes: Mapping[Node, Node], values: Mapping[Node, Any], placed: lower.Placed) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..expr import Node, PointSet, Trainable, all_nodes, describe
 from ..expr.ops import Constant
+from ..expr.points import Rows
 from ..parallel import Collectives, Layout, Transport
 from .dependence import trainables_of
 from .primitives import Scattered
@@ -39,7 +40,7 @@ class Executor:
     dtype: Any
     limit: int
     moved: dict[PointSet, np.ndarray] = field(default_factory=dict)  # coordinates, agreed on, of tags that have moved
-    _own: dict[PointSet, tuple[np.ndarray, tuple[jax.Array, Layout]]] = field(default_factory=dict)
+    _own: dict[PointSet, tuple[Rows, tuple[jax.Array, Layout]]] = field(default_factory=dict)
     programs: dict[Any, Any] = field(default_factory=dict)
 
     def place(self, tags: Sequence[PointSet], new: Mapping[str, Any] | None = None) -> Placed:
@@ -66,7 +67,7 @@ class Executor:
         """Where the points of a tag are now."""
         return self.moved.get(tag, tag.coordinates)
 
-    def rows(self, tag: PointSet) -> np.ndarray:
+    def rows(self, tag: PointSet) -> Rows:
         """The same, with what was measured there."""
         return self.moved.get(tag, tag.rows)
 
@@ -111,17 +112,17 @@ class Executor:
 
         return self.transport.spmd(values, _name(roots))
 
-    def put(self, tag: PointSet, coordinates: np.ndarray) -> tuple[jax.Array, Layout]:
+    def put(self, tag: PointSet, coordinates: Rows) -> tuple[jax.Array, Layout]:
         """Points of a tag, dealt out to the devices."""
         return self._dealt(self._agreed(tag, coordinates))
 
-    def _agreed(self, tag: PointSet, coordinates: np.ndarray) -> np.ndarray:
+    def _agreed(self, tag: PointSet, coordinates: Any) -> Any:
         """The first process's points, should others have drawn or read different ones."""
         return self.transport.first(f"the points of '{tag.tag}'", [coordinates])[0]
 
-    def _dealt(self, coordinates: np.ndarray) -> tuple[jax.Array, Layout]:
+    def _dealt(self, coordinates: Rows) -> tuple[jax.Array, Layout]:
         layout = Layout(len(coordinates), self.transport.size)
-        return self.transport.place(layout.pad(coordinates).astype(self.dtype)), layout
+        return self.transport.place(layout.pad(coordinates, self.dtype)), layout
 
 
 def _name(roots: Sequence[Node]) -> str:

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from ..processes import Peers
 from .collectives import Collectives
+from .layout import Padded
 from .operation import Noted, Operation
 from .setup import settings
 
@@ -38,7 +39,7 @@ class Transport(eqx.Module):
         """The processes that share the points."""
 
     @abc.abstractmethod
-    def place(self, rows: np.ndarray) -> jax.Array:
+    def place(self, rows: np.ndarray | Padded) -> jax.Array:
         """Padded rows of all shards, each shard's on its own device."""
 
     @abc.abstractmethod
@@ -91,10 +92,11 @@ class Transport(eqx.Module):
         jitted = self._jit(_with_precision(partial(program, Noted(self.size, self.collectives, notes))))
         return Operation(name, jitted, notes, self.peers)
 
-    def first(self, name: str, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def first(self, name: str, arrays: Sequence[Any]) -> list[Any]:
         """The arrays of the first process, on every process, with a warning if another one's are different.
 
-        Files listed in another order or random numbers of another seed must not train another problem on each.
+        What stands for an array, and has bytes `told` of what it is made of, is compared by these. Files listed in
+        another order or random numbers of another seed must not train another problem on each.
         """
         if self.processes == 1:
             return list(arrays)
@@ -111,7 +113,7 @@ class Transport(eqx.Module):
             )
         found = []
         for index, (_, shape, dtype) in enumerate(each[0]):
-            mine = arrays[index] if self.writes else np.zeros(shape, dtype)
+            mine = np.asarray(arrays[index]) if self.writes else np.zeros(shape, dtype)
             with self.peers.operation(f"sending {name}"):
                 found.append(self._broadcast(np.ascontiguousarray(mine)))
         return found
@@ -136,9 +138,10 @@ class Transport(eqx.Module):
             raise OSError(f"the process that writes files could not write {name}: {trouble}")
 
 
-def _about(array: np.ndarray) -> list[Any]:
+def _about(array: Any) -> list[Any]:
     """What tells an array from another one, in a few bytes."""
-    return [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest(), list(array.shape), array.dtype.str]
+    told = array.told if hasattr(array, "told") else np.ascontiguousarray(array).tobytes()
+    return [hashlib.sha256(told).hexdigest(), list(array.shape), array.dtype.str]
 
 
 def _with_precision(program: Callable[..., Any]) -> Callable[..., Any]:

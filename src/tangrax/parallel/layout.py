@@ -1,10 +1,13 @@
 """How N points are dealt to D shards."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
+
+PIECE = 2**18  # rows that are made and rounded at once
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class Layout:
         """Rows past the end, of all shards."""
         return self.rows * self.shards - self.count
 
-    def pad(self, rows: np.ndarray) -> np.ndarray:
-        """All shards' rows, one after the other."""
-        return np.concatenate([rows, np.repeat(rows[-1:], self.padding, axis=0)])
+    def pad(self, rows: Any, dtype: Any = None) -> "Padded":
+        """All shards' rows, one after the other; of an array, or of what makes the rows of a slice when asked."""
+        return Padded(rows, self, np.dtype(rows.dtype if dtype is None else dtype))
 
     def valid(self, rank) -> Bool[Array, " rows"]:
         """Which rows of a shard are points, not padding."""
@@ -40,3 +43,30 @@ class Layout:
         """A shard's rows (padded) of an array that has all N."""
         index = jnp.minimum(rank * self.rows + jnp.arange(self.rows), self.count - 1)
         return everything[index]
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Rows of all shards in a dtype. A slice, such as a shard's, is made when asked for."""
+
+    rows: Any
+    layout: Layout
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.layout.rows * self.layout.shards, *self.rows.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        start, stop, _ = part.indices(len(self))
+        found = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        end = min(stop, self.layout.count)
+        for first in range(start, end, PIECE):
+            last = min(first + PIECE, end)
+            found[first - start : last - start] = self.rows[first:last]
+        if end < stop:
+            found[max(0, end - start) :] = self.rows[self.layout.count - 1 : self.layout.count]
+        return found

@@ -34,7 +34,7 @@ class OneDevice(Transport):
         return ALONE
 
     def place(self, rows):
-        return jax.device_put(rows, self.mesh.devices.flat[0])
+        return jax.device_put(rows[:], self.mesh.devices.flat[0])
 
     def replicate(self, tree):
         return jax.device_put(tree, self.mesh.devices.flat[0])
@@ -67,9 +67,9 @@ class Devices(Transport):
         return settings().peers if self.mesh.is_multi_process else ALONE
 
     def place(self, rows):
-        # Every process has all rows on its host and hands its own devices their blocks.
+        # Every process hands its own devices their blocks, and asks for no others.
         sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
-        return jax.make_array_from_callback(rows.shape, sharding, lambda index: rows[index])
+        return jax.make_array_from_callback(rows.shape, sharding, lambda index: rows[index[0]])  # pyright: ignore[reportOptionalSubscript]
 
     def replicate(self, tree):
         sharding = NamedSharding(self.mesh, PartitionSpec())

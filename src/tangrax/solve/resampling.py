@@ -94,7 +94,7 @@ class Resampler:
 
     def counts(self) -> dict[PointSet, int]:
         """How many points each tag has now."""
-        return {tag: len(self.evaluator.executor.coordinates(tag)) for tag in self.names.values()}
+        return {tag: len(self.evaluator.executor.rows(tag)) for tag in self.names.values()}
 
     def coordinates(self, tag: Any) -> np.ndarray:
         """Where points are now: those of a tag, by its name, or those that a field is on."""
