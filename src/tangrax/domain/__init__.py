@@ -13,10 +13,12 @@ from .made import (
     ellipse as ellipse,
     extrusion as extrusion,
     line as line,
+    mesh as mesh,
     polygon as polygon,
     rect as rect,
     triangle as triangle,
 )
+from .meshes import Mesh as Mesh
 from .moved import Moved as Moved
 from .polygons import Polygon as Polygon
 from .shapes import Ball as Ball, Box as Box, Shape as Shape, Surface as Surface

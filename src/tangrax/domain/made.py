@@ -12,6 +12,7 @@ from .combined import Combined, Named
 from .domain import Domain
 from .ellipses import Ellipse
 from .extruded import Extruded
+from .mesh_files import Names, Source, read_mesh
 from .polygons import Polygon
 from .shapes import Ball, Box, Shape
 
@@ -110,6 +111,16 @@ def cylinder(center: Corner, radius: float, low: float, high: float, **points: U
     """The cylinder along z over a disk; its sides are wall, z_min and z_max. `.rotate(…)` turns it."""
     wall = disk(center, radius).named("wall")
     return extrusion(wall, low, high, **points)
+
+
+def mesh(source: Source, names: Names = None, **points: Unpack[Points]) -> Domain:
+    """The solid within a closed surface of triangles, in space: a file (STL, OBJ, PLY, …), or (vertices, triangles).
+
+    `names` has one for each triangle, or is a function of their centers and normals, each (m, 3), that returns them:
+    equal names are one tag, and a triangle with None belongs to `boundary` alone. Pieces of a file that have names are
+    tags unless said otherwise. Needs `tangrax[mesh]`.
+    """
+    return _with_points(read_mesh(source, names), points)
 
 
 def _with_points(shape: Shape, points: Points) -> Domain:

@@ -1,0 +1,121 @@
+"""Meshes from STL and other files or from arrays, and whether their surface is that of a solid."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .meshes import Mesh, PerTriangle, library
+from .samplers import sobol
+from .shapes import NEAR, OTHER_TAGS, is_own_name
+
+LOOKED_AT = 1024  # points at which the surface must go round none or once
+
+Names = Sequence[str | None] | Callable[[PerTriangle, PerTriangle], Any] | None
+Source = str | Path | tuple[Any, Any]
+
+
+def read_mesh(source: Source, names: Names) -> Mesh:
+    """A solid from a file or from (vertices, triangles); raises ValueError where its surface is not that of a solid.
+
+    Corners that coincide become one, triangles without an area are left out, and all are turned to face outwards.
+    """
+    trimesh = library("trimesh")
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        name, (vertices, triangles, pieces) = path.name, _file(path, trimesh)
+    else:
+        name, (vertices, triangles), pieces = f"{len(source[0])} vertices", source, None
+    vertices, triangles = np.asarray(vertices, np.float64), np.asarray(triangles)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
+        raise ValueError(
+            f"mesh({name}): arrays of shapes {vertices.shape} and {triangles.shape}: give the corners as (n, 3), and "
+            f"as (m, 3) the three numbers of corners that make each triangle; a plane shape is tx.domain.polygon"
+        )
+    if len(triangles) == 0 or not np.isfinite(vertices).all():
+        raise ValueError(f"mesh({name}): {len(triangles)} triangles, coordinates must be finite numbers")
+    if not np.issubdtype(triangles.dtype, np.integer) or triangles.min() < 0 or triangles.max() >= len(vertices):
+        raise ValueError(f"mesh({name}): triangles must hold whole numbers from 0 to {len(vertices) - 1}")
+    given = np.arange(len(triangles))  # which of the triangles given each one is
+    solid = trimesh.Trimesh(vertices, triangles, process=False, face_attributes={"given": given})
+    solid.merge_vertices(merge_tex=True, merge_norm=True)
+    size = float(np.linalg.norm(np.ptp(vertices, axis=0)))
+    solid.update_faces(solid.area_faces > (NEAR * size) ** 2)
+    if len(solid.faces) == 0:
+        raise ValueError(f"mesh({name}): all its {len(triangles)} triangles are without an area")
+    _refuse_open(name, solid)
+    trimesh.repair.fix_winding(solid)
+    trimesh.repair.fix_inversion(solid, multibody=False)
+    order = np.asarray(solid.face_attributes["given"])
+    vertices = np.array(solid.vertices, np.float64)
+    corners = np.array(solid.faces, np.int64)
+    plain = Mesh(name, vertices, corners, (None,) * len(corners))
+    _refuse_overlapping(name, plain)
+    return Mesh(name, vertices, corners, _named(name, plain, names, pieces, order, len(triangles)))
+
+
+def _file(path: Path, trimesh: Any) -> tuple[Any, Any, list[str] | None]:
+    """Vertices and triangles of a file, and of which of its pieces each is if it has several."""
+    if not path.is_file():
+        raise ValueError(f"mesh({str(path)!r}): there is no such file")
+    try:
+        scene = trimesh.load_scene(path)
+    except Exception as error:  # readers of other people's formats raise what they like
+        known = ", ".join(sorted(trimesh.available_formats()))
+        raise ValueError(f"mesh({str(path)!r}): {error}. Formats that can be read: {known}") from error
+    parts = {name: part for name, part in scene.geometry.items() if hasattr(part, "faces")}
+    if not parts:
+        raise ValueError(f"mesh({str(path)!r}): it holds no triangles")
+    whole = scene.to_mesh()
+    pieces = None
+    if len(parts) > 1:
+        pieces = [name for name, part in parts.items() for _ in range(len(part.faces))]
+    return whole.vertices, whole.faces, pieces
+
+
+def _refuse_open(name: str, solid: Any) -> None:
+    """Raise where an edge belongs to one triangle, or to three or more."""
+    edges = np.sort(solid.edges, axis=1)
+    unique, counts = np.unique(edges, axis=0, return_counts=True)
+    for wrong, what in ((counts == 1, "one triangle alone"), (counts > 2, "more than two triangles")):
+        if wrong.any():
+            a, b = solid.vertices[unique[wrong][0]]
+            points = " to ".join(f"({', '.join(f'{c:g}' for c in point)})" for point in (a, b))
+            raise ValueError(
+                f"mesh({name}): {wrong.sum()} of its {len(unique)} edges belong to {what}, the first from {points}: "
+                f"only a closed surface has an inside. Close its holes and join its pieces where it was made, or by "
+                f"trimesh.repair.fill_holes"
+            )
+
+
+def _refuse_overlapping(name: str, solid: Mesh) -> None:
+    """Raise where the surface goes round some point more than once, or the wrong way."""
+    lower, upper = map(np.array, solid.bounds)
+    points = lower + sobol(LOOKED_AT, 3, 0) * (upper - lower)
+    turns = library("igl").fast_winding_number(solid.vertices, solid.triangles, points)
+    wrong = np.abs(turns - np.clip(np.round(turns), 0, 1)) > 0.25
+    if wrong.any():
+        where = ", ".join(f"{c:g}" for c in points[wrong][0])
+        raise ValueError(
+            f"mesh({name}): its surface goes {round(float(turns[wrong][0]))} times round ({where}): pieces that "
+            f"overlap, or cross themselves. Make one mesh for each, and join them by |"
+        )
+
+
+def _named(
+    name: str, solid: Mesh, names: Names, pieces: list[str] | None, order: np.ndarray, count: int
+) -> tuple[str | None, ...]:
+    """A name for each triangle, from those for the triangles given, or from a function of centers and normals."""
+    if callable(names):
+        found = list(names(np.mean(solid._corners, axis=0), solid._normals))
+        wanted = len(solid.triangles)
+    else:
+        found = list(names if names is not None else pieces or [None] * count)
+        wanted = count
+    if len(found) != wanted:
+        raise ValueError(f"mesh({name}): {len(found)} names for {wanted} triangles: give one each, or None")
+    for one in dict.fromkeys(found):
+        if one is not None and not is_own_name(one):
+            raise ValueError(f"mesh({name}): triangles named {one!r}: a name of its own, not {', '.join(OTHER_TAGS)}")
+    return tuple(found if callable(names) else [found[index] for index in order])
