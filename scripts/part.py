@@ -36,9 +36,10 @@ def main(
     """
     devices = use_devices(devices, emulate)
     tx.setup(dtype="float64")
-    part = tx.domain.mesh(turned(out / "bushing.stl") if file is None else file, pieces)
-    print(f"{part}, volume {part.shape.volume:.4f}")
-    part = part.sample(n=points, boundary=points)
+    part = tx.domain.mesh(file or turned(out / "bushing.stl"), pieces, n=points, boundary=points)
+    solid = part.shape
+    assert isinstance(solid, tx.domain.Mesh)
+    print(f"{solid}, volume {solid.volume:.4f}")
 
     def exact(x, y, z):
         return x**2 + y**2 - 2 * z**2 + x
@@ -51,7 +52,8 @@ def main(
     at_bore = net(*bore)
 
     def flux(u):
-        return sum(u.d(axis) * component for axis, component in zip(bore, normal, strict=True))
+        along_x, along_y, along_z = (u.d(axis) * component for axis, component in zip(bore, normal, strict=True))
+        return along_x + along_y + along_z
 
     terms = {
         "inside": net(*inside).laplacian(*inside).mse,
@@ -62,8 +64,7 @@ def main(
     solver.solve(epochs)
     error = tx.np.relative_l2(net(*inside).held_out(2000), exact(*inside).held_out(2000))
     print(f"loss {solver.history['loss'][-1]:.1e}, relative L2 error {solver.eval(error):.1e} on points not trained on")
-    corners = part.shape.vertices
-    draw(corners, part.shape.triangles, solver.eval(net(*inside), points={"interior": corners}), out)
+    draw(solid.vertices, solid.triangles, solver.eval(net(*inside), points={"interior": solid.vertices}), out)
 
 
 def pieces(centers: np.ndarray, normals: np.ndarray) -> list[str]:

@@ -35,7 +35,19 @@ def test_links_lead_somewhere():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
-    ["heat", "inverse", "two_networks", "groups", "round_off", "shock", "balance", "cylinder", "l_shape", "part", "gallery"],
+    [
+        "heat",
+        "inverse",
+        "two_networks",
+        "groups",
+        "round_off",
+        "shock",
+        "balance",
+        "cylinder",
+        "l_shape",
+        "part",
+        "gallery",
+    ],
 )
 def test_script(script, tmp_path):
     env = {**os.environ, "XLA_FLAGS": ""}
