@@ -1,8 +1,9 @@
 """The problem library, solved: errors and times of all of it, or with --smoke a short run of each that has a limit.
 
 Runs are stored in `--store` with the commit and, while that stays, not repeated. With all seeds there, what they say
-is written to the package's `measured.json`, which `tangrax problems` shows. Exit code 1 says that an error was above
-its limit: in a smoke run that of the short run, else the target.
+is written to the package's `measured.json`, which `tangrax problems` shows, and to the table of docs/problems.md. Exit
+code 1 says that an error was above its limit, in a smoke run that of the short run, else the target; or that a problem
+took more time than its budget.
 """
 
 import json
@@ -27,6 +28,7 @@ import tangrax as tx
 from tangrax.problems import Measured
 
 FIGURES = Path(tx.problems.__file__).parent / "measured.json"
+PAGE = Path(__file__).parent.parent / "docs" / "problems.md"
 
 
 @dataclass
@@ -49,23 +51,23 @@ def main(options: Options) -> None:
     tx.setup(dtype="float64")
     missed = smoke(options) if options.smoke else measure(options)
     if missed:
-        sys.exit(f"error ABOVE its limit: {', '.join(missed)}")
+        sys.exit(f"error ABOVE its limit, or time above its budget: {', '.join(missed)}")
 
 
 def measure(options: Options) -> list[str]:
-    """Solve each with every seed; the names of those above their targets."""
-    print(f"{'problem':18}{'error: median [least .. most]':36}{'target':10}{'seconds':10}epochs")
+    """Solve each with every seed; the names of those above their targets or budgets."""
+    print(f"{'problem':18}{'error: median [least .. most]':36}{'target':10}{'seconds':9}{'budget':8}epochs")
     missed, found = [], {}
     for name in options.names:
         runs = [run(options, name, seed) for seed in range(options.seeds)]
         errors = [each["error"] for each in runs]
         middle = statistics.median(errors)
-        target = tx.problems.get(name).target
-        if not middle <= target:
-            missed.append(name)
+        target, budget = tx.problems.get(name).target, tx.problems.get(name).budget
         seconds = statistics.median(each["seconds"] for each in runs)
+        if not middle <= target or seconds > budget:
+            missed.append(name)
         epochs = "/".join(str(each["epochs"]) for each in runs)
-        print(f"{name:18}{spread(errors, '.1e'):36}{target:<10.0e}{seconds:<10.0f}{epochs}", flush=True)
+        print(f"{name:18}{spread(errors, '.1e'):36}{target:<10.0e}{seconds:<9.0f}{budget:<8.0f}{epochs}", flush=True)
         found[name] = Measured(
             error=middle,
             errors=errors,
@@ -107,6 +109,22 @@ def keep(found: dict[str, Measured]) -> None:
     known = json.loads(FIGURES.read_text(encoding="utf-8")) | {name: asdict(each) for name, each in found.items()}
     ordered = {name: known[name] for name in tx.problems.names() if name in known}
     FIGURES.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    head, _, rest = page.partition("| problem | equation |")
+    PAGE.write_text(
+        head + table({name: Measured(**each) for name, each in ordered.items()}) + rest[rest.index("\n\n") :]
+    )
+
+
+def table(found: dict[str, Measured]) -> str:
+    """The rows of docs/problems.md."""
+    columns = ("problem", "equation", "reference", "error", "seconds", "epochs", "points", "parameters")
+    rows = [columns, ("---",) * len(columns)]
+    for name, each in found.items():
+        problem = tx.problems.get(name)
+        counts = (f"{each.seconds:.0f}", str(each.epochs), str(each.points), str(each.parameters))
+        rows.append((f"`{name}`", problem.equation, problem.reference, spread(each.errors, ".0e"), *counts))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def smoke(options: Options) -> list[str]:

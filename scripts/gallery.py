@@ -85,8 +85,13 @@ def values(solved: Solved) -> Panel:
     """Of the first answer that is a field, at places where training did not look."""
     name, answer = next((n, a) for n, a in solved.task.answers.items() if a.found.points is not None)
     at, found, exact = answer.compared(solved.solver, POINTS)
-    assert at is not None and answer.found.points is not None
-    return Panel(name, answer.found.points.axes, at, found, abs(found - exact))
+    points = answer.found.points
+    assert at is not None and points is not None
+    off = abs(found - exact)
+    if answer.over is None:
+        return Panel(name, points.axes, at, found, off)
+    over = solved.solver.eval(list(answer.over.values()), points={points.tag: at})
+    return Panel(name, tuple(answer.over), np.stack(over, axis=1), found, off)
 
 
 def draw(drawn: list[tuple[str, Panel]], columns: int, out: Path) -> None:

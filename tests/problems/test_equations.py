@@ -6,7 +6,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import tangrax as tx
-from tangrax.problems import lorenz
+from tangrax.problems import allen_cahn, burgers, lorenz
 
 π = np.pi
 STEP = 5e-3
@@ -80,6 +80,17 @@ def korteweg_de_vries(u, x):
     return u("u", 1, 1) + 6 * u("u") * u("u", 0, 1), -u("u", 0, 3)
 
 
+def schroedinger(u, x):
+    """Both parts of h_t = i (h_xx/2 + |h|² h)."""
+    square = u("u") ** 2 + u("v") ** 2
+    real, imaginary = (u(part, 0, 2) / 2 + square * u(part) for part in "uv")
+    return np.concatenate([u("u", 1, 1), u("v", 1, 1)]), np.concatenate([-imaginary, real])
+
+
+def layer(u, x):
+    return x[1] * u("u", 0, 1), u("u", 0, 2)
+
+
 def kovasznay(u, x):
     sides = [
         (u("u") * u(w, 0, 1) + u("v") * u(w, 1, 1) + u("p", i, 1), (u(w, 0, 2) + u(w, 1, 2)) / 40)
@@ -107,6 +118,8 @@ def taylor_green(u, x):
         convection,
         klein_gordon,
         korteweg_de_vries,
+        schroedinger,
+        layer,
         kovasznay,
         taylor_green,
     ],
@@ -161,6 +174,27 @@ def test_solitons_move_at_the_speeds_of_their_heights():
     (first, start), (last, end) = heights
     np.testing.assert_allclose([first, last], 1.6**2 / 2, rtol=0.05)
     assert end - start > 4 * 1.6**2 * 0.9
+
+
+def test_ends_of_the_layer():
+    exact = Exact("layer")
+    for x, value in ((0.0, 0.0), (1.0, 1.0)):
+        at = np.column_stack([np.full(40, x), exact.x[1], np.zeros(40)])
+        for node in (exact.answers["u"].exact, exact.answers["u"].found):
+            np.testing.assert_allclose(exact.solver.eval(node, points={"interior": at}), value, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("reference", "where"),
+    [
+        (burgers.solution, "t = -0.01: the solution starts at t = 0"),
+        (allen_cahn.solution, "t = -0.01 lies outside of 0 to 1"),
+        (lambda x, t: lorenz.trajectory(t), "t = -0.01 lies outside of 0 to 3"),
+    ],
+)
+def test_references_asked_outside_their_domain(reference, where):
+    with pytest.raises(ValueError, match=where):
+        reference(np.array([0.0, 0.5]), np.array([0.0, -0.01]))
 
 
 def test_lorenz_against_another_integrator():

@@ -1,10 +1,14 @@
 """Problems as users meet them: by name, solved, compared, listed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import tangrax as tx
 from tangrax.problems import Answer, Problem, Task, measured, table
+
+PAGE = Path(__file__).parents[2] / "docs" / "problems.md"
 
 
 def test_names_are_those_listed():
@@ -20,10 +24,14 @@ def test_what_is_claimed_was_measured(name):
     """The figures that are shipped: of three seeds, and within the target that the problem states."""
     problem, found = tx.problems.get(name), measured()[name]
     assert len(found.errors) >= 3 and found.error == np.median(found.errors)
-    assert found.error <= problem.target < problem.limit
+    assert found.error <= problem.target < problem.limit and found.seconds <= problem.budget
     task = problem.build(0)
     assert (found.points, found.parameters) == (task.points, task.parameters)
     assert f"{found.error:.0e}" in next(line for line in table().splitlines() if line.startswith(name))
+    row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` | {problem.equation} |"))
+    spread = f"{found.error:.0e} [{min(found.errors):.0e} .. {max(found.errors):.0e}]"
+    counts = f"{found.seconds:.0f} | {found.epochs} | {found.points} | {found.parameters}"
+    assert f"| {problem.reference} | {spread} | {counts} |" in row
 
 
 def test_sizes_of_a_task():

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
-from .problem import Answer, Problem, Task
+from .problem import Answer, Problem, Task, refuse_outside
 from .stretched import evenly, gathered, spread
 
 π = math.pi
@@ -20,6 +20,7 @@ def solution(x: np.ndarray, t: np.ndarray, modes: int = MODES, steps: int = STEP
 
     At points (x, t) whose times are multiples of 1/steps.
     """
+    refuse_outside(t, 1.0)
     number = np.rint(t * steps).astype(int)
     if not np.allclose(number, t * steps, rtol=0, atol=1e-9):
         raise ValueError(f"times must be multiples of 1/{steps}, the step of time")
@@ -105,7 +106,7 @@ def fronts(seed: int) -> Task:
     at[:, 1] = np.ceil(at[:, 1] * STEPS) / STEPS
     exact = solution(at[:, 0], at[:, 1])
     at[:, 0] = spread(2 * abs(at[:, 0]) - 1, 0.06)
-    return Task({"pde": (tnp.sqrt(stretch) * tnp.exp(-5 * t) * pde).mse}, {"u": Answer(u, exact, at)})
+    return Task({"pde": (tnp.sqrt(stretch) * tnp.exp(-5 * t) * pde).mse}, {"u": Answer(u, exact, at, {"x": x, "t": t})})
 
 
 PROBLEMS = (

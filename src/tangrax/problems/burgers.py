@@ -19,6 +19,8 @@ def solution(x: np.ndarray, t: np.ndarray, nodes: int = 200) -> np.ndarray:
     Cole-Hopf: u is the mean of -sin(πy), y = x - z, over the heat kernel in z times exp(-cos(πy)/(2πν)). Gauss and
     Hermite's rule, as in Basdevant et al., Computers and Fluids 14 (1986), 23-41.
     """
+    if np.min(t, initial=0) < 0:
+        raise ValueError(f"t = {np.min(t):g}: the solution starts at t = 0, and its formula has no meaning before")
     z, weights = hermgauss(nodes)
     y = x[:, None] - np.sqrt(4 * VISCOSITY * t)[:, None] * z
     # The largest exponent is zero, so that nothing overflows.
@@ -40,7 +42,7 @@ def shock(seed: int) -> Task:
     at = evenly(seed)
     exact = solution(at[:, 0], at[:, 1])
     at[:, 0] = spread(at[:, 0], 0.02)
-    return Task({"pde": (stretch * pde).mse}, {"u": Answer(u, exact, at)})
+    return Task({"pde": (stretch * pde).mse}, {"u": Answer(u, exact, at, {"x": x, "t": t})})
 
 
 PROBLEMS = (Problem("burgers", "u_t + u u_x = 0.01/π u_xx", "integral of Cole and Hopf", shock, 300, 1e-7, 20, 1e-1),)

@@ -1,9 +1,9 @@
 """All problems by name."""
 
-from . import allen_cahn, burgers, cavity, elasticity, flows, heat, helmholtz, lorenz, poisson, waves
+from . import allen_cahn, burgers, cavity, elasticity, flows, heat, helmholtz, layer, lorenz, poisson, waves
 from .problem import Problem
 
-MODULES = (poisson, helmholtz, heat, waves, burgers, allen_cahn, flows, cavity, elasticity, lorenz)
+MODULES = (poisson, helmholtz, heat, waves, burgers, allen_cahn, flows, cavity, elasticity, layer, lorenz)
 PROBLEMS = {problem.name: problem for module in MODULES for problem in module.PROBLEMS}
 
 

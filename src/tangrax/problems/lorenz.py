@@ -4,7 +4,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from .. import domain, nn
-from .problem import Answer, Problem, Task
+from .problem import Answer, Problem, Task, refuse_outside
 
 SIGMA, RHO, BETA = 10.0, 28.0, 8 / 3
 START = (-8.0, 7.0, 27.0)
@@ -13,6 +13,8 @@ END = 3.0
 
 def trajectory(times: np.ndarray) -> np.ndarray:
     """x, y, z at times from 0 to 3, a row each: Dormand and Prince's method of order 8, errors of 1e-13 a step."""
+
+    refuse_outside(times, END)
 
     def rate(_: float, state: np.ndarray) -> list[float]:
         x, y, z = state
@@ -46,7 +48,8 @@ def coefficients(seed: int) -> Task:
     exact = trajectory(later)
     answers = {"σ": Answer(sigma, SIGMA), "ρ": Answer(rho, RHO), "β": Answer(beta, BETA)}
     answers |= {
-        name: Answer(each, exact[:, i], rows) for i, (name, each) in enumerate(zip("xyz", (x, y, z), strict=True))
+        name: Answer(each, exact[:, i], rows, {"t": t})
+        for i, (name, each) in enumerate(zip("xyz", (x, y, z), strict=True))
     }
     return Task(terms, answers)
 

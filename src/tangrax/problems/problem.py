@@ -19,12 +19,14 @@ class Answer:
     """An unknown, and what it should be.
 
     A field is compared with an expression on points held out, or with values at given points: `exact` has one for
-    each row of coordinates of `at`. A term, such as an unknown coefficient, is compared with a number.
+    each row of coordinates of `at`. A term, such as an unknown coefficient, is compared with a number. `over` has the
+    quantities that a picture is drawn over, by name, where they are not the coordinates of the field.
     """
 
     found: Node
     exact: Node | np.ndarray | float
     at: np.ndarray | None = None
+    over: Mapping[str, Node] | None = None
 
     def error(self, solver: Solver) -> float:
         """Relative L2 error of a field, relative error of a term."""
@@ -88,7 +90,8 @@ class Problem:
     """An equation with a reference solution, and settings that are known to solve it.
 
     `build` makes a task from the seed of its networks. After `epochs` of training the error is `target` or less on most
-    seeds. A quick run of `quick` epochs ends below `limit`: what continuous integration looks at.
+    seeds; that takes at most `budget` seconds of one core, compilation included. A quick run of `quick` epochs ends
+    below `limit`: what continuous integration looks at.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Problem:
     target: float
     quick: int
     limit: float
+    budget: float = 300.0
     optimizer: Callable[[], Any] = gauss_newton
 
     def solve(
@@ -116,3 +120,10 @@ class Problem:
             solver.solve(min(20, count - solver.epoch), progress=progress)
         seconds = time.perf_counter() - began
         return Solved(solver, task, {name: each.error(solver) for name, each in task.answers.items()}, seconds)
+
+
+def refuse_outside(times: np.ndarray, end: float) -> None:
+    """Raise where a reference that is known from t = 0 to `end` is asked for another time."""
+    wrong = times[(times < 0) | (times > end)]
+    if wrong.size:
+        raise ValueError(f"t = {wrong[0]:g} lies outside of 0 to {end:g}, the times of this reference")

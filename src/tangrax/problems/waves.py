@@ -1,4 +1,4 @@
-"""What travels: waves, convection, Klein and Gordon's equation, the solitons of Korteweg and de Vries."""
+"""What travels: waves, convection, Klein and Gordon's equation, solitons of Korteweg, de Vries and of Schrödinger."""
 
 import math
 
@@ -86,6 +86,38 @@ def korteweg_de_vries(seed: int) -> Task:
     return Task(terms, {"u": Answer(u, exact)})
 
 
+def packet(x: Node, t: Node) -> tuple[Node, Node]:
+    """Real and imaginary part of sech(x - t/2) exp(i (x/2 + 3t/8)), a soliton of speed 1/2."""
+    size, phase = 1 / tnp.cosh(x - t / 2), x / 2 + 3 / 8 * t
+    return size * cos(phase), size * sin(phase)
+
+
+def schroedinger(seed: int) -> Task:
+    """i h_t + h_xx/2 + |h|² h = 0 on (-5, 5), h = u + iv: a field of two components for a complex one.
+
+    Starting values by its form; at the ends, h is given.
+    """
+    line = domain.line(-5.0, 5.0, n=1500).over_time(0.0, 2.0)
+    x, t = line.variable("interior")
+    xb, tb = line.variable("boundary")
+    net = nn.mlp(2, 2, width=24, depth=2, key=seed)
+
+    def field(x: Node, t: Node) -> tuple[Node, Node]:
+        found = net(x / 3, t)
+        u, v = packet(x, 0 * t)
+        return u + t * found[0], v + t * found[1]
+
+    (u, v), ends, given = field(x, t), field(xb, tb), packet(xb, tb)
+    square = u**2 + v**2
+    terms = {
+        "real": (-v.d(t) + u.d2(x) / 2 + square * u).mse,
+        "imaginary": (u.d(t) + v.d2(x) / 2 + square * v).mse,
+        "ends": 10 * (ends[0] - given[0]).mse + 10 * (ends[1] - given[1]).mse,
+    }
+    exact = packet(x, t)
+    return Task(terms, {"u": Answer(u, exact[0]), "v": Answer(v, exact[1])})
+
+
 PROBLEMS = (
     Problem("wave", "u_tt = 4 u_xx", "closed form, two modes", wave, 200, 1e-5, 20, 9e-1),
     Problem("convection", "u_t + 30 u_x = 0", "closed form", convection, 200, 1e-5, 40, 1e-1),
@@ -100,4 +132,5 @@ PROBLEMS = (
         40,
         5e-2,
     ),
+    Problem("schroedinger", "i h_t + h_xx/2 + |h|² h = 0", "closed form, a soliton", schroedinger, 200, 1e-8, 20, 2e-1),
 )
