@@ -114,6 +114,13 @@ class Named(Shape):
     def measure(self):
         return self.shape.measure
 
+    @property
+    def volume(self):
+        return self.shape.volume
+
+    def area(self, side=None):
+        return self.shape.area()
+
     def level(self, x, xp=np):
         return self.shape.level(x, xp)
 

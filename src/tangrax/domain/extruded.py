@@ -43,6 +43,16 @@ class Extruded(Shape):
     def measure(self):
         return self.profile.measure * (self.high - self.low)
 
+    @property
+    def volume(self):
+        return self.profile.volume * (self.high - self.low)
+
+    def area(self, side=None):
+        if side in CAPS:
+            return self.profile.volume
+        wall = self.profile.area(side) * (self.high - self.low)
+        return wall + 2 * self.profile.volume if side is None else wall
+
     def level(self, x, xp=np):
         ends = xp.maximum(self.low - x[..., 2], x[..., 2] - self.high)
         return xp.maximum(self.profile.level(x[..., :2], xp), ends)

@@ -35,10 +35,13 @@ class Mesh(Shape):
     def extent(self):
         return float(self._areas.sum())
 
-    @cached_property
-    def volume(self) -> float:
-        """What the surface encloses, by the divergence theorem."""
+    @property
+    def volume(self):
+        # By the divergence theorem.
         return float(np.sum(self._corners[0] * self._crosses) / 6)
+
+    def area(self, side=None):
+        return float(sum(self._areas[[side is None or name == side for name in self.names]]))
 
     def level(self, x, xp=np):
         if xp is np:

@@ -40,6 +40,13 @@ class Moved(Shape):
     def measure(self):
         return self.shape.measure * self.factor**self.dimension
 
+    @property
+    def volume(self):
+        return self.shape.volume * self.factor**self.dimension
+
+    def area(self, side=None):
+        return self.shape.area(side) * self.factor ** (self.dimension - 1)
+
     def level(self, x, xp=np):
         return self.factor * self.shape.level(self._back(x, xp), xp)
 

@@ -61,6 +61,13 @@ class Polygon(Shape):
     def extent(self):
         return float(self._lengths.sum())
 
+    @property
+    def volume(self):
+        return abs(self._area)
+
+    def area(self, side=None):
+        return float(sum(self._lengths[[side is None or name == side for name in self.names]]))
+
     def level(self, x, xp=np):
         if xp is np and x.ndim > 1 and len(x) * len(self.corners) > AT_ONCE:
             pieces = np.array_split(x, -(-len(x) * len(self.corners) // AT_ONCE))

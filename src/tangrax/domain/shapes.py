@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .samplers import sobol
+from .samplers import BLOCK, Cube, sobol
 
 Points = Float[np.ndarray, "n dimension"]
 Nodes = Float[np.ndarray, "_ dimension"]  # as many as there happen to be
@@ -64,6 +64,23 @@ class Shape(abc.ABC):
     @abc.abstractmethod
     def surface(self, uniform: Points) -> Surface:
         """Points on the boundary, from points of the unit cube."""
+
+    @property
+    def volume(self) -> float:
+        """Length, area or volume; of shapes made of others estimated, to some 1e-4 of that of their bounds."""
+        return self.measure * self._filled
+
+    @cached_property
+    def _filled(self) -> float:
+        """How much of what `interior` draws from lies inside."""
+        (uniform,) = Cube("sobol", BLOCK, self.dimension, 0).blocks()
+        return float(np.mean(self.interior(uniform)[1]))
+
+    def area(self, side: str | None = None) -> float:
+        """Length or area of the boundary or one side, estimated as the volume is; in one dimension, how many ends."""
+        (uniform,) = Cube("sobol", BLOCK, self.dimension, 0).blocks()
+        found = self.surface(uniform)
+        return self.extent * float(np.mean(found.kept if side is None else found.kept & found.sides[side]))
 
     def level_of(self, side: str, x: Any, xp: Any = np) -> Any:
         """The same for the piece of the boundary with that name, as if it went on beyond its ends."""
@@ -147,6 +164,9 @@ class Box(Shape):
     @property
     def extent(self):
         return float(self._areas.sum())
+
+    def area(self, side=None):
+        return self.extent if side is None else float(self._areas[self.sides.index(side)])
 
     def level(self, x, xp=np):
         return xp.max(xp.maximum(xp.asarray(self.lower) - x, x - xp.asarray(self.upper)), axis=-1)

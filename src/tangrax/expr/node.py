@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from .graph import Texts, describe, local_nodes
 from .groups import split
 from .held_out import held_out
+from .integral import integral, integral_error
 from .ops import (
     Apply,
     Component,
@@ -260,6 +261,19 @@ class Node:
     def sum(self) -> "Node":
         """Sum over points and components."""
         return self._reduce("sum")
+
+    @property
+    def integral(self) -> "Node":
+        """∫ of a field over the set that its points fill evenly, or its part in a group, a term.
+
+        The measure of the set times the mean; `integral_error` is what it is off by.
+        """
+        return integral(self)
+
+    @property
+    def integral_error(self) -> "Node":
+        """The standard deviation of `integral` for independent points; for Sobol and Halton points an upper bound."""
+        return integral_error(self)
 
     @property
     def max(self) -> "Node":

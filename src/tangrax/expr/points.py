@@ -34,7 +34,8 @@ class PointSet:
     steady); float64, in the user's point order, whatever precision the run has. `draw` gives other points
     spread evenly over the same piece of the domain, where it has others. `rows` are the coordinates with what was
     measured at the points beside them, `names` those of its columns; it may be something that makes the rows of a
-    slice when asked for them, so that no host need hold them all. `coordinates` holds them all.
+    slice when asked for them, so that no host need hold them all. `coordinates` holds them all. `even` says that the
+    points are spread evenly over a set, whose length, area or volume is `measure`.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class PointSet:
         steady: bool,
         domain: str,
         draw: Draw | None = None,
+        measure: Callable[[], float] | None = None,
+        even: bool = False,
     ):
         if len(coordinates) == 0:
             raise ValueError(
@@ -56,7 +59,9 @@ class PointSet:
         self.domain = domain
         self.rows: Rows = coordinates
         self.names = axes
+        self.even = even
         self._draw = draw
+        self._measure = measure
         self._held_out: dict[tuple[int, int], PointSet] = {}
         if isinstance(coordinates, np.ndarray):
             coordinates.flags.writeable = False
@@ -102,12 +107,25 @@ class PointSet:
         head, *rest = key
         return self._draw(count, (head, crc32(self.tag.encode()), *rest))
 
+    @property
+    def measure(self) -> float:
+        """Length, area or volume of the set that the points are spread over evenly; raises where they are not."""
+        if self._measure is None or not self.even:
+            mend = "points that were given have none" if self._measure is None else "take a field's .held_out(n)"
+            raise ValueError(
+                f"the points of '{self.tag}' of {self.domain} are not spread evenly over a set whose measure is known, "
+                f"so sums over them are no integrals: {mend}, or sample the domain with n="
+            )
+        return self._measure()
+
     def held_out(self, count: int, seed: int) -> "PointSet":
         """Other points of this tag, which never change: one object for each number and seed."""
         if (count, seed) not in self._held_out:
             coordinates = self.draw(count, HELD_OUT, seed)
             there = f"{self.domain}, held out"
-            self._held_out[count, seed] = PointSet(self.tag, coordinates, self.axes, self.steady, there)
+            self._held_out[count, seed] = PointSet(
+                self.tag, coordinates, self.axes, self.steady, there, None, self._measure, True
+            )
         return self._held_out[count, seed]
 
     def conform(self, points: Any) -> np.ndarray:

@@ -1,0 +1,37 @@
+"""Integrals of fields over the sets that points are spread over.
+
+`node.py` builds on this module, so nodes come in as arguments.
+"""
+
+import math
+from typing import Any
+
+from .groups import split
+
+
+def integral(field: Any) -> Any:
+    """The measure of the set times the mean of the field, or of the field where a group is and zero elsewhere."""
+    points = _points(field, "integral")
+    return points.measure / len(points) * field.sum
+
+
+def integral_error(field: Any) -> Any:
+    """The measure of the set times the standard deviation of the field, over √N."""
+    points = _points(field, "integral_error")
+    rows, *group = split(field)
+    if not group:
+        return points.measure / math.sqrt(len(points)) * field.std
+    # Of the field where the group is and zero elsewhere.
+    mean = field.sum / len(points)
+    square = (rows**2)[group[0]].sum / len(points)
+    return points.measure / math.sqrt(len(points)) * (square - mean**2) ** 0.5
+
+
+def _points(field: Any, what: str) -> Any:
+    if field.points is None:
+        raise TypeError(f"{field}.{what}: a term is one number: only a field has an integral over its points")
+    if split(field)[0].shape:
+        raise TypeError(
+            f"{field}.{what}: its values have shape {split(field)[0].shape}: integrate a component, such as field[0]"
+        )
+    return field.points
