@@ -12,6 +12,7 @@ from ..expr import Node, PointSet, apply, conform, ops
 from .combined import Combined, Named
 from .data import read
 from .drawn import Drawn, drawn
+from .factors import Factor, largest
 from .moved import Vector, rotated, scaled, translated
 from .normals import Outward
 from .samplers import FINE, SAMPLERS, Cube, Seed
@@ -152,6 +153,17 @@ class Domain:
         space = [Node(ops.Coordinate(points, axis)) for axis in range(self.shape.dimension)]
         found = apply(Outward(self.shape, None if tag == "boundary" else tag), "normal", *space)
         return tuple(found[axis] for axis in range(len(space)))
+
+    def factor(self, *coordinates: Node) -> Node:
+        """A field that is zero on the boundary, above zero and smooth inside, about 1 at most: u = factor · net.
+
+        Of the space coordinates, of whichever tag. Smooth but at corners that point inwards, and on the edges of
+        polygons with such corners. Raises for meshes.
+        """
+        if len(coordinates) != self.shape.dimension:
+            raise ValueError(f"factor: {len(coordinates)} coordinates; {self.shape} has {', '.join(self.shape.axes)}")
+        largest(self.shape)  # raises for shapes that have no factor
+        return apply(Factor(self.shape), "factor", *coordinates)
 
     def measure(self, tag: str) -> float:
         """Length, area or volume of what a tag's points are spread over, times that of time where they fill it.

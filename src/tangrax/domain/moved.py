@@ -48,10 +48,10 @@ class Moved(Shape):
         return self.shape.area(side) * self.factor ** (self.dimension - 1)
 
     def level(self, x, xp=np):
-        return self.factor * self.shape.level(self._back(x, xp), xp)
+        return self.factor * self.shape.level(self.back(x, xp), xp)
 
     def level_of(self, side, x, xp=np):
-        return self.factor * self.shape.level_of(side, self._back(x, xp), xp)
+        return self.factor * self.shape.level_of(side, self.back(x, xp), xp)
 
     def interior(self, uniform):
         points, inside = self.shape.interior(uniform)
@@ -69,7 +69,8 @@ class Moved(Shape):
     def _forth(self, points: Nodes) -> Nodes:
         return self.factor * points @ np.array(self.turn).T + np.array(self.offset)
 
-    def _back(self, x, xp):
+    def back(self, x, xp):
+        """Where x was before the move."""
         # A sum rather than a product of matrices, which an accelerator may round to fewer digits.
         return xp.sum((x - xp.asarray(self.offset))[..., None] * xp.asarray(self.turn), axis=-2) / self.factor
 

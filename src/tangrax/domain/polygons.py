@@ -85,6 +85,22 @@ class Polygon(Shape):
     def level_of(self, side, x, xp=np):
         return self._nearest(x, xp, [name == side for name in self.names])[3]
 
+    def heights(self, x: Any, xp: Any) -> Any:
+        """How far a point lies inwards of the line of each edge."""
+        return xp.sum((xp.asarray(self._starts) - x[None]) * xp.asarray(self._normals), axis=-1)
+
+    @cached_property
+    def convex(self) -> bool:
+        """Whether no corner points inwards."""
+        before, after = np.roll(self._steps, 1, axis=0), self._steps
+        turns = np.sign(self._area) * (before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
+        return bool((turns >= 0).all())
+
+    @property
+    def edges(self) -> tuple[PerEdge, PerEdge]:
+        """Where each begins and ends."""
+        return self._starts, np.roll(self._starts, -1, axis=0)
+
     def surface(self, uniform):
         ends = np.cumsum(self._lengths)
         place = uniform[:, 0] * ends[-1]
