@@ -33,7 +33,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "problems.md"
 
 @dataclass
 class Options:
-    """What is run. On two cores all of it takes about two hours, a smoke run three and a half minutes."""
+    """What is run. On one core all of it takes about 75 minutes; a smoke run, on two, three to four."""
 
     names: tuple[str, ...] = field(default_factory=lambda: tuple(tx.problems.names()))
     """problems, all unless said"""

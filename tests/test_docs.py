@@ -46,11 +46,13 @@ def test_links_lead_somewhere():
         "cylinder",
         "l_shape",
         "part",
+        "marching --end 1 --slabs 2 --epochs 10 --points 40",
         "gallery",
     ],
 )
 def test_script(script, tmp_path):
     env = {**os.environ, "XLA_FLAGS": ""}
-    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), "--devices", "3", "--emulate"]
+    name, *arguments = script.split()
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--devices", "3", "--emulate", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, env=env, cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
