@@ -115,6 +115,23 @@ def test_pieces_of_a_file_are_tags(tmp_path):
     domain = tx.domain.mesh(path, n=20, boundary=100)
     assert set(domain.tags) == {"interior", "boundary", "low", "high"}
     assert domain.shape.volume == pytest.approx(6.0)
+    for name, chosen in (("low", range(6)), ("high", range(6, 12))):
+        points = domain.point_set(name).coordinates[:, :3]
+        _, away, _ = trimesh.proximity.closest_point(trimesh.Trimesh(CUBE.vertices, CUBE.faces[list(chosen)]), points)
+        assert away.max() < 1e-12
+
+
+def test_a_file_that_places_its_pieces(tmp_path):
+    """Two balls, the second one the first at another place: one file, two tags, both volumes."""
+    scene = trimesh.Scene()
+    for name, x in (("sun", 0.0), ("moon", 3.0)):
+        move = trimesh.transformations.translation_matrix((x, 0, 0))
+        scene.add_geometry(SOLIDS["ball"]().apply_scale(0.5), geom_name=name, node_name=name, transform=move)
+    scene.export(tmp_path / "two.glb")
+    domain = tx.domain.mesh(tmp_path / "two.glb", n=20, boundary=100)
+    assert domain.shape.volume == pytest.approx(2 * SOLIDS["ball"]().volume / 8, rel=1e-5)
+    assert (domain.point_set("moon").coordinates[:, 0] > 2).all()
+    assert (domain.point_set("sun").coordinates[:, 0] < 1).all()
 
 
 def test_turned_to_the_outside_and_joined():

@@ -60,18 +60,17 @@ def _file(path: Path, trimesh: Any) -> tuple[Any, Any, list[str] | None]:
     if not path.is_file():
         raise ValueError(f"mesh({str(path)!r}): there is no such file")
     try:
-        scene = trimesh.load_scene(path)
+        # Each where the file puts it, with its name.
+        parts = [part for part in trimesh.load_scene(path).dump() if hasattr(part, "faces")]
     except Exception as error:  # readers of other people's formats raise what they like
         known = ", ".join(sorted(trimesh.available_formats()))
         raise ValueError(f"mesh({str(path)!r}): {error}. Formats that can be read: {known}") from error
-    parts = {name: part for name, part in scene.geometry.items() if hasattr(part, "faces")}
     if not parts:
         raise ValueError(f"mesh({str(path)!r}): it holds no triangles")
-    whole = scene.to_mesh()
-    pieces = None
-    if len(parts) > 1:
-        pieces = [name for name, part in parts.items() for _ in range(len(part.faces))]
-    return whole.vertices, whole.faces, pieces
+    counts = [len(part.vertices) for part in parts]
+    triangles = [part.faces + first for part, first in zip(parts, np.cumsum(counts) - counts, strict=True)]
+    names = [part.metadata["name"] for part in parts for _ in part.faces]
+    return np.concatenate([part.vertices for part in parts]), np.concatenate(triangles), names if parts[1:] else None
 
 
 def _refuse_open(name: str, solid: Any) -> None:
