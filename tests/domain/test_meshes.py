@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import shapely
+from scipy.spatial import Delaunay
 
 import tangrax as tx
 
@@ -17,6 +19,7 @@ SOLIDS = {
     "tube": lambda: trimesh.creation.annulus(0.3, 1.0, 2.0, sections=24),
 }
 CUBE = SOLIDS["cube"]()
+TRIANGLE = ([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [[0, 1, 2]])
 
 
 @pytest.fixture(params=SOLIDS)
@@ -154,6 +157,25 @@ def test_combined_moved_and_over_time():
     assert len(domain.point_set("hole")) > 5
 
 
+def test_triangles_in_the_plane():
+    """An L with a hole, and apart from it a triangle, cut up by Delaunay: against shapely's region of the same."""
+    outline = shapely.Polygon([(0, 0), (4, 0), (4, 2), (2, 2), (2, 4), (0, 4)], [[(1, 1), (1, 1.5), (1.5, 1)]])
+    region = outline | shapely.Polygon([(3, 3), (4, 3), (4, 4)])
+    grid = np.stack(np.meshgrid(np.arange(0, 4.1, 0.5), np.arange(0, 4.1, 0.5)), axis=-1).reshape(-1, 2)
+    found = Delaunay(grid).simplices
+    found = found[[region.contains(shapely.Polygon(corners).buffer(-1e-6)) for corners in grid[found]]]
+    region = shapely.union_all(shapely.polygons(grid[found]))
+    domain = tx.domain.mesh((grid, found), n=200, boundary=300)
+    assert domain.measure("interior") == pytest.approx(region.area, abs=2e-3)
+    assert domain.measure("boundary") == pytest.approx(region.length, abs=2e-2)
+    points = np.random.default_rng(0).uniform(-0.5, 4.5, (500, 2))
+    np.testing.assert_array_equal(domain.shape.inside(points), shapely.contains_xy(region, *points.T))
+    edge = shapely.points(domain.point_set("boundary").coordinates[:, :2])
+    assert max(region.boundary.distance(each) for each in edge) < 1e-12
+    alone = tx.domain.mesh((np.array(TRIANGLE[0]), np.array(TRIANGLE[1]))).shape
+    assert alone.volume == 0.5 and len(alone.corners) == 3
+
+
 def refused():
     open_cube = (CUBE.vertices, CUBE.faces[1:])
     triple = (CUBE.vertices, np.concatenate([CUBE.faces, CUBE.faces[:1, ::-1]]))
@@ -167,7 +189,12 @@ def refused():
         "not finite": ((nan, CUBE.faces), None, "coordinates must be finite"),
         "nothing": ((CUBE.vertices, CUBE.faces[:0]), None, "0 triangles"),
         "flat": (([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]]), None, "without an area"),
-        "plane": (([[0.0, 0], [1, 0], [0, 1]], [[0, 1, 2]]), None, "a plane shape is tx.domain.polygon"),
+        "in the plane, names": (TRIANGLE, ["a"], "name the edges of a tx.domain.polygon"),
+        "in the plane, overlap": ((TRIANGLE[0], [[0, 1, 2], [0, 1, 2]]), None, "areas of 1 and fill 0.5"),
+        "in the plane, flat": (([[0.0, 0], [1, 0], [2, 0]], [[0, 1, 2]]), None, "must have areas"),
+        "in the plane, numbers": ((TRIANGLE[0], [[0, 1, 3]]), None, "whole numbers from 0 to 2"),
+        "in the plane, pairs": ((TRIANGLE[0], [[0, 1]]), None, "give three numbers of corners"),
+        "four coordinates": (([[0.0] * 4] * 3, [[0, 1, 2]]), None, "give the corners as"),
         "numbers": ((CUBE.vertices, CUBE.faces + 1), None, "whole numbers from 0 to 7"),
         "few names": (whole, ["a"], "1 names for 12 triangles"),
         "a tag's name": (whole, ["interior"] * 12, "triangles named 'interior'"),

@@ -114,7 +114,9 @@ def cylinder(center: Corner, radius: float, low: float, high: float, **points: U
 
 
 def mesh(source: Source, names: Names = None, **points: Unpack[Points]) -> Domain:
-    """The solid within a closed surface of triangles, in space: a file (STL, OBJ, PLY, …), or (vertices, triangles).
+    """The solid within a closed surface of triangles: a file (STL, OBJ, PLY, …), or (vertices, triangles).
+
+    With vertices in the plane, what the triangles fill; then there are no names.
 
     `names` has one for each triangle, or is a function of their centers and normals, each (m, 3), that returns them:
     equal names are one tag, and a triangle with None belongs to `boundary` alone. Pieces of a file that have names are

@@ -1,26 +1,34 @@
 """Meshes from STL and other files or from arrays, and whether their surface is that of a solid."""
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 
+from .combined import Combined
 from .meshes import Mesh, PerTriangle, library
+from .polygons import Polygon
 from .samplers import sobol
-from .shapes import NEAR, OTHER_TAGS, is_own_name
+from .shapes import NEAR, OTHER_TAGS, Shape, is_own_name
 
 LOOKED_AT = 1024  # points at which the surface must go round none or once
+ROUNDED = 1e-9  # of an area: less than that is no overlap
 
 Names = Sequence[str | None] | Callable[[PerTriangle, PerTriangle], Any] | None
 Source = str | Path | tuple[Any, Any]
 
 
-def read_mesh(source: Source, names: Names) -> Mesh:
+def read_mesh(source: Source, names: Names) -> Shape:
     """A solid from a file or from (vertices, triangles); raises ValueError where its surface is not that of a solid.
 
-    Corners that coincide become one, triangles without an area are left out, and all are turned to face outwards.
+    Corners that coincide become one, triangles without an area are left out, and all are turned to face outwards. If
+    vertices are in the plane, the polygons that the triangles fill.
     """
+    if not isinstance(source, (str, Path)) and np.shape(source[0])[1:] == (2,):
+        return _filled(np.asarray(source[0], np.float64), np.asarray(source[1]), names)
     trimesh = library("trimesh")
     if isinstance(source, (str, Path)):
         path = Path(source)
@@ -31,12 +39,9 @@ def read_mesh(source: Source, names: Names) -> Mesh:
     if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
         raise ValueError(
             f"mesh({name}): arrays of shapes {vertices.shape} and {triangles.shape}: give the corners as (n, 3), and "
-            f"as (m, 3) the three numbers of corners that make each triangle; a plane shape is tx.domain.polygon"
+            f"as (m, 3) the three numbers of corners that make each triangle"
         )
-    if len(triangles) == 0 or not np.isfinite(vertices).all():
-        raise ValueError(f"mesh({name}): {len(triangles)} triangles, coordinates must be finite numbers")
-    if not np.issubdtype(triangles.dtype, np.integer) or triangles.min() < 0 or triangles.max() >= len(vertices):
-        raise ValueError(f"mesh({name}): triangles must hold whole numbers from 0 to {len(vertices) - 1}")
+    _refuse_wrong_numbers(name, vertices, triangles)
     given = np.arange(len(triangles))  # which of the triangles given each one is
     solid = trimesh.Trimesh(vertices, triangles, process=False, face_attributes={"given": given})
     solid.merge_vertices(merge_tex=True, merge_norm=True)
@@ -71,6 +76,42 @@ def _file(path: Path, trimesh: Any) -> tuple[Any, Any, list[str] | None]:
     triangles = [part.faces + first for part, first in zip(parts, np.cumsum(counts) - counts, strict=True)]
     names = [part.metadata["name"] for part in parts for _ in part.faces]
     return np.concatenate([part.vertices for part in parts]), np.concatenate(triangles), names if parts[1:] else None
+
+
+def _filled(vertices: np.ndarray, triangles: np.ndarray, names: Names) -> Shape:
+    """What triangles in the plane fill: polygons, without their holes."""
+    name = f"{len(vertices)} vertices"
+    if names is not None:
+        raise ValueError(f"mesh({name}): names are for surfaces in space; name the edges of a tx.domain.polygon")
+    if triangles.ndim != 2 or triangles.shape[1] != 3:
+        raise ValueError(f"mesh({name}): triangles of shape {triangles.shape}: give three numbers of corners for each")
+    _refuse_wrong_numbers(name, vertices, triangles)
+    pieces = shapely.polygons(vertices[triangles])
+    whole, sum_of_areas = shapely.union_all(pieces), float(shapely.area(pieces).sum())
+    if not whole.area > 0 or abs(whole.area - sum_of_areas) > ROUNDED * sum_of_areas:
+        raise ValueError(
+            f"mesh({name}): its {len(triangles)} triangles have areas of {sum_of_areas:g} and fill {whole.area:g}: "
+            f"they must have areas, and not overlap"
+        )
+    # Corners of triangles along a straight edge are none of the polygon's.
+    whole = whole.simplify(NEAR * float(np.linalg.norm(np.ptp(vertices, axis=0))))
+
+    def inside(ring: Any) -> Polygon:
+        corners = tuple((float(x), float(y)) for x, y in ring.coords[:-1])
+        return Polygon(corners, (None,) * len(corners))
+
+    parts = []
+    for part in shapely.get_parts(whole):
+        holes = [inside(ring) for ring in part.interiors]
+        parts.append(reduce(lambda shape, hole: Combined(shape, hole, "-"), holes, inside(part.exterior)))
+    return reduce(lambda shape, part: Combined(shape, part, "|"), parts)
+
+
+def _refuse_wrong_numbers(name: str, vertices: np.ndarray, triangles: np.ndarray) -> None:
+    if len(triangles) == 0 or not np.isfinite(vertices).all():
+        raise ValueError(f"mesh({name}): {len(triangles)} triangles, coordinates must be finite numbers")
+    if not np.issubdtype(triangles.dtype, np.integer) or triangles.min() < 0 or triangles.max() >= len(vertices):
+        raise ValueError(f"mesh({name}): triangles must hold whole numbers from 0 to {len(vertices) - 1}")
 
 
 def _refuse_open(name: str, solid: Any) -> None:
