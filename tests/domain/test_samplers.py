@@ -10,6 +10,8 @@ import tangrax as tx
 from tangrax.domain import drawn, samplers
 from tangrax.domain.samplers import SAMPLERS, Cube, permuted
 
+RANDOM = [name for name in SAMPLERS if name != samplers.GAUSS]
+
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
@@ -30,7 +32,7 @@ def test_sobol_and_halton_are_scipys(bits):
     np.testing.assert_array_equal(made(Cube("halton", 300, 3, 5, bits)), wanted)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", RANDOM)
 @pytest.mark.parametrize("bits", [30, 52])
 def test_points_are_those_of_their_index(sampler, bits):
     cube = Cube(sampler, 500, 3, 7, bits)
@@ -40,7 +42,7 @@ def test_points_are_those_of_their_index(sampler, bits):
         np.testing.assert_array_equal(made(cube, start, stop), whole[start:stop])
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", RANDOM)
 def test_they_are_spread_evenly(sampler):
     whole = made(Cube(sampler, 1000, 2, 11))
     for column in whole.T:
@@ -50,6 +52,32 @@ def test_they_are_spread_evenly(sampler):
     # Of these, a random point set has a discrepancy of about (1/4 - 1/9)/n; sequences have less.
     if sampler in ("sobol", "halton"):
         assert qmc.discrepancy(whole, method="L2-star") < 0.2 * np.sqrt((1 / 4 - 1 / 9) / 1000)
+
+
+def test_gauss_and_legendre():
+    """Exact for polynomials of degree 2 k - 1 along each axis, in space and time; blocks are of 64 points."""
+    box = tx.domain.rect((0.0, 1.0), (2.0, 4.0), n=6**3, sampler="gauss_legendre").over_time(1.0, 2.0)
+    x, y, t = box.variable("interior")
+    x0, y0, _ = box.variable("initial")
+    assert len(box.point_set("initial")) == 36
+    value = x**11 * y**2 * t**10
+    for devices in (1, 3):
+        solver = tx.core(
+            {"term": (tx.nn.parameter(1.0) * x).mse}, optimizer=optax.sgd(0.1), devices=devices, dtype="float64"
+        )
+        found = solver.eval([value.integral, (x0**11 * y0).integral, (x * 0 + 1).integral, value[x > 1].integral])
+        np.testing.assert_allclose(found[0], 2**12 / 12 * (4**3 - 1) / 3 * (2**11 - 1) / 11, rtol=1e-12)
+        np.testing.assert_allclose(found[1:3], [2**12 / 12 * (16 - 1) / 2, 6.0], rtol=1e-12)
+        # The group cuts between nodes: no longer exact, and the rest of the whole.
+        rest = solver.eval(value[x <= 1].integral)
+        np.testing.assert_allclose(found[3] + rest, found[0], rtol=1e-12)
+    assert solver.eval((x**2).held_out(1024).integral) == pytest.approx(8 / 3 * 3, rel=1e-2)
+    with pytest.raises(ValueError, match=r"Gauss-Legendre rule, whose error is not that of random points"):
+        _ = x.integral_error
+    with pytest.raises(ValueError, match=r"100 points of a Gauss-Legendre rule in 3 dimensions.*64, 125"):
+        tx.domain.box((0.0,) * 3, (1.0,) * 3, n=100, sampler="gauss_legendre").point_set("interior")
+    with pytest.raises(ValueError, match=r"is no line, rectangle or box.*sobol, halton"):
+        tx.domain.disk((0.0, 0.0), 1.0, n=100, sampler="gauss_legendre")
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 64, 65, 1000])
@@ -79,7 +107,7 @@ DOMAINS = {
 }
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", RANDOM)
 @pytest.mark.parametrize("name", DOMAINS)
 def test_a_slice_is_a_slice_of_all(name, sampler):
     domain = DOMAINS[name](sampler)
@@ -124,5 +152,5 @@ def test_a_device_asks_for_its_own_points_alone(monkeypatch):
 
 
 def test_refused():
-    with pytest.raises(ValueError, match="sampler='lhs': there are sobol, halton, latin_hypercube, uniform"):
+    with pytest.raises(ValueError, match="sampler='lhs': there are sobol, halton, latin_hypercube, uniform, gauss"):
         tx.domain.rect(n=10, sampler="lhs")

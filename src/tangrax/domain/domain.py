@@ -15,53 +15,11 @@ from .drawn import Drawn, drawn
 from .factors import Factor, largest
 from .moved import Vector, rotated, scaled, translated
 from .normals import Outward
-from .samplers import FINE, SAMPLERS, Cube, Seed
+from .samplers import FINE, GAUSS, SAMPLERS, Cube, Seed, product_weights
+from .sampling import Sampling, TimeSpan
 from .shapes import Shape, is_own_name
 
 ROUNDED = 1e-6  # of a shape's size: coordinates in files are rounded to a few digits
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How many points, and where: grid nodes `mesh_size` apart, or `n` points of a sampler."""
-
-    mesh_size: float | None = None
-    n: int | None = None
-    boundary: int | None = None
-    seed: int = 0
-    sampler: str = "sobol"
-
-    def __post_init__(self):
-        if (self.mesh_size is None) == (self.n is None):
-            raise ValueError(
-                f"mesh_size={self.mesh_size}, n={self.n}: give one of the two, the distance of grid nodes or a "
-                f"number of points of a sampler"
-            )
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"sampler={self.sampler!r}: there are {', '.join(SAMPLERS)}")
-        if self.mesh_size is not None and not (np.isfinite(self.mesh_size) and self.mesh_size > 0):
-            raise ValueError(f"mesh_size={self.mesh_size} must be a positive distance between grid nodes")
-        for name, count in (("n", self.n), ("boundary", self.boundary)):
-            if count is not None and count < 1:
-                raise ValueError(f"{name}={count} must be a positive number of points")
-
-
-@dataclass(frozen=True)
-class TimeSpan:
-    """Times from `start` to `end`, grid nodes `mesh_size` apart; `initial` points at the start (and end)."""
-
-    start: float
-    end: float
-    mesh_size: float | None
-    initial: int | None
-
-    def __post_init__(self):
-        if not (np.isfinite(self.start) and np.isfinite(self.end) and self.start < self.end):
-            raise ValueError(f"over_time({self.start}, {self.end}): the start must lie before the end")
-        if self.mesh_size is not None and not self.mesh_size > 0:
-            raise ValueError(f"over_time(mesh_size={self.mesh_size}) must be a positive time between nodes")
-        if self.initial is not None and self.initial < 1:
-            raise ValueError(f"over_time(initial={self.initial}) must be a positive number of points")
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +87,14 @@ class Domain:
     ) -> "Domain":
         """The shape with points: grid nodes `mesh_size` apart, or `n` of a sampler and `boundary` on its edge.
 
-        Samplers are 'sobol', 'halton', 'latin_hypercube' and 'uniform'.
+        Samplers are 'sobol', 'halton', 'latin_hypercube' and 'uniform', and for a line, rectangle or box
+        'gauss_legendre', a rule inside, with Sobol's points on the boundary.
         """
+        if sampler == GAUSS and not self.shape.filled:
+            raise ValueError(
+                f"sampler='{GAUSS}': {self.shape} is no line, rectangle or box, so there is no such rule for it: "
+                f"{', '.join(name for name in SAMPLERS if name != GAUSS)} are for all shapes"
+            )
         return Domain(self.bare("sample"), Sampling(mesh_size, n, boundary, seed, sampler))
 
     def bare(self, what: str) -> Shape:
@@ -265,9 +229,14 @@ class Domain:
             fixed = self.shape.dimension == 1 and not self.time and tag != "interior"
             draw = None if fixed else partial(self._draw, tag)
             measure = partial(self.measure, tag)
-            even = fixed or self._sampled.mesh_size is None
-            points = self._coordinates[tag]
-            self._sets[tag] = PointSet(tag, points, axes, self.time is None, str(self), draw, measure, even)
+            points, steady = self._coordinates[tag], self.time is None
+            by_rule = self._sampled.sampler == GAUSS and tag in ("interior", "initial", "final")
+            even = fixed or (self._sampled.mesh_size is None and not by_rule)
+            found = PointSet(tag, points, axes, steady, str(self), draw, measure, even)
+            if by_rule:
+                columns = self.shape.dimension + (self._unknown if tag == "interior" else 0)
+                found.weigh(product_weights(len(points), columns))
+            self._sets[tag] = found
         return self._sets[tag]
 
     @cached_property
@@ -286,14 +255,16 @@ class Domain:
             }
         else:
             assert steps.n is not None
-            found = {"interior": self._inside(steps.n, steps.seed)}
+            found = {"interior": self._inside(steps.n, steps.seed, by_rule=True)}
             closed = None
         if steps.mesh_size is None or steps.boundary is not None:
             found |= self._sampled_boundary()
         if self.time:
             if closed is None:
                 count = self.time.initial or len(found["boundary"])
-                closed = self._inside(count, steps.seed + 2, timeless=True)[:][:, :-1]
+                if steps.sampler == GAUSS and not self.time.initial:
+                    count = round(len(found["interior"]) ** (1 / (self.shape.dimension + 1))) ** self.shape.dimension
+                closed = self._inside(count, steps.seed + 2, timeless=True, by_rule=True)[:][:, :-1]
             found["initial"] = _product(closed, np.array([self.time.start]))
             found["final"] = _product(closed, np.array([self.time.end]))
         return found
@@ -320,15 +291,17 @@ class Domain:
             return _product(self._inside(count, key, FINE, timeless=True)[:][:, :-1], np.array([at]))
         return self._inside(count, key, FINE)[:] if tag == "interior" else self._on_edge(tag, count, key, FINE)[0]
 
-    def _inside(self, count: int, seed: Seed, bits: int = 30, timeless: bool = False) -> Drawn:
-        """`count` points strictly inside, and their times or zeros."""
+    def _inside(
+        self, count: int, seed: Seed, bits: int = 30, *, timeless: bool = False, by_rule: bool = False
+    ) -> Drawn:
+        """`count` points strictly inside, and their times or zeros; of a rule only where its points may be."""
         dimension = self.shape.dimension
 
         def draw(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             points, counts = self.shape.interior(uniform[:, :dimension])
             return np.column_stack([points, self._times(uniform[:, dimension:])]), counts
 
-        cube = self._cube(dimension + (0 if timeless else self._unknown), seed, bits)
+        cube = self._cube(dimension + (0 if timeless else self._unknown), seed, bits, by_rule)
         what = repr((self.shape, self.time, count, cube))
         return drawn(what, f"the interior of {self}", count, cube, draw, self.shape.filled)
 
@@ -347,8 +320,9 @@ class Domain:
         on = {side: found[:, dimension + 1 + index] == 1 for index, side in enumerate(sides)}
         return np.ascontiguousarray(found[:, : dimension + 1]), on
 
-    def _cube(self, columns: int, seed: Seed, bits: int) -> Cube:
-        return Cube(self._sampled.sampler, 0, columns, seed, bits)
+    def _cube(self, columns: int, seed: Seed, bits: int, by_rule: bool = False) -> Cube:
+        sampler = self._sampled.sampler
+        return Cube(sampler if by_rule or sampler != GAUSS else "sobol", 0, columns, seed, bits)
 
     @property
     def _unknown(self) -> int:

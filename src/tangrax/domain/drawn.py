@@ -78,7 +78,9 @@ def drawn(what: str, where: str, count: int, cube: Cube, draw: Draw, all_count: 
     """
     cube = replace(cube, total=count)
     if all_count:
-        return Drawn(what, count, cube, draw, None)
+        made = Drawn(what, count, cube, draw, None)
+        _ = made.shape  # raises here where the sequence has no such number of points
+        return made
     while True:
         ends = np.cumsum([draw(uniform)[1].sum() for uniform in cube.blocks()])
         if ends[-1] >= count:

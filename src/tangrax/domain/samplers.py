@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +12,7 @@ from scipy.stats import qmc
 FINE = 52  # bits of a float64 below 1: points of two sequences do not meet by rounding
 BLOCK = 2**17  # points that are made at once
 WIDE = 32  # bits up to which SciPy can leave points of a Sobol sequence out
+GAUSS = "gauss_legendre"
 ROUNDS = 6  # of a Feistel network: four are as good as random, of functions that are
 
 Seed = int | Sequence[int]
@@ -93,6 +95,39 @@ def _latin_hypercube(cube: Cube, start: int) -> Next:
     return following
 
 
+def _gauss_legendre(cube: Cube, start: int) -> Next:
+    """Gauss and Legendre's nodes along every axis, in all combinations; the last axis runs first."""
+    nodes, _ = rule(cube.total, cube.dimension)
+    place = start
+
+    def following(count: int) -> Uniform:
+        nonlocal place
+        index = np.unravel_index(np.arange(place, place + count), (len(nodes),) * cube.dimension)
+        place += count
+        return np.stack([nodes[each] for each in index], axis=-1)
+
+    return following
+
+
+def rule(total: int, dimension: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Nodes and weights on (0, 1) of Gauss and Legendre's rule whose products over all axes are `total` points."""
+    each = round(total ** (1 / dimension))
+    if each**dimension != total:
+        near = sorted({max(1, each + step) ** dimension for step in (-1, 0, 1)})
+        raise ValueError(
+            f"{total} points of a Gauss-Legendre rule in {dimension} dimensions: the number must be that of one axis "
+            f"to the power of {dimension}, such as {', '.join(map(str, near))}"
+        )
+    nodes, weights = np.polynomial.legendre.leggauss(each)
+    return (nodes + 1) / 2, weights / 2
+
+
+def product_weights(total: int, dimension: int) -> Float[np.ndarray, " total"]:
+    """The weights of a rule's points in their order, which sum to 1."""
+    weights = rule(total, dimension)[1]
+    return reduce(np.multiply.outer, [weights] * dimension).ravel()
+
+
 def permuted(index: Int[np.ndarray, " n"], total: int, keys: Int[np.ndarray, " rounds"]) -> Int[np.ndarray, " n"]:
     """Where a permutation of 0 … total - 1, told by its keys, takes numbers of those, without a table of them all.
 
@@ -124,4 +159,5 @@ SAMPLERS: dict[str, Callable[[Cube, int], Next]] = {
     "halton": _halton,
     "latin_hypercube": _latin_hypercube,
     "uniform": _uniform,
+    GAUSS: _gauss_legendre,
 }

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .samplers import BLOCK, Cube, sobol
+from .samplers import BLOCK, sobol
 
 Points = Float[np.ndarray, "n dimension"]
 Nodes = Float[np.ndarray, "_ dimension"]  # as many as there happen to be
@@ -73,13 +73,11 @@ class Shape(abc.ABC):
     @cached_property
     def _filled(self) -> float:
         """How much of what `interior` draws from lies inside."""
-        (uniform,) = Cube("sobol", BLOCK, self.dimension, 0).blocks()
-        return float(np.mean(self.interior(uniform)[1]))
+        return float(np.mean(self.interior(sobol(BLOCK, self.dimension, 0))[1]))
 
     def area(self, side: str | None = None) -> float:
         """Length or area of the boundary or one side, estimated as the volume is; in one dimension, how many ends."""
-        (uniform,) = Cube("sobol", BLOCK, self.dimension, 0).blocks()
-        found = self.surface(uniform)
+        found = self.surface(sobol(BLOCK, self.dimension, 0))
         return self.extent * float(np.mean(found.kept if side is None else found.kept & found.sides[side]))
 
     def level_of(self, side: str, x: Any, xp: Any = np) -> Any:

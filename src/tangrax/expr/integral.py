@@ -6,18 +6,30 @@
 import math
 from typing import Any
 
-from .groups import split
+from .groups import split, within
+from .ops import Measured
 
 
 def integral(field: Any) -> Any:
-    """The measure of the set times the mean of the field, or of the field where a group is and zero elsewhere."""
+    """The measure of the set times the mean of the field, or of the field where a group is and zero elsewhere.
+
+    The mean is weighted where the points are those of a quadrature.
+    """
     points = _points(field, "integral")
+    if points.weights is not None:
+        rows, *group = split(field)
+        field = within(rows * type(field)(Measured(points, points.weights)), *group)
     return points.measure / len(points) * field.sum
 
 
 def integral_error(field: Any) -> Any:
     """The measure of the set times the standard deviation of the field, over √N."""
     points = _points(field, "integral_error")
+    if points.weights is not None:
+        raise ValueError(
+            f"{field}.integral_error: the points of '{points.tag}' are those of a Gauss-Legendre rule, whose error is "
+            f"not that of random points: compare with other points, by .held_out(n).integral"
+        )
     rows, *group = split(field)
     if not group:
         return points.measure / math.sqrt(len(points)) * field.std

@@ -60,6 +60,7 @@ class PointSet:
         self.rows: Rows = coordinates
         self.names = axes
         self.even = even
+        self.weights: int | None = None  # the column of `rows` with those of a quadrature, N times their share
         self._draw = draw
         self._measure = measure
         self._held_out: dict[tuple[int, int], PointSet] = {}
@@ -97,6 +98,10 @@ class PointSet:
         self.names = (*self.names, name)
         return len(self.names) - 1
 
+    def weigh(self, shares: Float[np.ndarray, " n"]) -> None:
+        """Make the points those of a quadrature, with these shares of the measure."""
+        self.weights = self.add("quadrature", len(self) * shares)
+
     def draw(self, count: int, *key: int) -> Float[np.ndarray, "count columns"]:
         """Other points of this tag, `count` of them; those of a key (and of a tag) are always the same."""
         if self._draw is None:
@@ -110,7 +115,7 @@ class PointSet:
     @property
     def measure(self) -> float:
         """Length, area or volume of the set that the points are spread over evenly; raises where they are not."""
-        if self._measure is None or not self.even:
+        if self._measure is None or not (self.even or self.weights is not None):
             mend = "points that were given have none" if self._measure is None else "take a field's .held_out(n)"
             raise ValueError(
                 f"the points of '{self.tag}' of {self.domain} are not spread evenly over a set whose measure is known, "
