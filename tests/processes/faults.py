@@ -37,7 +37,7 @@ solver.solve(20, progress=False)
 def now():
     if rank == guilty:
         # In one write: mpirun breaks lines that come in several.
-        sys.stdout.write(f"fault at {time.time()}\n")
+        sys.stdout.write(f"fault at {time.time()} in pid {os.getpid()}\n")
         sys.stdout.flush()
     return rank == guilty
 
