@@ -26,6 +26,7 @@ from timing import spread
 
 import tangrax as tx
 from tangrax.problems import Measured
+from tangrax.problems.shown import rows
 
 FIGURES = Path(tx.problems.__file__).parent / "measured.json"
 PAGE = Path(__file__).parent.parent / "docs" / "problems.md"
@@ -33,7 +34,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "problems.md"
 
 @dataclass
 class Options:
-    """What is run. On one core all of it takes about 75 minutes; a smoke run, on two, three to four."""
+    """What is run. On one core all of it takes about 75 minutes; a smoke run, on two, two to four."""
 
     names: tuple[str, ...] = field(default_factory=lambda: tuple(tx.problems.names()))
     """problems, all unless said"""
@@ -111,20 +112,14 @@ def keep(found: dict[str, Measured]) -> None:
     FIGURES.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
     head, _, rest = page.partition("| problem | equation |")
-    PAGE.write_text(
-        head + table({name: Measured(**each) for name, each in ordered.items()}) + rest[rest.index("\n\n") :]
-    )
+    PAGE.write_text(head + markdown() + rest[rest.index("\n\n") :], encoding="utf-8")
 
 
-def table(found: dict[str, Measured]) -> str:
-    """The rows of docs/problems.md."""
-    columns = ("problem", "equation", "reference", "error", "seconds", "epochs", "points", "parameters")
-    rows = [columns, ("---",) * len(columns)]
-    for name, each in found.items():
-        problem = tx.problems.get(name)
-        counts = (f"{each.seconds:.0f}", str(each.epochs), str(each.points), str(each.parameters))
-        rows.append((f"`{name}`", problem.equation, problem.reference, spread(each.errors, ".0e"), *counts))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def markdown() -> str:
+    """The table of docs/problems.md."""
+    names, *cells = rows(lambda each: spread(each.errors, ".0e"))
+    marked = [(f"`{name}`", *figures) for name, *figures in cells]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ("---",) * len(names), *marked])
 
 
 def smoke(options: Options) -> list[str]:

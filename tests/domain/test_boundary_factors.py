@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import tangrax as tx
-from tangrax.domain.factors import Factor, signed
+from tangrax.domain.factors import Factor, value
 
 rect, disk, polygon = tx.domain.rect, tx.domain.disk, tx.domain.polygon
 L = [(0.0, 0.0), (2.0, 0.0), (2.0, 1.0), (1.0, 1.0), (1.0, 2.0), (0.0, 2.0)]
@@ -55,7 +55,7 @@ def test_signs(domain):
     points = np.random.default_rng(0).uniform(lower - 0.3, upper + 0.3, (500, len(lower)))
     level = domain.shape.level(points)
     far = abs(level) > 1e-6
-    found = values(lambda *x: signed(domain.shape, jnp.stack(x)), points)
+    found = values(lambda *x: value(domain.shape, jnp.stack(x), True), points)
     np.testing.assert_array_equal(found[far] > 0, level[far] < 0)
 
 

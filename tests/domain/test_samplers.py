@@ -76,6 +76,8 @@ def test_gauss_and_legendre():
         _ = x.integral_error
     with pytest.raises(ValueError, match=r"100 points of a Gauss-Legendre rule in 3 dimensions.*64, 125"):
         tx.domain.box((0.0,) * 3, (1.0,) * 3, n=100, sampler="gauss_legendre").point_set("interior")
+    with pytest.raises(ValueError, match=r"mesh_size=0.1, sampler='gauss_legendre': a grid has its own nodes"):
+        tx.domain.rect(mesh_size=0.1, sampler="gauss_legendre")
     with pytest.raises(ValueError, match=r"is no line, rectangle or box.*sobol, halton"):
         tx.domain.disk((0.0, 0.0), 1.0, n=100, sampler="gauss_legendre")
 

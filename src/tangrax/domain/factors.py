@@ -3,6 +3,7 @@
 Rvachev's functions: Shapiro, Acta Numerica 16 (2007), 239-303; Sukumar and Srivastava, CMAME 389 (2022) 114333.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, reduce, singledispatch
 from typing import Any
@@ -33,7 +34,7 @@ class Factor:
     shape: Shape
 
     def __call__(self, *coordinates: Value) -> Value:
-        return positive(self.shape, jnp.stack(coordinates)) / largest(self.shape)
+        return value(self.shape, jnp.stack(coordinates)) / largest(self.shape)
 
 
 @cache
@@ -41,111 +42,74 @@ def largest(shape: Shape) -> float:
     """What the factor of a shape comes to inside, before it is scaled."""
     points, inside = shape.interior(sobol(LOOKED_AT, shape.dimension, 0))
     with jax.ensure_compile_time_eval():
-        found = jax.jit(jax.vmap(lambda point: positive(shape, point)))(jnp.asarray(points[inside]))
+        found = jax.jit(jax.vmap(lambda point: value(shape, point)))(jnp.asarray(points[inside]))
         return float(jnp.max(found))
 
 
 @singledispatch
-def positive(shape: Shape, x: Point) -> Value:
-    """Above zero inside, zero on the boundary; of no use outside.
+def value(shape: Shape, x: Point, signed: bool = False) -> Value:
+    """Above zero inside, zero on the boundary; below zero outside if `signed`, else of no use there.
 
-    Where two boundaries meet at a corner it is the product of theirs, as a smooth solution is there; of a corner that
-    points inwards it has no second derivatives.
+    Where two boundaries meet at a corner it is the product of theirs, as a smooth solution is there; if signed, and at
+    a corner that points inwards, it has no second derivatives.
     """
-    return signed(shape, x)
-
-
-@singledispatch
-def signed(shape: Shape, x: Point) -> Value:
-    """Above zero inside, zero on the boundary, below zero outside."""
     raise ValueError(
         f"factor: there is none for {shape}, nor for what is made of it: give the condition on its boundary as a term"
     )
 
 
-@positive.register
-def _(shape: Box, x: Point) -> Value:
-    return jnp.prod(_between(shape.lower, shape.upper, x))
+@value.register
+def _(shape: Box, x: Point, signed: bool = False) -> Value:
+    return reduce(_join(signed), _between(shape.lower, shape.upper, x))
 
 
-@signed.register
-def _(shape: Box, x: Point) -> Value:
-    return reduce(both, _between(shape.lower, shape.upper, x))
-
-
-@signed.register
-def _(shape: Ball, x: Point) -> Value:
+@value.register
+def _(shape: Ball, x: Point, signed: bool = False) -> Value:
     return 1 - jnp.sum((x - jnp.asarray(shape.center)) ** 2) / shape.radius**2
 
 
-@signed.register
-def _(shape: Ellipse, x: Point) -> Value:
+@value.register
+def _(shape: Ellipse, x: Point, signed: bool = False) -> Value:
     return 1 - jnp.sum(((x - jnp.asarray(shape.center)) / jnp.asarray(shape.radii)) ** 2)
 
 
-@positive.register
-def _(shape: Polygon, x: Point) -> Value:
-    heights = shape.heights(x, jnp)
-    return jnp.prod(heights) if shape.convex else _along_edges(shape, x, heights)
-
-
-@signed.register
-def _(shape: Polygon, x: Point) -> Value:
+@value.register
+def _(shape: Polygon, x: Point, signed: bool = False) -> Value:
     heights = shape.heights(x, jnp)
     if shape.convex:
-        return reduce(both, heights)
-    return jnp.where(shape.level(x, jnp) < 0, 1, -1) * _along_edges(shape, x, heights)
+        return reduce(_join(signed), heights)
+    found = _along_edges(shape, x, heights)
+    return jnp.where(shape.level(x, jnp) < 0, found, -found) if signed else found
 
 
-@positive.register
-def _(shape: Extruded, x: Point) -> Value:
-    return positive(shape.profile, x[:2]) * _between(shape.low, shape.high, x[2])
+@value.register
+def _(shape: Extruded, x: Point, signed: bool = False) -> Value:
+    return _join(signed)(value(shape.profile, x[:2], signed), _between(shape.low, shape.high, x[2]))
 
 
-@signed.register
-def _(shape: Extruded, x: Point) -> Value:
-    return both(signed(shape.profile, x[:2]), _between(shape.low, shape.high, x[2]))
+@value.register
+def _(shape: Moved, x: Point, signed: bool = False) -> Value:
+    return value(shape.shape, shape.back(x, jnp), signed)
 
 
-@positive.register
-def _(shape: Moved, x: Point) -> Value:
-    return positive(shape.shape, shape.back(x, jnp))
+@value.register
+def _(shape: Named, x: Point, signed: bool = False) -> Value:
+    return value(shape.shape, x, signed)
 
 
-@signed.register
-def _(shape: Moved, x: Point) -> Value:
-    return signed(shape.shape, shape.back(x, jnp))
-
-
-@positive.register
-def _(shape: Named, x: Point) -> Value:
-    return positive(shape.shape, x)
-
-
-@signed.register
-def _(shape: Named, x: Point) -> Value:
-    return signed(shape.shape, x)
-
-
-@positive.register
-def _(shape: Combined, x: Point) -> Value:
+@value.register
+def _(shape: Combined, x: Point, signed: bool = False) -> Value:
     match shape.operation:
         case "-":
-            return positive(shape.first, x) * -signed(shape.second, x)
+            return _join(signed)(value(shape.first, x, signed), -value(shape.second, x, True))
         case "&":
-            return positive(shape.first, x) * positive(shape.second, x)
-    return signed(shape, x)
+            return _join(signed)(value(shape.first, x, signed), value(shape.second, x, signed))
+    return either(value(shape.first, x, True), value(shape.second, x, True))
 
 
-@signed.register
-def _(shape: Combined, x: Point) -> Value:
-    first, second = signed(shape.first, x), signed(shape.second, x)
-    match shape.operation:
-        case "-":
-            return both(first, -second)
-        case "&":
-            return both(first, second)
-    return either(first, second)
+def _join(signed: bool) -> Callable[[Value, Value], Value]:
+    """What is above zero where two are."""
+    return both if signed else jnp.multiply
 
 
 def both(a: Value, b: Value) -> Value:

@@ -1,6 +1,7 @@
 """Meshes from STL and other files or from arrays, and whether their surface is that of a solid."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,10 @@ def read_mesh(source: Source, names: Names) -> Shape:
     trimesh.repair.fix_winding(solid)
     trimesh.repair.fix_inversion(solid, multibody=False)
     order = np.asarray(solid.face_attributes["given"])
-    vertices = np.array(solid.vertices, np.float64)
     corners = np.array(solid.faces, np.int64)
-    plain = Mesh(name, vertices, corners, (None,) * len(corners))
+    plain = Mesh(name, np.array(solid.vertices, np.float64), corners, (None,) * len(corners))
     _refuse_overlapping(name, plain)
-    return Mesh(name, vertices, corners, _named(name, plain, names, pieces, order, len(triangles)))
+    return replace(plain, names=_named(name, plain, names, pieces, order, len(triangles)))
 
 
 def _file(path: Path, trimesh: Any) -> tuple[Any, Any, list[str] | None]:

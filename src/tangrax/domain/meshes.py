@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from .shapes import Shape, Surface
+from .shapes import Pieced
 
 PerTriangle = Float[np.ndarray, "triangles 3"]
 
 
 @dataclass(frozen=True, eq=False)
-class Mesh(Shape):
+class Mesh(Pieced):
     """The inside of a closed surface of triangles, whose corners go round anticlockwise seen from outside."""
 
     name: str
@@ -28,20 +28,13 @@ class Mesh(Shape):
         return tuple(self.vertices.min(axis=0).tolist()), tuple(self.vertices.max(axis=0).tolist())
 
     @property
-    def sides(self):
-        return tuple(dict.fromkeys(name for name in self.names if name is not None))
-
-    @property
-    def extent(self):
-        return float(self._areas.sum())
+    def sizes(self):
+        return self._areas
 
     @property
     def volume(self):
         # By the divergence theorem.
         return float(np.sum(self._corners[0] * self._crosses) / 6)
-
-    def area(self, side=None):
-        return float(sum(self._areas[[side is None or name == side for name in self.names]]))
 
     def level(self, x, xp=np):
         if xp is np:
@@ -70,9 +63,7 @@ class Mesh(Shape):
         far, across = np.sqrt(uniform[:, 1:2]), uniform[:, 2:3]
         a, b, c = (corner[triangle] for corner in self._corners)
         points = (1 - far) * a + far * (1 - across) * b + far * across * c
-        names = np.array(self.names, dtype=object)[triangle]
-        sides = {side: names == side for side in self.sides}
-        return Surface(points, self._normals[triangle], sides, np.ones(len(points), bool))
+        return self.on_pieces(triangle, points, self._normals)
 
     def _nearest(self, x: Any, xp: Any, among: np.ndarray | None = None) -> tuple[Any, Any, Any]:
         """Of the triangle nearest to x, of all or `among` some: the squared distance, the height of x above its plane,

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 from jaxtyping import Float
 
-from .shapes import NEAR, Shape, Surface, is_own_name
+from .shapes import NEAR, Pieced, is_own_name
 
 AT_ONCE = 2**22  # distances from edges that are held in memory together, some 100 MB with what they come from
 
@@ -16,7 +16,7 @@ PerEdge = Float[np.ndarray, "edges 2"]
 
 
 @dataclass(frozen=True)
-class Polygon(Shape):
+class Polygon(Pieced):
     """The inside of a closed line through corners, either way round; edge i leads from corner i to i + 1."""
 
     corners: tuple[tuple[float, float], ...]
@@ -54,19 +54,12 @@ class Polygon(Shape):
         return tuple(self._starts.min(axis=0).tolist()), tuple(self._starts.max(axis=0).tolist())
 
     @property
-    def sides(self):
-        return tuple(dict.fromkeys(name for name in self.names if name is not None))
-
-    @property
-    def extent(self):
-        return float(self._lengths.sum())
+    def sizes(self):
+        return self._lengths
 
     @property
     def volume(self):
         return abs(self._area)
-
-    def area(self, side=None):
-        return float(sum(self._lengths[[side is None or name == side for name in self.names]]))
 
     def level(self, x, xp=np):
         if xp is np and x.ndim > 1 and len(x) * len(self.corners) > AT_ONCE:
@@ -107,9 +100,7 @@ class Polygon(Shape):
         edge = np.minimum(np.searchsorted(ends, place, side="right"), len(ends) - 1)
         share = 1 - (ends[edge] - place) / self._lengths[edge]
         points = self._starts[edge] + np.clip(share, 0, 1)[:, None] * self._steps[edge]
-        names = np.array(self.names, dtype=object)[edge]
-        sides = {side: names == side for side in self.sides}
-        return Surface(points, self._normals[edge], sides, np.ones(len(points), bool))
+        return self.on_pieces(edge, points, self._normals)
 
     def _nearest(self, x: Any, xp: Any, among: list[bool] | None = None) -> tuple[Any, Any, Any, Any, Any]:
         """The edge nearest to x, of all or `among` some, and where x lies from it.
@@ -117,7 +108,7 @@ class Polygon(Shape):
         That is the way from its nearer end, whether that is its second, the signed height above its line, and how far
         x is beyond its ends. All are taken from the nearer end, where differences are exact.
         """
-        starts, ends, along = map(xp.asarray, (self._starts, np.roll(self._starts, -1, axis=0), self._along))
+        starts, ends, along = map(xp.asarray, (*self.edges, self._along))
         from_start, from_end = x[..., None, :] - starts, x[..., None, :] - ends
         beyond_middle = xp.sum((from_start + from_end) * along, axis=-1) > 0
         from_end = xp.where(beyond_middle[..., None], from_end, from_start)

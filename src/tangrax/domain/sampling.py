@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .samplers import SAMPLERS
+from .samplers import GAUSS, SAMPLERS
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Sampling:
             )
         if self.sampler not in SAMPLERS:
             raise ValueError(f"sampler={self.sampler!r}: there are {', '.join(SAMPLERS)}")
+        if self.mesh_size is not None and self.sampler == GAUSS:
+            raise ValueError(f"mesh_size={self.mesh_size}, sampler='{GAUSS}': a grid has its own nodes; give n=")
         if self.mesh_size is not None and not (np.isfinite(self.mesh_size) and self.mesh_size > 0):
             raise ValueError(f"mesh_size={self.mesh_size} must be a positive distance between grid nodes")
         for name, count in (("n", self.n), ("boundary", self.boundary)):

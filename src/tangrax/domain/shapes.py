@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from .samplers import BLOCK, sobol
 
@@ -77,8 +77,14 @@ class Shape(abc.ABC):
 
     def area(self, side: str | None = None) -> float:
         """Length or area of the boundary or one side, estimated as the volume is; in one dimension, how many ends."""
+        return self.extent * self._shares[side]
+
+    @cached_property
+    def _shares(self) -> dict[str | None, float]:
+        """How much of what `surface` draws from is the boundary's (None), and each side's."""
         found = self.surface(sobol(BLOCK, self.dimension, 0))
-        return self.extent * float(np.mean(found.kept if side is None else found.kept & found.sides[side]))
+        whole = {None: float(np.mean(found.kept))}
+        return whole | {side: float(np.mean(found.kept & on)) for side, on in found.sides.items()}
 
     def level_of(self, side: str, x: Any, xp: Any = np) -> Any:
         """The same for the piece of the boundary with that name, as if it went on beyond its ends."""
@@ -117,6 +123,34 @@ class Shape(abc.ABC):
     def size(self) -> float:
         """The diagonal of its bounds."""
         return float(np.linalg.norm(np.subtract(*self.bounds)))
+
+
+class Pieced(Shape):
+    """A shape bounded by straight pieces, edges or triangles, each with a name or none."""
+
+    names: tuple[str | None, ...]
+
+    @property
+    @abc.abstractmethod
+    def sizes(self) -> Float[np.ndarray, " pieces"]:
+        """Length or area of each piece."""
+
+    @property
+    def sides(self):
+        return tuple(dict.fromkeys(name for name in self.names if name is not None))
+
+    @property
+    def extent(self):
+        return float(self.sizes.sum())
+
+    def area(self, side=None):
+        return float(sum(self.sizes[[side is None or name == side for name in self.names]]))
+
+    def on_pieces(self, pieces: Int[np.ndarray, " n"], points: Points, normals: Nodes) -> Surface:
+        """Points on the boundary that lie on these pieces; `normals` has one for each piece."""
+        names = np.array(self.names, dtype=object)[pieces]
+        sides = {side: names == side for side in self.sides}
+        return Surface(points, normals[pieces], sides, np.ones(len(points), bool))
 
 
 def is_own_name(name: Any) -> bool:

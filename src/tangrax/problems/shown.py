@@ -1,26 +1,34 @@
 """Problems and results as text."""
 
+from collections.abc import Callable
+
 from .library import PROBLEMS
-from .measured import measured
+from .measured import Measured, measured
 from .problem import Problem, Solved
 
 
-def table() -> str:
-    """All problems with the error and time that were measured, medians over seeds."""
+def rows(error: Callable[[Measured], str]) -> list[tuple[str, ...]]:
+    """All problems with what was measured, medians over seeds, beneath the names of the columns."""
     known = measured()
-    rows: list[tuple[str, ...]] = [
+    found: list[tuple[str, ...]] = [
         ("problem", "equation", "reference", "error", "seconds", "epochs", "points", "parameters")
     ]
     for name, problem in PROBLEMS.items():
-        found = known.get(name)
+        each = known.get(name)
         figures = ["-"] * 5
-        if found is not None:
-            counts = (f"{found.seconds:.0f}", str(found.epochs), str(found.points), str(found.parameters))
-            figures = [f"{found.error:.0e}", *counts]
-        rows.append((name, problem.equation, problem.reference, *figures))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    machines = sorted({found.machine for found in known.values()})
+        if each is not None:
+            counts = (f"{each.seconds:.0f}", str(each.epochs), str(each.points), str(each.parameters))
+            figures = [error(each), *counts]
+        found.append((name, problem.equation, problem.reference, *figures))
+    return found
+
+
+def table() -> str:
+    """The same as text, with the median error."""
+    cells = rows(lambda found: f"{found.error:.0e}")
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    machines = sorted({found.machine for found in measured().values()})
     where = "; ".join(machines) or "no machine yet"
     return "\n".join([*lines, f"Relative L2 error of the worst answer on points not trained on; on {where}."])
 
