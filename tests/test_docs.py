@@ -42,6 +42,7 @@ def test_links_lead_somewhere():
         "groups",
         "round_off",
         "shock",
+        "batches --points 2000 --batch 300 --seconds 2",
         "balance",
         "cylinder",
         "l_shape",

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from . import jacobian, lower, nn, optim, parallel, run
 from .expr import Node, Selection, Trainable, ops
 from .solve import (
+    Batches,
     FirstOrder,
     History,
     Listener,
@@ -41,6 +42,7 @@ def core(
     dtype: str | None = None,
     memory_limit: int = MEMORY_LIMIT,
     resample: Any = None,
+    batch: Mapping[str, int] | None = None,
 ) -> "Solver":
     """A solver of a problem: the loss is the sum of the terms, trackers are watched beside it.
 
@@ -50,10 +52,11 @@ def core(
     (`tx.optim.config()`, `tx.optim.pcgrad()`). Points are split over all visible devices, the
     first `devices` of them, or those of a mesh. A step's temporaries stay below `memory_limit` bytes a device:
     points are processed in chunks where they would not. `resample` moves points during training: `tx.optim.rad(…)` or
-    another of its kind, or a list of them for several tags.
+    another of its kind, or a list of them for several tags. `batch` is how many of a tag's points each step sees,
+    by the tag's name; trackers see all.
     """
     steerings = optim.steerings(balance, conflict)
-    return Solver(read_terms(terms), optimizer, steerings, devices, dtype, memory_limit, resample)
+    return Solver(read_terms(terms), optimizer, steerings, devices, dtype, memory_limit, resample, batch)
 
 
 class Solver:
@@ -68,6 +71,7 @@ class Solver:
         dtype: str | None,
         memory_limit: int,
         resample: Any,
+        batch: Mapping[str, int] | None,
     ):
         if memory_limit < 1:
             raise ValueError(f"memory_limit={memory_limit}: bytes of temporaries that a step may take on one device")
@@ -83,8 +87,9 @@ class Solver:
         self._evaluator = jacobian.Evaluator(self._executor, self._parameters_of)
         self._evaluators = {self._dtype: self._evaluator}
         self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
+        self._batches = Batches.of(batch, self._resampler.names, self._guided.columns)
         if self._transport.processes > 1:
-            more = [*map(str, steerings), *self._resampler.outline()]
+            more = [*map(str, steerings), *self._resampler.outline(), *self._batches.outline()]
             parallel.compare(self._transport.peers, "problems", [*terms.outline(), *more])
         self._parameters: Parameters = {}
         self._state: State | None = None
@@ -315,7 +320,14 @@ class Solver:
 
     def _build_loop(self) -> Loop:
         return build_loop(
-            self._terms, self._guided, self._order(), self._evaluator, self._resampler, self._explain, self.timing
+            self._terms,
+            self._guided,
+            self._order(),
+            self._evaluator,
+            self._resampler,
+            self._batches,
+            self._explain,
+            self.timing,
         )
 
     def _explain(self, parameters: Parameters, epoch: int, values: np.ndarray, slope_finite: bool) -> str:

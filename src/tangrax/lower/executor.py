@@ -71,6 +71,10 @@ class Executor:
         """The same, with what was measured there."""
         return self.moved.get(tag, tag.rows)
 
+    def agreed(self, tag: PointSet) -> Rows:
+        """The same, as all processes have them."""
+        return self.moved[tag] if tag in self.moved else self._agreed(tag, tag.rows)
+
     def move(self, tag: PointSet, coordinates: np.ndarray) -> None:
         """From now on, these are the points of a tag, in their old number or another."""
         self.moved[tag] = self._agreed(tag, coordinates)

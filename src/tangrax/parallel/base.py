@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from ..processes import Peers
 from .collectives import Collectives
-from .layout import Padded
+from .layout import Batched, Padded
 from .operation import Noted, Operation
 from .setup import settings
 
@@ -39,7 +39,7 @@ class Transport(eqx.Module):
         """The processes that share the points."""
 
     @abc.abstractmethod
-    def place(self, rows: np.ndarray | Padded) -> jax.Array:
+    def place(self, rows: np.ndarray | Padded | Batched) -> jax.Array:
         """Padded rows of all shards, each shard's on its own device."""
 
     @abc.abstractmethod

@@ -35,6 +35,10 @@ class Layout:
         """All shards' rows, one after the other; of an array, or of what makes the rows of a slice when asked."""
         return Padded(rows, self, np.dtype(rows.dtype if dtype is None else dtype))
 
+    def batches(self, rows: Any, dtype: Any) -> "Batched":
+        """The same of more rows than `count`: one batch of `count` beside the other."""
+        return Batched(rows, self, np.dtype(dtype))
+
     def valid(self, rank) -> Bool[Array, " rows"]:
         """Which rows of a shard are points, not padding."""
         return rank * self.rows + jnp.arange(self.rows) < self.count
@@ -47,11 +51,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Padded:
-    """Rows of all shards in a dtype. A slice, such as a shard's, is made when asked for."""
+    """Rows of all shards in a dtype, those of `rows` from `start` on. Slices are made when asked for."""
 
     rows: Any
     layout: Layout
     dtype: np.dtype
+    start: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,7 +71,34 @@ class Padded:
         end = min(stop, self.layout.count)
         for first in range(start, end, PIECE):
             last = min(first + PIECE, end)
-            found[first - start : last - start] = self.rows[first:last]
+            found[first - start : last - start] = self.rows[self.start + first : self.start + last]
         if end < stop:
-            found[max(0, end - start) :] = self.rows[self.layout.count - 1 : self.layout.count]
+            newest = self.start + self.layout.count
+            found[max(0, end - start) :] = self.rows[newest - 1 : newest]
         return found
+
+
+@dataclass(frozen=True)
+class Batched:
+    """Rows in batches beside each other, each dealt as `layout` says: (all shards' rows, batches, …).
+
+    Batch k holds `layout.count` rows from k times as many on; the last batch the last ones, some of which the one
+    before it may have too. A slice, such as a shard's part of every batch, is made when asked for.
+    """
+
+    rows: Any
+    layout: Layout
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        batches = -(-len(self.rows) // self.layout.count)
+        return (self.layout.rows * self.layout.shards, batches, *self.rows.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        count = self.layout.count
+        starts = [min(batch * count, len(self.rows) - count) for batch in range(self.shape[1])]
+        return np.stack([Padded(self.rows, self.layout, self.dtype, start)[part] for start in starts], axis=1)

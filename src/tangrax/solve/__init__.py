@@ -1,5 +1,6 @@
 """Training: compiled stretches, optimizers, what is recorded and who is told."""
 
+from .batches import Batches as Batches
 from .build import build_loop as build_loop
 from .first_order import (
     FirstOrder as FirstOrder,

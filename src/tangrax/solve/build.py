@@ -1,14 +1,15 @@
 """The training program of a problem: its terms, what guides and watches them, put together for the loop."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..expr import Node, Tracker
+from ..expr import Node, PointSet, Tracker
 from ..jacobian import RANK, RESULT_LIMIT, RULES, Evaluator, refuse_empty_groups, refuse_oversized, watched
 from ..lower import Executor, Placed, Program, expand, gradient_of, group_sizes, shared, trainables_of
 from ..optim import Guidance, SecondOrder
+from .batches import Batches
 from .first_order import FirstOrder
-from .loop import Loop, Timing
+from .loop import Loop, Points, Timing
 from .resampling import Resampler
 from .stretch import Apart, Guided, Problem, Watched
 from .terms import Terms
@@ -20,6 +21,7 @@ def build_loop(
     order: FirstOrder | SecondOrder,
     evaluator: Evaluator,
     resampler: Resampler,
+    batches: Batches,
     explain: Callable[..., str],
     timing: Timing,
 ) -> Loop:
@@ -30,6 +32,7 @@ def build_loop(
     rest = (total, *losses)
     loss_roots = (gradient_of(total, order.wrt), *rest)
     apart_roots = () if guidance.switch is None else (*(gradient_of(term, order.wrt) for term in guided), *rest)
+    batches.check((*loss_roots, *apart_roots))
     measured = [_expanded(guide.measured) for guide in guidance.guides]
     plain = {name: t for name, t in terms.trackers.items() if not t.is_request}
     spectra = {name: (t, watched(t.node, evaluator)) for name, t in terms.trackers.items() if t.is_request}
@@ -47,19 +50,23 @@ def build_loop(
     refuse_oversized(every.roots, placed.counts, executor.dtype.itemsize, RESULT_LIMIT, sharded=True)
     given = tuple(every.fixed)
 
-    def program(*roots: Node) -> Program:
-        used = set(shared(roots))
+    def program(*roots: Node, but: Container[PointSet] = ()) -> Program:
+        """`but`: what is given was found on all points of these tags, and is computed anew."""
+        used = {node for node in shared(roots) if not any(tag in but for tag in Program((node,)).tags)}
         return Program(roots, tuple(node for node in given if node in used))
 
-    def now() -> tuple[Any, Any]:
+    def step(*roots: Node) -> Program:
+        return program(*roots, but=batches.sizes)
+
+    def now() -> Points:
         placed = executor.place(every.tags)
-        return placed.rows, _fixed_values(every, placed, executor)
+        return Points(placed.rows, batches.place(executor), _fixed_values(every, placed, executor))
 
     problem = Problem(
-        program(*loss_roots),
+        step(*loss_roots),
         tuple(terms.losses),
         tuple(Guided(guide, program(*roots)) for guide, roots in zip(guidance.guides, measured, strict=True)),
-        None if guidance.switch is None else Apart(program(*apart_roots), *guidance.switch),
+        None if guidance.switch is None else Apart(step(*apart_roots), *guidance.switch),
         (
             *_together(plain, watched_roots, program),
             *(
@@ -68,6 +75,7 @@ def build_loop(
             ),
         ),
         placed.layouts,
+        batches.layouts(executor.transport.size),
         order,
         tuple(terms.trainables),
         given,
@@ -78,13 +86,12 @@ def build_loop(
     return Loop(
         problem,
         executor.transport,
-        placed.rows,
-        _fixed_values(every, placed, executor),
+        now(),
         trackers,
         explain,
         resampler,
         now,
-        lambda: build_loop(terms, guidance, order, evaluator, resampler, explain, timing),
+        lambda: build_loop(terms, guidance, order, evaluator, resampler, batches, explain, timing),
         timing,
     )
 

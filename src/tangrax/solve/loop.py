@@ -46,21 +46,29 @@ class Recorded:
     watched: list[list[np.ndarray]]
 
 
+@dataclass(frozen=True)
+class Points:
+    """Points on their devices, batches of those of which a step sees a part, and the values `given` of all of them."""
+
+    rows: Mapping[PointSet, jax.Array]
+    batches: Mapping[PointSet, jax.Array]
+    given: Sequence[Any]
+
+
 @dataclass
 class Loop:
     """The compiled program of one problem, its points, and what a run has come to.
 
-    `placed` gives the points as they are now and the values given of them; `rebuilt` a loop for another number of them.
+    `placed` gives the points as they are now; `rebuilt` a loop for another number of them.
     """
 
     problem: Problem
     transport: Transport
-    points: Mapping[PointSet, jax.Array]
-    given: Sequence[Any]
+    points: Points
     trackers: Sequence[Tracker]
     explain: Callable[[Parameters, int, np.ndarray, bool], str]
     resampler: Resampler
-    placed: Callable[[], tuple[Mapping[PointSet, jax.Array], Sequence[Any]]]
+    placed: Callable[[], Points]
     rebuilt: Callable[[], "Loop"]
     timing: Timing = field(default_factory=Timing)
     program: Any = None
@@ -158,10 +166,10 @@ class Loop:
             new = self.resampler.move(epoch)
             if any(count != self.problem.layouts[tag].count for tag, count in self.resampler.counts().items()):
                 fresh = self.rebuilt()
-                self.problem, self.points, self.given, self.program = fresh.problem, fresh.points, fresh.given, None
-                self.placed = fresh.placed
+                self.problem, self.points, self.placed = fresh.problem, fresh.points, fresh.placed
+                self.program = None
             else:
-                self.points, self.given = self.placed()
+                self.points = self.placed()
         for name, count in new.items():
             history.append(f"resample/{name}", np.array([epoch]), np.array([count]))
         self.timing.seconds += time.perf_counter() - start
@@ -189,18 +197,20 @@ class Loop:
     def arguments(self, state: State, last: State, first: int, count: int) -> tuple[Any, Any]:
         """What the program of a stretch takes."""
         clock = self.transport.replicate((np.int32(first), np.int32(count)))
-        sharded = (tuple(self.points.values()), state.rows, last.rows)
-        return sharded, (replace(state, rows=()), replace(last, rows=()), tuple(self.given), *clock)
+        points = tuple(self.points.rows.values()), tuple(self.points.batches.values())
+        states = replace(state, rows=()), replace(last, rows=())
+        return (*points, state.rows, last.rows), (*states, tuple(self.points.given), *clock)
 
     def _jitted(self) -> Any:
-        tags = list(self.points)
+        tags, batched = list(self.points.rows), list(self.points.batches)
 
         def program(collectives: Collectives, sharded: Any, replicated: Any) -> tuple[Any, Any]:
             self.timing.compilations += 1  # this line runs when JAX traces the program, once a compilation
-            (points, *rows), (*states, given, first, count) = sharded, replicated
+            (points, parts, *rows), (*states, given, first, count) = sharded, replicated
             here = dict(zip(tags, points, strict=True))
+            batches = dict(zip(batched, parts, strict=True))
             state, last = [replace(state, rows=mine) for state, mine in zip(states, rows, strict=True)]
-            found = stretch_program(self.problem, collectives, here, state, last, given, first, count)
+            found = stretch_program(self.problem, collectives, here, batches, state, last, given, first, count)
             state, last, *rest = found
             return (replace(state, rows=()), replace(last, rows=()), *rest), (state.rows, last.rows)
 
@@ -245,7 +255,11 @@ class Loop:
 
     def _where(self) -> str:
         kind, size = self.transport.mesh.devices.flat[0].platform, self.transport.size
-        points = " + ".join(f"{self.problem.layouts[tag].count} {tag.tag}" for tag in self.problem.loss.tags)
+        points = " + ".join(self._told(tag) for tag in self.problem.loss.tags)
         shared = f" of {self.transport.processes} processes" if self.transport.processes > 1 else ""
-        numbers = precision_of(next(iter(self.points.values())).dtype)
+        numbers = precision_of(next(iter(self.points.rows.values())).dtype)
         return f"{size} {kind} device{'s' if size > 1 else ''}{shared}, {points} points, {numbers}"
+
+    def _told(self, tag: PointSet) -> str:
+        batch = self.problem.batched.get(tag)
+        return f"{'' if batch is None else f'{batch.count} of '}{self.problem.layouts[tag].count} {tag.tag}"

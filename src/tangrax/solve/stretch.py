@@ -61,6 +61,7 @@ class Problem:
     apart: Apart | None
     watched: tuple[Watched, ...]
     layouts: Mapping[PointSet, Layout]
+    batched: Mapping[PointSet, Layout]  # of the part of a tag that a step sees, where that is not all of it
     optimizer: FirstOrder | SecondOrder
     trainables: tuple[Trainable, ...]
     given: tuple[Node, ...]
@@ -87,6 +88,7 @@ def stretch_program(
     problem: Problem,
     collectives: Collectives,
     points: Mapping[PointSet, Any],
+    batches: Mapping[PointSet, Any],
     state: State,
     last: State,
     given: Sequence[Any],
@@ -115,6 +117,12 @@ def stretch_program(
     def here_of(state: State) -> Here:
         return Here(collectives, problem.layouts, _with_columns(problem.guided, points, state.rows))
 
+    def step_of(state: State, now: Any) -> Here:
+        """What an update is made from: of a tag in batches, the one whose turn it is."""
+        here = here_of(state)
+        parts = {tag: rows[:, now % rows.shape[1]] for tag, rows in batches.items()}
+        return Here(collectives, {**problem.layouts, **problem.batched}, {**here.points, **parts})
+
     def loss_and_gradient(parameters: Parameters, here: Here) -> tuple[Any, Any]:
         gradient, total, *_ = run(problem.loss, parameters, here)
         return total, gradient
@@ -136,7 +144,7 @@ def stretch_program(
 
     def epoch(carry: Any) -> Any:
         now, state, last, _, _, _, record = carry
-        parameters, here = named(state), here_of(state)
+        parameters, here = named(state), step_of(state, now)
         gradient, total, *terms = evaluated(state, here, now)
         slope_finite = jnp.isfinite(gradient).all()
         finite = jnp.isfinite(total) & slope_finite
