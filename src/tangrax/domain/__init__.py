@@ -1,5 +1,6 @@
 """`tx.domain`: shapes and their collocation points."""
 
+from .clouds import Cloud as Cloud, cloud as cloud
 from .combined import Combined as Combined, Named as Named
 from .domain import Domain as Domain
 from .ellipses import Ellipse as Ellipse

@@ -1,12 +1,46 @@
-"""Measurements from files: columns of numbers under their names."""
+"""Measurements from arrays and files: columns of numbers under their names, beside the points they are of."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from ..expr import Node, PointSet, ops
+
 Columns = dict[str, Float[np.ndarray, " _"]]
+
+
+def rows_and_columns(tag: str, points: Any, axes: Sequence[str], where: str) -> tuple[Any, Columns]:
+    """Points as they were given, or those of a file, with its other columns; `where` tells whose axes they are."""
+    if not isinstance(points, (str, Path)):
+        return points, {}
+    columns = read(points)
+    missing = [axis for axis in axes if axis not in columns]
+    if missing:
+        raise ValueError(
+            f"points('{tag}', {str(points)!r}): no column {', '.join(missing)} among {', '.join(columns)}; the "
+            f"coordinates of {where} are {', '.join(axes)}"
+        )
+    rest = {name: column for name, column in columns.items() if name not in axes}
+    return np.column_stack([columns[axis] for axis in axes]), rest
+
+
+def coordinate_fields(points: PointSet) -> tuple[Node, ...]:
+    """The coordinates of points as fields, in the order of their axes."""
+    return tuple(Node(ops.Coordinate(points, axis)) for axis in range(len(points.axes)))
+
+
+def measured(points: PointSet, columns: Columns, values: Any, name: str | None) -> Node:
+    """Numbers at the points, or those of a file's column, as a field."""
+    if isinstance(values, str):
+        if values not in columns:
+            there = f"has {', '.join(columns)}" if columns else "was not read from a file with such columns"
+            raise ValueError(f"values('{points.tag}', '{values}'): '{points.tag}' {there}")
+        name, values = name or values, columns[values]
+    return Node(ops.Measured(points, points.add(name or "values", values)))
 
 
 def read(path: str | Path) -> Columns:

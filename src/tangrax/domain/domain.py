@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..expr import Node, PointSet, apply, conform, ops
+from ..expr import Node, PointSet, apply, conform
 from .combined import Combined, Named
-from .data import read
+from .data import coordinate_fields, measured, rows_and_columns
 from .drawn import Drawn, drawn
 from .factors import Factor, largest
 from .moved import Vector, rotated, scaled, translated
@@ -114,7 +113,7 @@ class Domain:
         pieces = ("boundary", *self.shape.sides)
         if tag not in pieces:
             raise ValueError(f"normal('{tag}'): only the boundary has one, {', '.join(pieces)}")
-        space = [Node(ops.Coordinate(points, axis)) for axis in range(self.shape.dimension)]
+        space = coordinate_fields(points)[: self.shape.dimension]
         found = apply(Outward(self.shape, None if tag == "boundary" else tag), "normal", *space)
         return tuple(found[axis] for axis in range(len(space)))
 
@@ -146,8 +145,7 @@ class Domain:
 
         The time slot is there for steady problems too, so that unpacking does not change with the problem.
         """
-        points = self.point_set(tag)
-        return tuple(Node(ops.Coordinate(points, axis)) for axis in range(len(points.axes)))
+        return coordinate_fields(self.point_set(tag))
 
     def points(self, tag: str, points: Any) -> tuple[Node, ...]:
         """A tag of one's own, such as sensors: its coordinates as fields, like `variable`.
@@ -159,21 +157,12 @@ class Domain:
         axes = (*self.shape.axes, "t")[: self.shape.dimension + (self.time is not None)]
         if tag in self.tags or tag in self._sets:
             raise ValueError(f"points('{tag}'): {self} has a tag '{tag}' already; choose another name")
-        columns: dict[str, np.ndarray] = {}
-        if isinstance(points, (str, Path)):
-            columns = read(points)
-            missing = [axis for axis in axes if axis not in columns]
-            if missing:
-                raise ValueError(
-                    f"points('{tag}', {str(points)!r}): no column {', '.join(missing)} among {', '.join(columns)}; the "
-                    f"coordinates of {self} are {', '.join(axes)}"
-                )
-            points = np.column_stack([columns[axis] for axis in axes])
+        points, columns = rows_and_columns(tag, points, axes, str(self))
         names, steady = (*self.shape.axes, "t"), self.time is None
         rows = conform(points, tag, names, steady)
         self._refuse_outside(tag, rows)
         self._sets[tag] = PointSet(tag, rows, names, steady, str(self))
-        self._given[tag] = {name: column for name, column in columns.items() if name not in axes}
+        self._given[tag] = columns
         return self.variable(tag)
 
     def values(self, tag: str, values: Any, name: str | None = None) -> Node:
@@ -181,14 +170,7 @@ class Domain:
 
         They are of these points alone: fields with them cannot be held out, moved or evaluated at other points.
         """
-        points = self.point_set(tag)
-        if isinstance(values, str):
-            columns = self._given.get(tag, {})
-            if values not in columns:
-                there = f"has {', '.join(columns)}" if columns else "was not read from a file with such columns"
-                raise ValueError(f"values('{tag}', '{values}'): '{tag}' {there}")
-            name, values = name or values, columns[values]
-        return Node(ops.Measured(points, points.add(name or "values", values)))
+        return measured(self.point_set(tag), self._given.get(tag, {}), values, name)
 
     def _refuse_outside(self, tag: str, rows: np.ndarray) -> None:
         """Raise where a point lies outside the closed shape, by more than the rounding of a few digits."""

@@ -1,0 +1,107 @@
+"""Clouds: points of the user's own, with the normals they came with, and no shape behind them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..expr import Node, PointSet, conform
+from .data import Columns, coordinate_fields, measured, read, rows_and_columns
+
+AXES = ("x", "y", "z")
+
+
+class Cloud:
+    """Points under tags, all as they were given: none can be drawn, moved or held out, and sums are no integrals."""
+
+    def __init__(self, sets: Mapping[str, PointSet], columns: Mapping[str, Columns], normals: Mapping[str, Any]):
+        self._sets, self._columns = dict(sets), dict(columns)
+        self._normals = {tag: self._fields(tag, given) for tag, given in normals.items()}
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(self._sets)
+
+    def point_set(self, tag: str) -> PointSet:
+        """The points of a tag."""
+        if tag not in self._sets:
+            raise ValueError(f"unknown tag '{tag}': {self} has {', '.join(self.tags)}")
+        return self._sets[tag]
+
+    def variable(self, tag: str) -> tuple[Node, ...]:
+        """The coordinates of a tag's points as fields: space axes, then time."""
+        return coordinate_fields(self.point_set(tag))
+
+    def normal(self, tag: str) -> tuple[Node, ...]:
+        """Components of the unit normals that were given for a tag, as fields."""
+        points = self.point_set(tag)
+        if tag not in self._normals:
+            have = ", ".join(self._normals) or "none of its tags"
+            raise ValueError(f"normal('{points.tag}'): {self} has normals for {have}; give tx.domain.cloud(normals=…)")
+        return self._normals[tag]
+
+    def values(self, tag: str, values: Any, name: str | None = None) -> Node:
+        """Numbers at the points of a tag, one each in their order, as a field; of a tag from a file a column's name."""
+        return measured(self.point_set(tag), self._columns[tag], values, name)
+
+    def __str__(self) -> str:
+        return "a cloud of " + ", ".join(f"{len(points)} points '{tag}'" for tag, points in self._sets.items())
+
+    __repr__ = __str__
+
+    def _fields(self, tag: str, given: Any) -> tuple[Node, ...]:
+        points = self.point_set(tag)
+        space = points.axes[:-1]
+        rows = np.asarray(given, dtype=np.float64)
+        if rows.shape != (len(points), len(space)):
+            raise ValueError(
+                f"cloud(normals={{'{tag}': …}}): shape {rows.shape}; give {(len(points), len(space))}, a row for each "
+                f"point with the components along {', '.join(space)}"
+            )
+        lengths = np.linalg.norm(rows, axis=1)
+        wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+        if len(wrong):
+            raise ValueError(f"cloud(normals={{'{tag}': …}}): row {wrong[0]} is {rows[wrong[0]]}: it has no direction")
+        units = rows / lengths[:, None]
+        return tuple(measured(points, {}, units[:, i], f"n{axis}") for i, axis in enumerate(space))
+
+
+def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *, over_time: bool = False) -> Cloud:
+    """Points of one's own by tag, such as those of a scan, with normals for some of the tags.
+
+    Each entry of `points` is an array with a row for each point and a column for each space axis (and a last one for
+    time if `over_time`), or the path of a table or archive with columns x, y, z (and t). Normals are arrays of the
+    same rows, made unit vectors; a file's columns nx, ny, nz are its normals unless others are given.
+    """
+    if not points:
+        raise ValueError("cloud({}): give points for one tag or more, such as {'interior': array}")
+    tail = ("t",) if over_time else ()
+    counts = {tag: _dimension(tag, given, len(tail)) for tag, given in points.items()}
+    first, dimension = next(iter(counts.items()))
+    for tag, count in counts.items():
+        if count != dimension or not 1 <= count <= len(AXES):
+            raise ValueError(
+                f"cloud: '{tag}' has {count} space axes and '{first}' {dimension}: all tags must have as many, 1 to 3"
+                + (", and a last column for time" if over_time else "")
+            )
+    space = AXES[:dimension]
+    sets, columns, given_normals = {}, {}, {}
+    for tag, given in points.items():
+        rows, columns[tag] = rows_and_columns(tag, given, (*space, *tail), "the cloud")
+        sets[tag] = PointSet(
+            tag, conform(rows, tag, (*space, "t"), not over_time), (*space, "t"), not over_time, "cloud"
+        )
+        if all(f"n{axis}" in columns[tag] for axis in space):
+            given_normals[tag] = np.column_stack([columns[tag][f"n{axis}"] for axis in space])
+    return Cloud(sets, columns, {**given_normals, **(normals or {})})
+
+
+def _dimension(tag: str, given: Any, times: int) -> int:
+    """How many space axes points have; `times` columns are not of space."""
+    if isinstance(given, (str, Path)):
+        return sum(axis in read(given) for axis in AXES)
+    shape = np.shape(given)
+    if len(shape) not in (1, 2):
+        raise ValueError(f"cloud: '{tag}' has shape {shape}: give a row for each point")
+    return (1 if len(shape) == 1 else shape[1]) - times
