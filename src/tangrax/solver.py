@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +15,7 @@ from .solve import (
     Batches,
     FirstOrder,
     History,
+    Kept,
     Listener,
     Loop,
     Parameters,
@@ -25,8 +25,8 @@ from .solve import (
     Timing,
     build_loop,
     describe_trouble,
+    joint_order,
     read_terms,
-    refuse_line_search,
 )
 
 MEMORY_LIMIT = 2**30  # bytes of temporaries of a step on one device
@@ -88,9 +88,9 @@ class Solver:
         self._evaluators = {self._dtype: self._evaluator}
         self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
         self._batches = Batches.of(batch, self._resampler.names, self._guided.columns)
+        self._rules = [*map(str, steerings), *self._resampler.outline(), *self._batches.outline()]
         if self._transport.processes > 1:
-            more = [*map(str, steerings), *self._resampler.outline(), *self._batches.outline()]
-            parallel.compare(self._transport.peers, "problems", [*terms.outline(), *more])
+            parallel.compare(self._transport.peers, "problems", [*terms.outline(), *self._rules])
         self._parameters: Parameters = {}
         self._state: State | None = None
         self._last: State | None = None
@@ -141,29 +141,43 @@ class Solver:
         self._forget_optimizer()
         return self
 
-    def solve(self, epochs: int | np.integer, *, progress: bool = True, listeners: Sequence[Listener] = ()) -> "Solver":
+    def solve(
+        self,
+        epochs: int | np.integer,
+        *,
+        progress: bool = True,
+        listeners: Sequence[Listener] = (),
+        run_dir: str | Path | None = None,
+        checkpoint_every: int = 1000,
+        keep: int = 3,
+        resume: str = "auto",
+    ) -> "Solver":
         """Train for `epochs` more epochs, one optimizer step each.
 
         Loss, terms and trackers due are recorded in `history` before each epoch's update. Raises NonFiniteLoss,
         keeping the parameters of the last finite epoch.
+
+        With `run_dir`, checkpoints are written there every so many epochs (the newest `keep` stay), at the end, and
+        where training is stopped. The same call in another process goes on from the newest one, on whatever devices
+        it has, and ends at the same epoch; `resume="never"` refuses a directory that has some. Raises ValueError for
+        checkpoints of another problem, OSError where nothing can be written, both before anything is trained.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
-        if epochs == 0:
-            return self
-        loop = self._make_loop()
-        if self._state is None:
-            self._state = self._last = loop.init(self._parameters)
-        assert self._last is not None
         told = list(listeners)
         if progress and self._transport.writes:
             told.append(run.ProgressBar())
-
-        def keep(state: State, last: State, epoch: int) -> None:
-            self._state, self._last, self.epoch = state, last, epoch
-            self._parameters.update(loop.parameters(state))
-
-        loop.run(self._state, self._last, self.epoch, int(epochs), self.history, told, keep)
+        end = self.epoch + int(epochs)
+        if run_dir is None:
+            self._train(end, told)
+            return self
+        saving = run.Saving(run_dir, checkpoint_every, keep, resume, self._transport, self._told())
+        about = {"terms": {name: str(term) for name, term in self._terms.losses.items()}, "precision": self.precision}
+        with saving.opened(about, run.environment(self.mesh, self._transport.processes, self.epoch, end)):
+            snapshot = saving.newest(self.epoch, end)
+            if snapshot is not None:
+                self._go_on_from(snapshot)
+            self._train(end, told, saving)
         return self
 
     # Results
@@ -210,7 +224,7 @@ class Solver:
         trainable = net.selection.trainable
         # Arrays of this process alone, which it can use without the others.
         own = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), self._parameters_of(trainable))
-        return _rebuilt(trainable, own)
+        return run.rebuilt(trainable, own)
 
     # On disk
 
@@ -244,13 +258,64 @@ class Solver:
         self._set_parameters(new)
         self._resampler.take(saved.points)
         self.epoch = saved.epoch
-        self.history = History()
-        for name, (epochs, values) in saved.history.items():
-            self.history.append(name, epochs, values)
+        self.history = History.of(saved.history)
         self._forget_optimizer()
         return self
 
     # Inside
+
+    def _train(self, end: int, told: Sequence[Listener], saving: run.Saving | None = None) -> None:
+        """Epochs until `end`, if it has not come."""
+        if self.epoch >= end:
+            return
+        if saving is not None:
+            saving.begin(self.epoch, end)
+        loop = self._make_loop()
+        if self._state is None:
+            self._state = self._last = loop.init(self._parameters)
+        assert self._last is not None
+
+        def write(saving: run.Saving) -> None:
+            assert self._state is not None and self._last is not None
+            states = {"state": self._state, "last": self._last}
+            saving.save(self.epoch, states, loop, self.history, self._resampler.saved(), self.epoch == end)
+
+        def keep(state: State, last: State, epoch: int) -> None:
+            self._state, self._last, self.epoch = state, last, epoch
+            self._parameters.update(loop.parameters(state))
+            if saving is not None and (epoch % saving.every == 0 or epoch == end):
+                write(saving)
+
+        def stopped(saving: run.Saving) -> str:
+            write(saving)
+            return saving.finish()
+
+        kept = () if saving is None else (Kept(saving.every, saving.hurry, lambda: stopped(saving)),)
+        loop.run(self._state, self._last, self.epoch, end - self.epoch, self.history, told, keep, *kept)
+        if saving is not None:
+            saving.finish()
+
+    def _go_on_from(self, snapshot: run.Snapshot) -> None:
+        """Take all that a checkpoint has; nothing has changed if it does not fit."""
+        with self._resampler.undone_by_failure():
+            self._resampler.take(snapshot.points)
+            # Points may have moved, or become more: what was computed of the old ones is computed anew.
+            loop = self._build_loop()
+            state, last = snapshot.state(loop, loop.init(self._parameters))
+        self._loop, self._state, self._last, self.epoch = loop, state, last, snapshot.epoch
+        self._parameters.update(loop.parameters(state))
+        self.history = History.of(snapshot.history)
+
+    def _told(self) -> list[str]:
+        """The problem in lines that are the same in every process and on any devices, but for values of parameters."""
+        lines = [*self._terms.outline(), *self._rules, f"trained in {self._dtype}"]
+        for trainable, name in self._terms.trainables.items():
+            lines.append(f"'{name}' of {len(trainable.leaf_names)} arrays {list(trainable.leaf_shapes)}")
+        for name, tag in self._resampler.names.items():
+            # Other processes may hold other points, and use those of the first.
+            told = parallel.digest(tag.rows)[:16] if self._transport.writes else ""
+            lines.append(f"{len(tag)} points '{name}' of {tag.domain}, {told}")
+        return lines
 
     def _set_parameters(self, parameters: Mapping[Trainable, Any]) -> None:
         for trainable, tree in parameters.items():
@@ -274,44 +339,11 @@ class Solver:
     def _forget_optimizer(self) -> None:
         self._state = self._last = self._loop = None
 
-    def _check_optimizers(self, own: Mapping[Trainable, Any]) -> dict[Trainable, Any]:
-        """The optimizer of everything trained."""
-        found = {t: own.get(t) or self._default_optimizer for t in self._terms.trained}
-        missing = [t.name for t, optimizer in found.items() if optimizer is None]
-        if missing:
-            raise ValueError(
-                f"no optimizer for {', '.join(missing)}: give tx.core(..., optimizer=optax.adam(1e-3)) for "
-                f"everything, net.optimizer(...) for one network, or net.freeze() to leave it as it is"
-            )
-        return found
-
     def _order(self, own: Mapping[Trainable, Any] | None = None) -> FirstOrder | optim.SecondOrder:
         """The optimizers of everything trained as one; refuses those that do not go together."""
-        found = self._check_optimizers(self._own_optimizers if own is None else own)
-        seconds = [o for o in found.values() if isinstance(o, optim.Settings)]
-        if not seconds:
-            order = FirstOrder.of(found)
-            if self._guided.switch is not None:
-                refuse_line_search(order, {t: t.initial for t in self._terms.trained})
-            return order
-        if any(o is not seconds[0] for o in found.values()):
-            each = ", ".join(f"{t.name}: {type(o).__name__}" for t, o in found.items())
-            raise ValueError(
-                f"{seconds[0].name} trains all networks and parameters at once, and here there are several optimizers "
-                f"({each}): give it as tx.core(..., optimizer=...) or solver.optimizer(...) and none to networks, or "
-                f"freeze what it should leave as it is"
-            )
-        if seconds[0].needs_double and self._dtype != np.float64:
-            raise ValueError(
-                f"{seconds[0].name} needs float64 and this run has {self._dtype}: put "
-                f'tx.setup(dtype="float64") at the top of the script; networks made before it are cast'
-            )
-        if self._guided.switch is not None:
-            raise ValueError(
-                f"conflict= is for gradients, and {seconds[0].name} solves for all residuals at once: leave one of the "
-                f"two out"
-            )
-        return seconds[0].order(self._guided.terms, self._terms.trained)
+        chosen = self._own_optimizers if own is None else own
+        found = {t: chosen.get(t) or self._default_optimizer for t in self._terms.trained}
+        return joint_order(found, self._guided, self._dtype)
 
     def _make_loop(self) -> Loop:
         if self._loop is None:
@@ -351,33 +383,3 @@ def _check(optimizer: Any, name: str) -> None:
     """Refuse what is no optimizer."""
     if optimizer is not None and not isinstance(optimizer, optim.Settings):
         nn.check_optimizer(optimizer, name)
-
-
-def load(path: str | Path, like: Any = None) -> Any:
-    """A trained network from a file that `solver.save` wrote, without the problem it was trained on.
-
-    Networks made by `tx.nn.mlp` and its like need only the path. For others give `like`, a module of the same
-    architecture (or a dict from names to modules). Returns the module, or a dict by name if the file holds several.
-    """
-    saved = run.read(path)
-    found = {}
-    for name, leaves in saved.leaves.items():
-        recipe = saved.recipes[name]
-        pattern = like.get(name) if isinstance(like, dict) else like
-        if pattern is None and recipe is not None:
-            pattern = nn.from_recipe(recipe)
-        if pattern is None:
-            if not any(leaf for leaf in leaves):
-                found[name] = next(iter(leaves.values()))
-                continue
-            raise ValueError(
-                f"{path}: '{name}' was not made by tx.nn.mlp or its like, so the file does not tell its architecture: "
-                f"give tx.load(path, like=module) with a module of the same kind"
-            )
-        trainable = pattern.trainable if isinstance(pattern, nn.Network) else nn.wrap(pattern, name=name).trainable
-        found[name] = _rebuilt(trainable, run.restored(trainable, leaves, path))
-    return found if len(found) > 1 else next(iter(found.values()))
-
-
-def _rebuilt(trainable: Trainable, parameters: Any) -> Any:
-    return eqx.combine(parameters, trainable.module)

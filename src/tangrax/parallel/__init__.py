@@ -1,7 +1,7 @@
 """Shards of points: how they are laid out, where they live, how they talk."""
 
 from . import doctor as doctor
-from .base import Transport as Transport
+from .base import Transport as Transport, digest as digest
 from .collectives import Collectives as Collectives, Local as Local, Xla as Xla
 from .layout import Layout as Layout
 from .mpi import Mpi as Mpi

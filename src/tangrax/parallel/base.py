@@ -111,37 +111,65 @@ class Transport(eqx.Module):
                 f"random numbers alike, sort lists of files",
                 file=sys.stderr,
             )
+        return self._sent(name, arrays, [about[1:] for about in each[0]])
+
+    def _sent(self, name: str, arrays: Sequence[Any], facts: Sequence[Any]) -> list[Any]:
+        """The first process's arrays, of these shapes and dtypes, on every process."""
         found = []
-        for index, (_, shape, dtype) in enumerate(each[0]):
+        for index, (shape, dtype) in enumerate(facts):
             mine = np.asarray(arrays[index]) if self.writes else np.zeros(shape, dtype)
             with self.peers.operation(f"sending {name}"):
-                found.append(self._broadcast(np.ascontiguousarray(mine)))
+                found.append(self._broadcast(np.ascontiguousarray(mine)) if np.prod(shape) else mine)
         return found
+
+    def first_reads(self, name: str, read: Callable[[], Sequence[np.ndarray]]) -> list[Any]:
+        """What `read` gives on the writing process, on every process; all raise alike if it failed.
+
+        What it raises there reaches the others as a ValueError.
+        """
+        found: list[Any] = []
+
+        def attempt() -> list[Any]:
+            found.extend(read())
+            return [[list(array.shape), array.dtype.str] for array in found]
+
+        facts = self._first_does(f"reading {name}", attempt, ValueError, f"the process that reads {name} could not")
+        return found if self.processes == 1 else self._sent(name, found, facts)
 
     def first_writes(self, name: str, write: Callable[[], None]) -> None:
         """Run `write` on the writing process alone; all go on when it is done, or raise alike if it failed."""
+        self._first_does(f"writing {name}", write, OSError, f"the process that writes files could not write {name}")
+
+    def _first_does(self, name: str, act: Callable[[], Any], error: type[Exception], failed: str) -> Any:
+        """What `act` says on the writing process, on every process; its failure there, an `error` on the others."""
         failure: list[Exception] = []
 
         def attempt() -> str:
-            if self.writes:
-                try:
-                    write()
-                except Exception as error:
-                    failure.append(error)
-                    return f"{type(error).__name__}: {error}"
-            return ""
+            if not self.writes:
+                return ""
+            try:
+                return json.dumps(["", act()])
+            except Exception as raised:
+                failure.append(raised)
+                return json.dumps([f"{type(raised).__name__}: {raised}", None])
 
-        trouble = self.peers.exchange(f"writing {name}", attempt)[0]
+        trouble, said = json.loads(self.peers.exchange(name, attempt)[0])
         if failure:
             raise failure[0]
         if trouble:
-            raise OSError(f"the process that writes files could not write {name}: {trouble}")
+            raise error(f"{failed}: {trouble}")
+        return said
+
+
+def digest(array: Any) -> str:
+    """What tells an array, or what stands for one, from another."""
+    told = array.told if hasattr(array, "told") else np.ascontiguousarray(array).tobytes()
+    return hashlib.sha256(told).hexdigest()
 
 
 def _about(array: Any) -> list[Any]:
     """What tells an array from another one, in a few bytes."""
-    told = array.told if hasattr(array, "told") else np.ascontiguousarray(array).tobytes()
-    return [hashlib.sha256(told).hexdigest(), list(array.shape), array.dtype.str]
+    return [digest(array), list(array.shape), array.dtype.str]
 
 
 def _with_precision(program: Callable[..., Any]) -> Callable[..., Any]:

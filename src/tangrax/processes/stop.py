@@ -1,15 +1,15 @@
-"""SIGTERM and Ctrl-C as a request that training answers between two stretches, on every process alike."""
+"""SIGTERM, SIGUSR1 and Ctrl-C as a request that training answers between two stretches, on every process alike."""
 
 import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
 AGREED = "training stopped on all processes"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interruption:
@@ -58,7 +58,7 @@ class Interruption:
 
 
 def raise_for(number: int, where: str, says: bool) -> None:
-    """End as the signal asked for: Ctrl-C as KeyboardInterrupt, SIGTERM with exit code 143.
+    """End as the signal asked for: Ctrl-C as KeyboardInterrupt, SIGTERM with exit code 143, SIGUSR1 with 138.
 
     `where` is how far the run had come; the process that `says` so is one of all.
     """
@@ -68,6 +68,13 @@ def raise_for(number: int, where: str, says: bool) -> None:
     if number == signal.SIGINT:
         raise KeyboardInterrupt(AGREED)
     raise SystemExit(128 + number)
+
+
+def job_end(environ: Mapping[str, str]) -> float | None:
+    """When Slurm ends the job, in seconds since 1970; None where no one says so."""
+    with contextlib.suppress(KeyError, ValueError):
+        return float(environ["SLURM_JOB_END_TIME"])
+    return None
 
 
 def _restore(previous: dict[signal.Signals, Any]) -> None:

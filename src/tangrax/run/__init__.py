@@ -1,5 +1,6 @@
-"""Around a run: progress on the terminal, parameters on disk."""
+"""Around a run: progress on the terminal, parameters and checkpoints on disk."""
 
+from .about import environment as environment
 from .checkpoint import (
     Saved as Saved,
     leaves_of as leaves_of,
@@ -7,4 +8,6 @@ from .checkpoint import (
     restored as restored,
     save as save,
 )
+from .network import load as load, rebuilt as rebuilt
 from .progress import ProgressBar as ProgressBar
+from .saving import Saving as Saving, Snapshot as Snapshot

@@ -1,18 +1,15 @@
-"""Trained parameters on disk: one NumPy archive, written whole or not at all, read without running any code."""
+"""Trained parameters on disk: one NumPy archive."""
 
-import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import jax
 import numpy as np
 
 from ..expr import Trainable
+from . import archive
 
 FORMAT = 1
 
@@ -49,23 +46,10 @@ def save(path: str | Path, saved: Saved) -> None:
         arrays[f"epochs/{name}"], arrays[f"values/{name}"] = epochs, values
     for name, (_, _, coordinates) in saved.points.items():
         arrays[f"points/{name}"] = coordinates
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"cannot save to {path}: give the name of a file in a directory that exists")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-            file.flush()
-            os.fsync(file.fileno())
-        mode = os.umask(0)
-        os.umask(mode)
-        os.chmod(temporary, 0o666 & ~mode)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    archive.write(path, about, arrays)
 
 
 def read(path: str | Path) -> Saved:
@@ -73,23 +57,21 @@ def read(path: str | Path) -> Saved:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no saved solver at {path}: solver.save(path) writes one")
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            about = json.loads(archive["about"].tobytes().decode())
-            if about["format"] != FORMAT:
-                raise KeyError(f"format {about['format']} where this version reads {FORMAT}")
-            leaves = {
-                name: {leaf: archive[f"network/{name}/{i}"] for i, leaf in enumerate(network["leaves"])}
-                for name, network in about["networks"].items()
-            }
-            recipes = {name: network["recipe"] for name, network in about["networks"].items()}
-            history = {name: (archive[f"epochs/{name}"], archive[f"values/{name}"]) for name in about["history"]}
-            # Files of the first versions hold none.
-            moved = about.get("points", {}).items()
-            points = {name: (domain, int(epoch), archive[f"points/{name}"]) for name, (domain, epoch) in moved}
-            return Saved(leaves, recipes, int(about["epoch"]), history, points)
-    except (KeyError, ValueError, TypeError, OSError, EOFError, BadZipFile, UnicodeDecodeError) as error:
-        # NumPy's own words would advise to load it unsafely.
-        why = f" ({error})" if isinstance(error, KeyError) else ""
+        about, arrays = archive.read(Path(path))
+        if about["format"] != FORMAT:
+            raise ValueError(f"{path} has format {about['format']} where this version reads {FORMAT}")
+        leaves = {
+            name: {leaf: arrays[f"network/{name}/{i}"] for i, leaf in enumerate(network["leaves"])}
+            for name, network in about["networks"].items()
+        }
+        recipes = {name: network["recipe"] for name, network in about["networks"].items()}
+        history = {name: (arrays[f"epochs/{name}"], arrays[f"values/{name}"]) for name in about["history"]}
+        # Files of the first versions hold none.
+        moved = about.get("points", {}).items()
+        points = {name: (domain, int(epoch), arrays[f"points/{name}"]) for name, (domain, epoch) in moved}
+        return Saved(leaves, recipes, int(about["epoch"]), history, points)
+    except (KeyError, ValueError, TypeError) as error:
+        why = f" (it holds no {error})" if isinstance(error, KeyError) else f" ({error})"
         raise ValueError(f"{path} is not what solver.save writes, or is damaged{why}: save it anew") from error
 
 

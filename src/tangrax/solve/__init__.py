@@ -5,11 +5,11 @@ from .build import build_loop as build_loop
 from .first_order import (
     FirstOrder as FirstOrder,
     Parameters as Parameters,
-    refuse_line_search as refuse_line_search,
 )
 from .history import History as History
 from .listener import Listener as Listener, Run as Run, Stretch as Stretch
-from .loop import Loop as Loop, Timing as Timing
+from .loop import Kept as Kept, Loop as Loop, Timing as Timing
+from .order import joint_order as joint_order
 from .resampling import Resampler as Resampler
 from .stretch import State as State
 from .terms import (

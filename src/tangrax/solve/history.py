@@ -16,6 +16,14 @@ class History(Mapping[str, np.ndarray]):
         self._epochs: dict[str, list[np.ndarray]] = {}
         self._values: dict[str, list[np.ndarray]] = {}
 
+    @classmethod
+    def of(cls, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> "History":
+        """One that has recorded these, by name as (epochs, values)."""
+        found = cls()
+        for name, (epochs, values) in series.items():
+            found.append(name, epochs, values)
+        return found
+
     def append(self, name: str, epochs: np.ndarray, values: np.ndarray) -> None:
         if len(epochs):
             self._epochs.setdefault(name, []).append(np.asarray(epochs))
@@ -27,6 +35,16 @@ class History(Mapping[str, np.ndarray]):
             epochs, values = self.epochs(name), self[name]
             kept = epochs < epoch
             self._epochs[name], self._values[name] = [epochs[kept]], [values[kept]]
+
+    def between(self, first: int, stop: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """What was recorded from epoch `first` on and before `stop`, by name, as (epochs, values)."""
+        found = {}
+        for name in self:
+            epochs = self.epochs(name)
+            start, end = np.searchsorted(epochs, (first, stop))
+            if end > start:
+                found[name] = epochs[start:end], self[name][start:end]
+        return found
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._joined(self._values, name)

@@ -33,6 +33,21 @@ class Timing:
     epochs: int = 0
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What becomes of states on disk: every how many epochs, and what is done, and said, where training stops early.
+
+    `hurry` gives a signal's number when time is running out, else 0; `stopped` is called by all processes alike.
+    """
+
+    every: int
+    hurry: Callable[[], int]
+    stopped: Callable[[], str]
+
+
+NOT_KEPT = Kept(LONGEST, lambda: 0, lambda: ", whose parameters and history it has")
+
+
 @dataclass
 class Recorded:
     """A stretch as it came back."""
@@ -103,10 +118,12 @@ class Loop:
         history: History,
         listeners: Sequence[Listener],
         keep: Callable[[State, State, int], None],
+        kept: Kept = NOT_KEPT,
     ) -> None:
         """`epochs` epochs from `epoch` on; `last` is the state one epoch earlier, or `state` itself.
 
-        `keep` is called with every state reached and the one before it, so that none is lost.
+        `keep` is called with every state reached and the one before it, so that none is lost; `kept` is what becomes of
+        them on disk.
 
         Raises NonFiniteLoss after keeping the last state whose loss was finite, and KeyboardInterrupt or SystemExit
         after the stretch in which any of the processes got a signal.
@@ -122,12 +139,12 @@ class Loop:
                 while epoch < end and not stop:
                     self._resample(epoch, history)
                     start = time.perf_counter()
-                    count = min(length, end - epoch, self.resampler.until(epoch))
+                    count = min(length, end - epoch, self.resampler.until(epoch), kept.every - epoch % kept.every)
                     found = self._stretch(state, last, epoch, count)
                     seconds = time.perf_counter() - start
                     warnings = self._record(history, epoch, found, thresholds)
                     if not found.finite:
-                        self._stop(found, epoch, history, keep)
+                        self._stop(found, epoch, history, keep, kept)
                     state, last = found.state, found.last
                     epoch += found.done
                     keep(state, last, epoch)
@@ -140,14 +157,14 @@ class Loop:
                     newest = history.last([*self.problem.names, *thresholds, TOTAL])
                     for listener in listeners:
                         listener.on_stretch(Stretch(epoch, newest, found.done / seconds, warnings))
-                    length, stop = self._agreed(length, interruption.signal)
+                    length, stop = self._agreed(length, interruption.signal or kept.hurry())
                     interruption.answered = bool(stop)
         finally:
             for listener in listeners:
                 listener.on_end()
         if stop:
             interruption.expect(stop)
-            raise_for(stop, f"after epoch {epoch}, whose parameters and history it has", self.transport.writes)
+            raise_for(stop, f"after epoch {epoch}{kept.stopped()}", self.transport.writes)
 
     def _agreed(self, length: int, signal: int) -> tuple[int, int]:
         """The next stretch and a signal to stop, the same on all processes.
@@ -242,7 +259,14 @@ class Loop:
                         warnings.append(f"epoch {low[0][0]}: {name} = {low[0][1]:.3g} is below {threshold:g}{more}")
         return tuple(warnings)
 
-    def _stop(self, found: Recorded, first: int, history: History, keep: Callable[[State, State, int], None]) -> None:
+    def _stop(
+        self,
+        found: Recorded,
+        first: int,
+        history: History,
+        keep: Callable[[State, State, int], None],
+        kept: Kept,
+    ) -> None:
         """Go back to the last state with a finite loss, forget what came after, and say what happened."""
         epoch = first + found.done
         message = self.explain(
@@ -251,6 +275,7 @@ class Loop:
         if epoch > 0:
             keep(found.last, found.last, epoch - 1)
             history.truncate(epoch - 1)
+        kept.stopped()
         raise NonFiniteLoss(message)
 
     def _where(self) -> str:

@@ -1,0 +1,168 @@
+"""The directory of a run: its lock, checkpoints, the history between them, and what the run is."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from . import archive
+from .archive import Arrays, Damaged
+
+FORMAT = 1
+CHECKPOINTS, HISTORY, LOCK, ABOUT = "checkpoints", "history", "lock", "run.json"
+NAME = re.compile(r"(epoch|end)-(\d{9,})\.npz")
+
+
+class RunDirectory:
+    """Of one process. Checkpoints are `epoch-…` files; those a call of `solve` ended with, `end-…`, are all kept."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def open(self) -> None:
+        """Make the directory if there is none, and take its lock. Raises OSError or ValueError."""
+        try:
+            for folder in (CHECKPOINTS, HISTORY):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("a+")
+        except OSError as error:
+            raise type(error)(
+                f"run_dir={str(self.path)!r}: cannot be written ({error.strerror or error}); give another directory, "
+                f"or make room and see to its permissions. Nothing was trained"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            lock.close()
+            raise ValueError(
+                f"run_dir={str(self.path)!r} is in use by {holder}: wait for that run to end, or give each run a "
+                f"directory of its own. Nothing was trained"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        self._lock = lock
+        for folder in (CHECKPOINTS, HISTORY):
+            for unfinished in (self.path / folder).glob(".*.npz.*"):
+                unfinished.unlink()  # of a run that was killed while it wrote
+
+    def close(self) -> None:
+        """Give up the lock; one that is killed loses it too."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    # Checkpoints
+
+    def epochs(self) -> list[int]:
+        """Epochs that there are checkpoints of, in order."""
+        return sorted({epoch for epoch, _ in self._checkpoints()})
+
+    def write(self, epoch: int, about: Mapping[str, Any], arrays: Arrays, *, end: bool) -> None:
+        name = f"{'end' if end else 'epoch'}-{epoch:09d}.npz"
+        archive.write(self.path / CHECKPOINTS / name, {"format": FORMAT, "epoch": epoch, **about}, arrays)
+
+    def read(self, epoch: int) -> tuple[dict[str, Any], Arrays]:
+        """Raises Damaged where no file of that epoch can be read, ValueError for one of another version."""
+        failure = Damaged(f"{self.path} holds no checkpoint of epoch {epoch}")
+        for found, path in self._checkpoints():
+            if found != epoch:
+                continue
+            try:
+                about, arrays = archive.read(path)
+            except Damaged as error:
+                failure = error
+                continue
+            if about.get("format") != FORMAT:
+                raise ValueError(f"{path} has format {about.get('format')} where this version reads {FORMAT}")
+            return about, arrays
+        raise failure
+
+    def mark_end(self, epoch: int) -> None:
+        """A call of `solve` ended with the checkpoint of an epoch: it is kept."""
+        for found, path in self._checkpoints():
+            if found == epoch and path.name.startswith("epoch"):
+                path.rename(path.with_name(f"end-{epoch:09d}.npz"))
+
+    def prune(self, keep: int) -> None:
+        """Remove all but the newest `keep` of those that no call of `solve` ended with."""
+        between = sorted((epoch, path) for epoch, path in self._checkpoints() if path.name.startswith("epoch"))
+        for _, path in between[:-keep]:
+            path.unlink(missing_ok=True)
+
+    def _checkpoints(self) -> list[tuple[int, Path]]:
+        found = [(NAME.fullmatch(path.name), path) for path in (self.path / CHECKPOINTS).iterdir()]
+        return [(int(match[2]), path) for match, path in found if match]
+
+    # History: a piece for each checkpoint, so that none is written twice
+
+    def write_history(self, epoch: int, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """What was recorded since the piece before, up to an epoch."""
+        arrays: Arrays = {}
+        for index, (epochs, values) in enumerate(series.values()):
+            arrays[f"epochs/{index}"], arrays[f"values/{index}"] = epochs, values
+        archive.write(self.path / HISTORY / f"{epoch:09d}.npz", {"names": list(series)}, arrays)
+
+    def history(self, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """All that was recorded before an epoch; what a damaged piece held is missing, and that is said."""
+        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for stop in self.pieces():
+            if stop > epoch:
+                break
+            try:
+                about, arrays = archive.read(self.path / HISTORY / f"{stop:09d}.npz")
+            except Damaged as error:
+                tell(f"{error}: the history has a gap there")
+                continue
+            for index, name in enumerate(about["names"]):
+                found.setdefault(name, []).append((arrays[f"epochs/{index}"], arrays[f"values/{index}"]))
+        joined = {}
+        for name, pieces in found.items():
+            epochs, values = (np.concatenate(each) for each in zip(*pieces, strict=True))
+            joined[name] = (epochs, values)
+        return joined
+
+    def pieces(self) -> list[int]:
+        """The epochs up to which pieces go, in order."""
+        return sorted(int(path.stem) for path in (self.path / HISTORY).glob("*.npz") if path.stem.isdigit())
+
+    def begin(self, epoch: int, end: int) -> int:
+        """Training goes on from an epoch to another: up to which epoch the history is written.
+
+        Pieces of it past the epoch are written anew. Checkpoints between the two could not be read: they are set aside.
+        """
+        for stop in self.pieces():
+            if stop > epoch:
+                (self.path / HISTORY / f"{stop:09d}.npz").unlink()
+        for found, path in self._checkpoints():
+            if epoch < found <= end:
+                path.rename(path.with_suffix(".damaged"))
+        return max(self.pieces(), default=0)
+
+    # What the run is
+
+    def describe(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> None:
+        """Write `run.json`: what the problem is, and a line for each time that it was started."""
+        path = self.path / ABOUT
+        starts: list[Any] = []
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            starts = list(json.loads(path.read_text())["starts"])
+        text = json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text)
+        archive.put(str(temporary), path)
+
+
+def tell(what: str) -> None:
+    print(f"tangrax: {what}", file=sys.stderr, flush=True)

@@ -1,0 +1,239 @@
+"""Checkpoints of a run while it is trained, written beside it, and the newest one to go on from."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..parallel import Transport
+from ..processes import job_end
+from ..solve import History, Loop, State
+from .archive import Arrays, Damaged, decoded, encoded
+from .directory import RunDirectory, tell
+from .snapshot import given_back, taken
+
+AUTO, NEVER = "auto", "never"
+MARGIN = 60.0  # seconds before the end of a Slurm job at which training stops,
+STOP_BEFORE = "TANGRAX_STOP_BEFORE"  # or those of this variable
+Moved = dict[str, tuple[str, int, np.ndarray]]  # points that have moved: of which domain, when, and where to
+
+
+class Snapshot:
+    """A checkpoint as it was read, the same on every process."""
+
+    def __init__(
+        self,
+        where: Path,
+        about: Mapping[str, Any],
+        arrays: Arrays,
+        history: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    ):
+        self._where, self._about, self._arrays = where, about, arrays
+        self.epoch = int(about["epoch"])
+        self.history = dict(history)
+
+    @property
+    def points(self) -> Moved:
+        moved = self._about["points"].items()
+        return {name: (domain, int(epoch), self._arrays[f"points/{name}"]) for name, (domain, epoch) in moved}
+
+    def state(self, loop: Loop, fresh: State) -> tuple[State, State]:
+        """The state and the one an epoch earlier, on the devices of a loop; raises ValueError if they do not fit."""
+        facts = self._about["leaves"]
+        try:
+            state, last = [given_back(facts, self._arrays, fresh, loop, name) for name in ("state", "last")]
+        except ValueError as error:
+            raise ValueError(
+                f"run_dir={str(self._where)!r}: its checkpoint of epoch {self.epoch} does not fit: {error}. Train as "
+                f"it was trained, or give another directory. Nothing was trained"
+            ) from None
+        return state, last
+
+
+class Saving:
+    """Of all processes of a run: what is sharded is collected by all, and the first one writes.
+
+    `problem` are lines that tell the problem; a checkpoint of another one is refused. Writing goes on in a thread of
+    its own, one checkpoint at a time.
+    """
+
+    def __init__(
+        self, path: str | Path, every: int, keep: int, resume: str, transport: Transport, problem: Sequence[str]
+    ):
+        for name, value in (("checkpoint_every", every), ("keep", keep)):
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"solve({name}={value!r}): give a whole number, 1 or more")
+        if resume not in (AUTO, NEVER):
+            raise ValueError(
+                f"solve(resume={resume!r}): 'auto' goes on from the newest checkpoint, 'never' refuses any"
+            )
+        self.every, self._keep, self._resume = int(every), int(keep), resume
+        self._directory = RunDirectory(Path(path))
+        self._transport, self._problem = transport, list(problem)
+        self._writer = ThreadPoolExecutor(1, "tangrax-checkpoints") if transport.writes else None
+        self._pending: Future[None] | None = None
+        self._saved = 0  # the newest epoch on disk, or on its way there
+        self._recorded = 0  # the history before this epoch is on disk
+
+    @contextlib.contextmanager
+    def opened(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> Iterator[None]:
+        """Within, the directory is this run's; what the run is is written there. Raises alike on every process."""
+
+        def first() -> None:
+            self._directory.open()
+            try:
+                if self._resume == NEVER and self._directory.epochs():
+                    raise ValueError(
+                        f"run_dir={str(self._directory.path)!r} holds checkpoints of a run up to epoch "
+                        f"{self._directory.epochs()[-1]}: give another directory, or resume='auto' to go on from them"
+                    )
+                self._directory.describe({**about, "problem": self._problem}, start)
+            except BaseException:
+                self._directory.close()
+                raise
+
+        self._transport.first_writes("the run directory", first)
+        try:
+            yield
+        finally:
+            self._close()
+
+    def newest(self, start: int, end: int) -> Snapshot | None:
+        """The newest checkpoint after `start` and up to `end` that can be read, on every process.
+
+        Raises ValueError where it is of another problem, or where there are some and none can be read.
+        """
+
+        def read() -> list[np.ndarray]:
+            found = self._readable(start, end)
+            if found is None:
+                return []
+            about, arrays = found
+            series = self._directory.history(about["epoch"])
+            said = {**about, "arrays": list(arrays), "series": list(series)}
+            return [encoded(said), *arrays.values(), *(each for pair in series.values() for each in pair)]
+
+        shared = self._transport.first_reads("the checkpoint", read)
+        if not shared:
+            return None
+        about = decoded(shared[0])
+        names = about["arrays"]
+        rest = shared[1 + len(names) :]
+        history = {name: (rest[2 * i], rest[2 * i + 1]) for i, name in enumerate(about["series"])}
+        return Snapshot(self._directory.path, about, dict(zip(names, shared[1:], strict=False)), history)
+
+    def begin(self, epoch: int, end: int) -> None:
+        """Training goes on from an epoch; to be called before it is."""
+        self._transport.first_writes("the run directory", lambda: self._start(epoch, end))
+        self._saved = epoch
+
+    def _start(self, epoch: int, end: int) -> None:
+        self._recorded = self._directory.begin(epoch, end)
+
+    def _readable(self, start: int, end: int) -> tuple[dict[str, Any], Arrays] | None:
+        """The newest checkpoint that is whole and of this problem."""
+        all_of_them = self._directory.epochs()
+        if end not in all_of_them and any(epoch > end for epoch in all_of_them):
+            raise ValueError(
+                f"run_dir={str(self._directory.path)!r} holds checkpoints up to epoch {all_of_them[-1]}, and this call "
+                f"would end at {end}: give it more epochs, or another directory. Nothing was trained"
+            )
+        epochs = [epoch for epoch in all_of_them if start < epoch <= end]
+        for epoch in reversed(epochs):
+            try:
+                about, arrays = self._directory.read(epoch)
+            except Damaged as error:
+                tell(f"{error}; looking for the one before")
+                continue
+            self._refuse_another(about["problem"], epoch)
+            if epoch == end:
+                self._directory.mark_end(epoch)
+            return about, arrays
+        if epochs:
+            raise ValueError(
+                f"run_dir={str(self._directory.path)!r}: none of its checkpoints ({', '.join(map(str, epochs))}) can "
+                f"be read. Move them away to begin anew. Nothing was trained"
+            )
+        return None
+
+    def _refuse_another(self, saved: Sequence[str], epoch: int) -> None:
+        if saved == self._problem:
+            return
+        pairs = [(a, b) for a, b in zip(saved, self._problem, strict=False) if a != b]
+        longer, where = (saved, "there") if len(saved) > len(self._problem) else (self._problem, "here")
+        if not pairs:
+            pairs = [(f"'{longer[min(len(saved), len(self._problem))]}' {where} alone", "")]
+        there, here = pairs[0]
+        told = f"'{there}' there, '{here}' here" if here else there
+        raise ValueError(
+            f"run_dir={str(self._directory.path)!r}: its checkpoint of epoch {epoch} is of another problem: {told}. Go "
+            f"back to that problem, or give this one a directory of its own. Nothing was trained"
+        )
+
+    def hurry(self) -> int:
+        """SIGUSR1 where Slurm ends the job soon, else 0."""
+        end = job_end(os.environ)
+        late = end is not None and time.time() > end - float(os.environ.get(STOP_BEFORE, MARGIN))
+        return int(signal.SIGUSR1) if late else 0
+
+    def save(
+        self, epoch: int, states: Mapping[str, State], loop: Loop, history: History, points: Moved, end: bool = False
+    ) -> None:
+        """Take all of it now, on all processes, and write it from the first; waits for the one before to be written."""
+        if epoch <= self._saved:
+            return  # back to the last finite state: what is on disk leads there again
+        self._saved = epoch
+        facts: dict[str, Any] = {}
+        arrays: Arrays = {}
+        for name, state in states.items():
+            more, values = taken(state, loop, name)
+            facts.update(more)
+            arrays.update(values)
+        if self._writer is None:
+            return
+        self._settle()
+        arrays.update({f"points/{name}": coordinates for name, (_, _, coordinates) in points.items()})
+        about = {
+            "problem": self._problem,
+            "leaves": facts,
+            "points": {name: [domain, when] for name, (domain, when, _) in points.items()},
+        }
+        series = history.between(self._recorded, epoch)
+        self._pending = self._writer.submit(self._write, epoch, about, arrays, series, end)
+
+    def _write(self, epoch: int, about: Any, arrays: Arrays, series: Any, end: bool) -> None:
+        if series:
+            self._directory.write_history(epoch, series)
+            self._recorded = epoch
+        self._directory.write(epoch, about, arrays, end=end)
+        self._directory.prune(self._keep)
+
+    def _settle(self) -> None:
+        """Until the checkpoint on its way is on disk; says so if it could not be written."""
+        try:
+            self._written()
+        except OSError as error:
+            tell(f"a checkpoint could not be written to {self._directory.path}: {error}. Training goes on")
+
+    def _written(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def finish(self) -> str:
+        """Wait for the last checkpoint, and say where it is; raises OSError on every process if it is not on disk."""
+        self._transport.first_writes("the last checkpoint", self._written)
+        return f", written to {self._directory.path}: the same command goes on from there"
+
+    def _close(self) -> None:
+        """Wait for what is being written, and leave the directory to others."""
+        if self._writer is not None:
+            self._settle()
+            self._writer.shutdown()
+        self._directory.close()

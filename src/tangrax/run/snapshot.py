@@ -1,0 +1,89 @@
+"""What training is made of at one epoch, as arrays of the host, and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..expr import PointSet
+from ..parallel import Layout
+from ..solve import Loop, State
+from .archive import Arrays
+
+Facts = dict[str, list[Any]]  # of each leaf: shape, dtype, and the kind of random key if it is one
+
+
+def taken(state: State, loop: Loop, name: str) -> tuple[Facts, Arrays]:
+    """A state by the names of its leaves; what single points have in the points' order, without padding.
+
+    Where that is sharded over processes, only the one that writes has it: all of them take part.
+    """
+    facts: Facts = {}
+    arrays: Arrays = {}
+    for path, leaf, layout in _leaves(state, loop, name):
+        raw, key = _plain(leaf)
+        if layout is None:
+            array = np.asarray(raw)
+        else:
+            collected = loop.transport.collect(raw)
+            array = np.zeros((0, *raw.shape[1:]), raw.dtype) if collected is None else collected[: layout.count]
+        facts[path] = [list(array.shape), str(array.dtype), key]
+        # Numbers that are not NumPy's own, such as bfloat16, would come back as bytes without a meaning.
+        arrays[path] = array.view(f"u{array.dtype.itemsize}") if array.dtype.kind == "V" else array
+    return facts, arrays
+
+
+def given_back(
+    facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray], fresh: State, loop: Loop, name: str
+) -> State:
+    """The state that was taken, on the devices of now; `fresh` is one of this problem at its beginning.
+
+    Raises ValueError, naming what differs, where the two are not alike.
+    """
+    wanted: dict[str, Any] = {}
+    leaves = _leaves(fresh, loop, name)
+    for path, leaf, layout in leaves:
+        raw, key = _plain(leaf)
+        shape = list(raw.shape) if layout is None else [layout.count, *raw.shape[1:]]
+        wanted[path] = [shape, str(raw.dtype), key]
+    found = {path: list(fact) for path, fact in facts.items() if path.startswith(f"{name}.")}
+    if found != wanted:
+        differ = [path for path in dict.fromkeys([*found, *wanted]) if found.get(path) != wanted.get(path)]
+        told = [f"{path}: {_said(found.get(path))} there, {_said(wanted.get(path))} here" for path in differ]
+        more = f", and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise ValueError(f"it is of another network, optimizer or balancing: {'; '.join(told[:3])}{more}")
+    new = []
+    for path, _, layout in leaves:
+        _, dtype, key = wanted[path]
+        array = arrays[path] if arrays[path].dtype == dtype else arrays[path].view(jnp.dtype(dtype))
+        if layout is not None:
+            new.append(loop.transport.place(layout.pad(array)))
+        else:
+            value = jnp.asarray(array)
+            new.append(loop.transport.replicate(value if key is None else jax.random.wrap_key_data(value, impl=key)))
+    return jax.tree.structure(fresh).unflatten(new)
+
+
+def _plain(leaf: Any) -> tuple[Any, str | None]:
+    """A leaf as numbers, and the kind of random key that it is."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(leaf), str(jax.random.key_impl(leaf))
+    return leaf, None
+
+
+def _leaves(state: State, loop: Loop, name: str) -> list[tuple[str, Any, Layout | None]]:
+    """Leaves with their names, in the order of the tree; of those with a row for each point, how these are dealt."""
+    tags: Sequence[PointSet] = [tag for each in loop.problem.guided for tag in each.guide.columns]
+    columns = [column for guide in state.rows for column in guide]
+    dealt = [
+        loop.problem.layouts[tag] for tag, column in zip(tags, columns, strict=True) for _ in jax.tree.leaves(column)
+    ]
+    paths = [(name + jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]]
+    same = len(paths) - len(dealt)  # `rows` is the last field of a state
+    return [(path, leaf, None if i < same else dealt[i - same]) for i, (path, leaf) in enumerate(paths)]
+
+
+def _said(fact: Sequence[Any] | None) -> str:
+    return "nothing" if fact is None else f"{fact[1]}{list(fact[0])}"
