@@ -1,6 +1,7 @@
 """Poisson's equation -Δu = 2π² sin(πx) sin(πy) on the unit square, u = 0 on its edge, on all devices of all processes.
 
-What the batch files in slurm/ run unless told otherwise. Writes the solver, for `analyse.py` to read, and a summary.
+What the batch files in slurm/ run unless told otherwise. Writes checkpoints, the solver that `analyse.py` reads, and a
+summary.
 """
 
 import json
@@ -45,6 +46,7 @@ def main(
     rate: float = 3e-3,
     seed: int = 0,
     dtype: Literal["float32", "float64"] = "float32",
+    checkpoint_every: int = 1000,
     out: Path = Path("runs/train"),
 ) -> None:
     """Solve Poisson's equation on the unit square.
@@ -59,7 +61,8 @@ def main(
         rate: learning rate at the start; it falls to 0 along a cosine.
         seed: of the network's initial weights.
         dtype: precision of the training.
-        out: directory of the saved solver and the summary.
+        checkpoint_every: epochs between two checkpoints; the same command goes on from the newest one.
+        out: directory of the checkpoints, the saved solver and the summary.
     """
     if epochs < 1:
         raise SystemExit(f"--epochs {epochs}: at least 1")
@@ -71,7 +74,7 @@ def main(
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, epochs))
     solver = tx.core({"pde": problem.residual.mse}, optimizer=optimizer, devices=devices)
     start = time.perf_counter()
-    solver.solve(epochs)
+    solver.solve(epochs, run_dir=out, checkpoint_every=checkpoint_every)
     seconds = time.perf_counter() - start
 
     # Every process takes part in what the devices compute, and in saving; only what follows is one's own.
@@ -79,7 +82,6 @@ def main(
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     values, exact = solver.eval([problem.u, problem.exact], points={"interior": grid})
     error = float(np.linalg.norm(values - exact) / np.linalg.norm(exact))
-    out.mkdir(parents=True, exist_ok=True)
     solver.save(out / "solver.npz")
     if settings.writes:
         summary = {

@@ -3,51 +3,17 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from problem import make
 
 import tangrax as tx
-
-DOMAIN = tx.domain.line(n=40, seed=2)
-X, _ = DOMAIN.variable("interior")
-
-
-def make(how="plain", devices=1, width=8, optimizer=None, points=X, **more):
-    """-u'' = π² sin πx on (0, 1), with what is steered and moved beside it."""
-    net = tx.nn.mlp(1, width=width, depth=2, key=3)
-    u = net(points) * points * (1 - points)
-    pde = (u.d2(points) + tx.np.pi**2 * tx.np.sin(tx.np.pi * points)) / 10
-    other = u - tx.np.sin(tx.np.pi * points)
-    terms = {"pde": pde.mse, "fit": other.mse, "seen": other.mse.tracker(7)}
-    if how == "watched":
-        terms["rank"] = u.grad(net).spectrum().tracker(9)
-    if how in ("moving", "growing"):
-        rule = tx.optim.rad(pde, every=6, pool=100)
-        more["resample"] = rule if how == "moving" else tx.optim.rar_d(pde, every=6, add=5, pool=100, most=55)
-        more["balance"] = tx.optim.grad_norm(every=4)
-    if how == "pointwise":
-        more["balance"] = tx.optim.self_adaptive("pde")
-    if how == "batches":
-        more["batch"] = {"interior": 16}
-    if how == "conflict":
-        more["conflict"] = tx.optim.config()
-    if how == "gauss_newton":
-        optimizer, terms = tx.optim.gauss_newton(), {"pde": pde.mse, "seen": other.mse.tracker(7)}
-    if how == "spring":
-        optimizer, terms = tx.optim.spring(), {"pde": pde.mse, "seen": other.mse.tracker(7)}
-    if how == "lbfgs":
-        optimizer = optax.lbfgs()
-    optimizer = optimizer or optax.adam(3e-3)
-    return tx.core(terms, optimizer=optimizer, devices=devices, dtype="float64", **more)
 
 
 def numbers(solver):
@@ -333,54 +299,3 @@ def test_a_loss_that_is_not_finite_keeps_the_last_finite_state(tmp_path):
         solver.solve(400, progress=False, run_dir=tmp_path, checkpoint_every=500)
     kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
     assert kept == [f"epoch-{solver.epoch:09d}.npz"] and solver.epoch > 0
-
-
-# Killed
-
-
-SCRIPT = """
-    import sys
-    from pathlib import Path
-    import jax
-    jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", 2)
-    sys.path[:0] = [{tests!r}]
-    import numpy as np
-    from test_resume import make
-    out = Path(sys.argv[1])
-    solver = make("moving", devices=2).solve(600, progress=False, run_dir=out, checkpoint_every=20)
-    solver.save(out / "done.npz")
-"""
-
-
-@pytest.mark.slow
-def test_killed_again_and_again(tmp_path):
-    """SIGKILL at random times, some while a file is being written: the file at the end is that of a whole run."""
-    script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parent))))
-    env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "OMP_NUM_THREADS": "1"}
-    run = lambda out: subprocess.Popen([sys.executable, str(script), str(out)], env=env)
-    assert run(tmp_path / "whole").wait(timeout=300) == 0
-    random = np.random.default_rng(0)
-    kills = during_save = 0
-    out = tmp_path / "broken"
-    while kills < 12:
-        process = run(out)
-        end = time.monotonic() + random.uniform(0.5, 14)
-        wait_for_save = kills % 3 == 0
-        while process.poll() is None and time.monotonic() < end + 30 * wait_for_save:
-            if wait_for_save and time.monotonic() > end - 8 and any(out.glob("checkpoints/.*.npz.*")):
-                during_save += 1
-                break
-            time.sleep(0.0005)
-        if process.poll() is not None:
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert run(out).wait(timeout=300) == 0
-    whole, broken = [np.load(tmp_path / name / "done.npz") for name in ("whole", "broken")]
-    assert set(whole.files) == set(broken.files)
-    for name in whole.files:
-        np.testing.assert_array_equal(broken[name], whole[name], err_msg=name)
-    assert kills >= 3

@@ -24,6 +24,7 @@ NODES = 4
 GPUS = ("/dev/null", "/dev/zero")
 PORTS = (12000, 32000)  # below 32768, where Linux begins to give ports to outgoing connections
 START = 30  # seconds for the daemons to come up; they need less than one on an idle machine
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")  # for good
 GRACE = 20  # seconds for cancelled jobs to end, above KillWait
 
 # What differs from a site's: no cgroups and no accounting, as these need a system that was set up for them;
@@ -57,7 +58,10 @@ ReturnToService=2
 KillWait=5
 GresTypes=gpu
 NodeName=node[1-{count}] NodeHostname={hostname} NodeAddr=127.0.0.1 Port=[{ports}] CPUs=2 RealMemory=1000 Gres=gpu:2
-PartitionName=main Nodes=node[1-{count}] Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=node[1-{count}] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=20
+PartitionName=high Nodes=node[1-{count}] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 
 
@@ -94,9 +98,8 @@ class Cluster:
             self._start("slurmctld", "-D", "-c")
             for node in self.nodes:
                 self._start("slurmd", "-D", "-N", node, log=node)
-            self._wait(
-                "four idle nodes", lambda: self._ask("sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * NODES
-            )
+            idle = {"", *(f"{node} idle" for node in self.nodes)}
+            self._wait("four idle nodes", lambda: set(self.ask("sinfo", "-h", "-N", "-o", "%N %T").split("\n")) == idle)
         except BaseException:
             self._stop()
             raise
@@ -124,11 +127,11 @@ class Cluster:
         """The job when it has ended, or each task of an array; cancelled and an error after `timeout` seconds."""
         end = time.monotonic() + timeout
         while True:
-            records = [_fields(line) for line in self._ask("scontrol", "-o", "show", "job", job).splitlines() if line]
-            if records and not any(r["JobState"] in ("PENDING", "RUNNING", "COMPLETING") for r in records):
+            records = [_fields(line) for line in self.ask("scontrol", "-o", "show", "job", job).splitlines() if line]
+            if records and all(r["JobState"] in ENDED for r in records):
                 return sorted((_job(record) for record in records), key=lambda each: int(each.id))
             if time.monotonic() > end:
-                self._ask("scancel", job)
+                self.ask("scancel", job)
                 shown = "\n".join(f"{r['JobState']} {r.get('Reason')}\n{_text(r.get('StdOut'))}" for r in records)
                 raise TimeoutError(f"job {job} did not end within {timeout:.0f} s:\n{shown}\n{self.logs()}")
             time.sleep(0.2)
@@ -186,7 +189,7 @@ class Cluster:
                 raise RuntimeError(f"waiting for {what}; ended: {gone or 'none'}\n{self.logs()}")
             time.sleep(0.1)
 
-    def _ask(self, *command: str) -> str:
+    def ask(self, *command: str) -> str:
         """What a command of Slurm prints; nothing if it failed."""
         told = {**bare_environment(), "SLURM_CONF": str(self._conf)}
         return subprocess.run(command, capture_output=True, text=True, env=told, timeout=60).stdout
@@ -195,9 +198,9 @@ class Cluster:
         """Jobs first, then the daemons, youngest first, then what jobs may have left behind."""
         if len(self._daemons) == 2 + NODES:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._ask("scancel", "--user=root", "--full")
+                self.ask("scancel", "--user=root", "--full")
                 end = time.monotonic() + GRACE
-                while self._ask("squeue", "-h").strip() and time.monotonic() < end:
+                while self.ask("squeue", "-h").strip() and time.monotonic() < end:
                     time.sleep(0.2)
         while self._daemons:
             _, process = self._daemons.pop()

@@ -119,7 +119,8 @@ class Transport(eqx.Module):
         for index, (shape, dtype) in enumerate(facts):
             mine = np.asarray(arrays[index]) if self.writes else np.zeros(shape, dtype)
             with self.peers.operation(f"sending {name}"):
-                found.append(self._broadcast(np.ascontiguousarray(mine)) if np.prod(shape) else mine)
+                # Of no axis, an array that is made contiguous would come back with one.
+                found.append(self._broadcast(np.ascontiguousarray(mine)).reshape(shape) if np.prod(shape) else mine)
         return found
 
     def first_reads(self, name: str, read: Callable[[], Sequence[np.ndarray]]) -> list[Any]:

@@ -1,0 +1,116 @@
+"""SIGKILL at any time: every run goes on to the result of one that was not killed, to the last bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from launching import NEEDS_MPI, environment
+
+HERE = Path(__file__).parent
+WAYS = {"one": [], "three": ["launch", "-n", "3"], "mpi": ["launch", "--mpi", "-n", "2"]}
+
+
+class Attempt:
+    """The program as one process of two devices, as three processes, or as two MPI ranks; what it says is in a file."""
+
+    def __init__(self, way, out, **more):
+        for old in [*out.glob("pid-*"), *out.glob("phase-*")]:
+            old.unlink()
+        arguments = [str(HERE / "killed.py"), str(out)]
+        command = [sys.executable, *(["-m", "tangrax", *WAYS[way]] if WAYS[way] else []), *arguments]
+        flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"} if way == "one" else {}
+        env = environment(JAX_PLATFORMS="cpu", OMP_NUM_THREADS="1", PYTHONPATH=str(HERE), **flags, **more)
+        self.out, self._said = out, out / "said"
+        with self._said.open("w") as said:
+            self.process = subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.STDOUT)
+
+    def through(self):
+        """To its good end; what it said."""
+        assert self.process.wait(timeout=300) == 0, self.said()
+        return self.said()
+
+    def said(self):
+        return self._said.read_text()
+
+    def phase(self, rank):
+        path = self.out / f"phase-{rank}"
+        return path.read_text() if path.exists() and (self.out / f"pid-{rank}").exists() else ""
+
+    def writing(self):
+        """Whether there is a file that is not whole; nothing removes one before the next attempt."""
+        return any((self.out / "checkpoints").glob(".*.npz.*"))
+
+    def until(self, happened, seconds=120):
+        """Whether something happened before the program ended, or the time was over."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < end:
+            if happened():
+                return True
+            time.sleep(0.0005)
+        return False
+
+    def kill(self, rank):
+        """One of the processes, by SIGKILL, and wait for the others to have ended by themselves."""
+        os.kill(int((self.out / f"pid-{rank}").read_text()), signal.SIGKILL)
+        self.process.wait(timeout=120)
+
+    def killed(self, kind, dice, ranks):
+        """Killed while it compiles, while it writes or at any time; whether it was so, or None if it was through."""
+        rank = 0 if kind == "save" else dice.randrange(ranks)
+        assert self.until(lambda: self.phase(rank)), self.said()
+        if kind == "compile":
+            self.until(lambda: self.phase(rank) == "compiling")
+            time.sleep(dice.uniform(0, 0.5))
+            found = self.phase(rank) == "compiling"
+        elif kind == "save":
+            self.until(lambda: self.phase(rank) == "training")
+            time.sleep(dice.uniform(0, 0.1))
+            found = self.until(self.writing)
+        else:
+            time.sleep(dice.uniform(0, 6))
+            found = True
+        if self.process.poll() is not None:
+            assert self.process.returncode == 0, self.said()
+            return None
+        self.kill(rank)
+        return found and (kind != "save" or self.writing())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "ranks", "plan"),
+    [
+        ("one", 1, ["save"] * 6 + ["compile"] * 5 + ["any"] * 7),
+        ("three", 3, ["save"] * 4 + ["compile"] * 3 + ["any"] * 5),
+        pytest.param("mpi", 2, ["save"] * 4 + ["compile"] * 3 + ["any"] * 5, marks=NEEDS_MPI),
+    ],
+)
+def test_killed_again_and_again(way, ranks, plan, tmp_path):
+    """Adam, points that move and weights that balance; what is written at the end is that of a whole run."""
+    whole, out = tmp_path / "whole", tmp_path / "broken"
+    for path in (whole, out):
+        path.mkdir()
+    Attempt(way, whole).through()
+    dice = random.Random(way)
+    dice.shuffle(plan)
+    done = dict.fromkeys(plan, 0)
+    for kind in plan:
+        fresh = {"JAX_ENABLE_COMPILATION_CACHE": "0"} if kind == "compile" else {}
+        found = Attempt(way, out, PAUSE="0.3", **fresh).killed(kind, dice, ranks)
+        if found is None:
+            break  # it was through before
+        done[kind] += found
+    said = Attempt(way, out).through()
+    assert "looking for the one before" not in said  # no checkpoint that could not be read
+    one, other = np.load(whole / "done.npz"), np.load(out / "done.npz")
+    assert set(one.files) == set(other.files)
+    for name in one.files:
+        np.testing.assert_array_equal(other[name], one[name], err_msg=name)
+    print(f"{way}: killed {done}")
+    assert min(done.values()) >= 1
