@@ -83,6 +83,7 @@ bench: setup mpi
 	$(RUN)/python benchmarks/large_kernel.py
 	$(RUN)/python benchmarks/accuracy.py --cases poisson-1d tutorial soft-1d poisson-2d --seeds 1
 	$(RUN)/python benchmarks/scaling.py
+	$(RUN)/python benchmarks/checkpoints.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .cache dist runs

@@ -13,6 +13,7 @@ from .test_batch_files import difference, succeeded
 pytestmark = [pytest.mark.slurm]
 
 PROGRAM = Path(__file__).with_name("slow.py")
+SIZE = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", "--gres=none"]
 # Slurm holds a job back for two minutes before it starts it again.
 LIMIT = 600
 
@@ -26,13 +27,12 @@ class Runs:
 
     def submit(self, name, node, *options, pause="0.6", **environment):
         told = {**SETTINGS, "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}", **environment}
-        sizes = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", "--gres=none", f"--nodelist={node}"]
         self.jobs[name] = self.cluster.submit(
             self.clone / "slurm" / "train.sbatch",
             PROGRAM,
             self.out(name),
             pause,
-            options=[*sizes, *options],
+            options=[*SIZE, f"--nodelist={node}", *options],
             environment=told,
             folder=self.clone,
         )
@@ -59,7 +59,7 @@ def test_jobs_that_are_stopped_go_on(cluster, clone, say):
     """By their time limit, by scontrol requeue, for a job of higher priority, and with their node."""
     (clone / "urgent.py").write_text("print('urgent')")
     runs, began = Runs(cluster, clone), time.monotonic()
-    runs.submit("time", "node1", "--time=2", "--signal=USR1@80", pause="1")
+    runs.submit("time", "node1", "--time=2", "--signal=USR1@45", TANGRAX_STOP_BEFORE="20")
     runs.submit("requeued", "node2", "--time=20")
     runs.submit("preempted", "node3", "--time=20")
     runs.submit("lost", "node4", "--time=20")
@@ -69,7 +69,7 @@ def test_jobs_that_are_stopped_go_on(cluster, clone, say):
     urgent = cluster.submit(
         clone / "slurm" / "train.sbatch",
         clone / "urgent.py",
-        options=["--partition=high", "--nodes=1", "--ntasks-per-node=2", "--gres=none", "--nodelist=node3", "--time=5"],
+        options=["--partition=high", *SIZE, "--nodelist=node3", "--time=5"],
         environment={**SETTINGS, "TANGRAX_TRANSPORT": "single"},
         folder=clone,
     )
@@ -79,6 +79,9 @@ def test_jobs_that_are_stopped_go_on(cluster, clone, say):
     cluster.ask("scontrol", "update", "nodename=node4", "state=resume")
     (first,) = cluster.wait(urgent, LIMIT)
     succeeded(first)
+    runs.submit("cancelled", "node3", "--time=20")
+    runs.until_checkpoint("cancelled", 10)
+    cluster.ask("scancel", runs.jobs.pop("cancelled"))
     whole = clone / "runs" / "whole"
     runs.submit("whole", "node3", "--time=5", pause="0")
     ended = {name: runs.end(name) for name in runs.jobs}
@@ -90,4 +93,7 @@ def test_jobs_that_are_stopped_go_on(cluster, clone, say):
         say(f"{name}: {starts} starts, stopped by {stops}, rel. difference to the unbroken job {far:.0e}")
         assert far < 1e-9
     assert "stopped by SIGUSR1" in ended["time"].output
+    assert not list(runs.out("cancelled").glob("solver.npz")), "what is cancelled stays cancelled"
+    assert "stopped by SIGTERM" in ended["preempted"].output
+    assert "job ends at None" not in ended["time"].output
     say(f"all within {time.monotonic() - began:.0f} s")

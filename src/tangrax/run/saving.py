@@ -88,10 +88,12 @@ class Saving:
         def first() -> None:
             self._directory.open()
             try:
-                if self._resume == NEVER and self._directory.epochs():
+                found = self._directory.epochs()
+                # A call of `solve` before this one may have left its own.
+                if self._resume == NEVER and found and found[-1] > start["epochs"][0]:
                     raise ValueError(
-                        f"run_dir={str(self._directory.path)!r} holds checkpoints of a run up to epoch "
-                        f"{self._directory.epochs()[-1]}: give another directory, or resume='auto' to go on from them"
+                        f"run_dir={str(self._directory.path)!r} holds checkpoints of a run up to epoch {found[-1]}: "
+                        f"give another directory, or resume='auto' to go on from them"
                     )
                 self._directory.describe({**about, "problem": self._problem}, start)
             except BaseException:
