@@ -10,9 +10,22 @@ from . import (
     problems as problems,
 )
 from .parallel import setup as setup
-from .run import load as load
+from .run import load as load, sinks as sinks
 from .solve import NonFiniteLoss as NonFiniteLoss
 from .solver import Solver as Solver, core as core
 
-__all__ = ["NonFiniteLoss", "Solver", "core", "domain", "jacobian", "load", "nn", "np", "optim", "problems", "setup"]
+__all__ = [
+    "NonFiniteLoss",
+    "Solver",
+    "core",
+    "domain",
+    "jacobian",
+    "load",
+    "nn",
+    "np",
+    "optim",
+    "problems",
+    "setup",
+    "sinks",
+]
 __version__ = "0.1.0"

@@ -1,5 +1,6 @@
 """Around a run: progress on the terminal, parameters and checkpoints on disk."""
 
+from . import sinks as sinks
 from .about import environment as environment
 from .checkpoint import (
     Saved as Saved,

@@ -1,0 +1,122 @@
+"""Values of a run in files, against its history; sinks that are slow or fail."""
+
+import contextlib
+import csv
+import json
+import threading
+
+import numpy as np
+import pytest
+from problem import make
+
+import tangrax as tx
+from tangrax.run.sinks import Sink, Writer
+
+NAMES = ("loss", "pde", "fit")
+
+
+def run(sink, epochs=25):
+    return make().solve(epochs, progress=False, listeners=[sink])
+
+
+def test_json_lines(tmp_path):
+    path = tmp_path / "log.jsonl"
+    sink = tx.sinks.json_lines(path)
+    solver = run(sink).solve(5, progress=False, listeners=[sink])
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [rows[0]["epoch"], rows[-1]["epoch"]] == [9, 29]
+    for row in rows:
+        assert row["epochs per second"] > 0
+        for name in NAMES:
+            assert row[name] == solver.history[name][row["epoch"]]
+        assert row["seen"] == solver.history["seen"][row["epoch"] // 7]
+
+
+def test_a_table(tmp_path):
+    path = tmp_path / "log.csv"
+    sink = tx.sinks.csv(path)
+    solver = run(sink).solve(5, progress=False, listeners=[sink])
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [rows[0]["epoch"], rows[-1]["epoch"]] == ["9", "29"]
+    for row in rows:
+        for name in NAMES:
+            assert float(row[name]) == solver.history[name][int(row["epoch"])]
+
+
+def test_arrays_and_numbers_that_are_not_finite(tmp_path):
+    from tangrax.run.sinks import _Lines, _Table
+
+    row = {"epoch": 3, "matrix": np.array([[1.0, np.nan], [0.5, -np.inf]])}
+    for kind, path in ((_Lines, tmp_path / "a"), (_Table, tmp_path / "b")):
+        with contextlib.closing(kind(path)) as writer:
+            writer.write(row)
+    assert json.loads((tmp_path / "a").read_text()) == {"epoch": 3, "matrix": [[1.0, None], [0.5, None]]}
+    names, values = (tmp_path / "b").read_text().splitlines()
+    assert next(csv.reader([names])) == ["epoch", "matrix[0,0]", "matrix[0,1]", "matrix[1,0]", "matrix[1,1]"]
+    assert values == "3,1.0,nan,0.5,-inf"
+
+
+class Stuck(Writer):
+    """Writes nothing until it is let go."""
+
+    def __init__(self, go):
+        self.go, self.rows = go, []
+
+    def write(self, row):
+        assert self.go.wait(60)
+        self.rows.append(row)
+
+    def close(self): ...
+
+
+def test_a_slow_sink_holds_nothing_up(monkeypatch, capsys):
+    """Training ends while the first row is still being written; what does not fit is left out, and said once."""
+    monkeypatch.setattr("tangrax.run.sinks.ROOM", 2)
+    monkeypatch.setattr("tangrax.run.sinks.PATIENCE", 0.2)
+    go = threading.Event()
+    writer = Stuck(go)
+    solver = make()
+    sink = Sink("the slow one", lambda: writer)
+    solver.solve(60, progress=False, listeners=[Often(sink)])
+    assert solver.epoch == 60 and not writer.rows
+    go.set()
+    said = capsys.readouterr().err
+    assert said.count("the slow one is 2 rows behind") == 1
+    assert "left to itself" in said
+
+
+class Often:
+    """Tells a sink of each stretch five times."""
+
+    def __init__(self, sink):
+        self.on_start, self.on_end, self.sink = sink.on_start, sink.on_end, sink
+
+    def on_stretch(self, stretch):
+        for _ in range(5):
+            self.sink.on_stretch(stretch)
+
+
+def test_a_failing_sink_says_so_once(tmp_path, capsys):
+    solver = run(tx.sinks.json_lines(tmp_path / "none" / "log.jsonl"), 40)
+    assert solver.epoch == 40
+    said = capsys.readouterr().err
+    assert said.count("failed: FileNotFoundError") == 1 and "Training goes on without it" in said
+
+
+def test_a_table_of_another_run_is_left_alone(tmp_path, capsys):
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,other\n1,2\n")
+    run(tx.sinks.csv(path))
+    assert path.read_text() == "epoch,other\n1,2\n"
+    assert "no column for epochs per second, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make_sink", [tx.sinks.json_lines, tx.sinks.csv])
+def test_only_the_first_process_writes(make_sink, tmp_path, monkeypatch):
+    class Other:
+        writes = False
+
+    monkeypatch.setattr("tangrax.run.sinks.settings", Other)
+    run(make_sink(tmp_path / "log"))
+    assert not (tmp_path / "log").exists()
