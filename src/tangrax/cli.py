@@ -13,6 +13,7 @@ import tyro
 from . import problems
 from .launch import launch_processes, use_devices
 from .parallel import doctor, setup
+from .processes import AGREED
 
 
 @dataclass
@@ -111,7 +112,12 @@ def run_script(script: Sequence[str], options: Run) -> None:
     setup(transport=options.transport, timeout=options.timeout)
     sys.argv = list(script)
     sys.path.insert(0, os.path.dirname(os.path.abspath(script[0])))
-    runpy.run_path(script[0], run_name="__main__")
+    try:
+        runpy.run_path(script[0], run_name="__main__")
+    except KeyboardInterrupt as stopped:
+        if stopped.args != (AGREED,):
+            raise
+        sys.exit(130)  # training has said where it stopped: a traceback would say nothing more
 
 
 def solve_problem(name: str, options: Solve, run: Run) -> None:

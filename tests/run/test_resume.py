@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -156,6 +158,45 @@ def test_other_signals(number, error, code, tmp_path):
         signal.signal(number, previous)
     assert error is KeyboardInterrupt or raised.value.code == code
     assert_same(make().solve(40, progress=False, run_dir=tmp_path), make().solve(40, progress=False))
+
+
+SCRIPT = """
+import os
+import signal
+import sys
+
+import tangrax as tx
+
+tx.setup(dtype="float64")
+sys.path.append({folder!r})
+from problem import make
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Stop:
+    def on_start(self, run): ...
+
+    def on_stretch(self, stretch):
+        if stretch.epoch == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def on_end(self): ...
+
+
+make().solve(40, progress=False, run_dir="run", checkpoint_every=10, listeners=[Stop()])
+"""
+
+
+def test_ctrl_c_of_a_command(tmp_path):
+    """`tangrax run` ends with 130 and a line that says how to go on; the same command goes on."""
+    (tmp_path / "train.py").write_text(SCRIPT.format(folder=str(Path(__file__).parent)))
+    command = [sys.executable, "-m", "tangrax", "run", "train.py"]
+    run = lambda: subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    first, second = run(), run()
+    assert first.returncode == 130 and "Traceback" not in first.stderr, first.stderr
+    assert "stopped by SIGINT after epoch 20, written to run: the same command goes on from there" in first.stderr
+    assert second.returncode == 0 and "going on from epoch 20, as run has it" in second.stderr, second.stderr
 
 
 def test_the_end_of_a_slurm_job(tmp_path, monkeypatch, capsys):

@@ -5,4 +5,10 @@ from .detect import Launch as Launch, detect as detect, mpi_ranks as mpi_ranks, 
 from .judge import Limits as Limits
 from .meeting import announce as announce, meet as meet, slurm_coordinator as slurm_coordinator
 from .peers import Alone as Alone, Joined as Joined, Peers as Peers
-from .stop import Interruption as Interruption, job_end as job_end, raise_for as raise_for
+from .stop import (
+    AGREED as AGREED,
+    Interruption as Interruption,
+    job_end as job_end,
+    raise_for as raise_for,
+    say_stopped as say_stopped,
+)

@@ -57,14 +57,14 @@ class Interruption:
             signal.signal(number, once)
 
 
-def raise_for(number: int, where: str, says: bool) -> None:
-    """End as the signal asked for: Ctrl-C as KeyboardInterrupt, SIGTERM with exit code 143, SIGUSR1 with 138.
+def say_stopped(number: int, where: str) -> None:
+    """By which signal training was stopped, and how far it had come."""
+    sys.stderr.write(f"tangrax: stopped by {signal.Signals(number).name} {where}\n")
+    sys.stderr.flush()
 
-    `where` is how far the run had come; the process that `says` so is one of all.
-    """
-    name = signal.Signals(number).name
-    if says:
-        sys.stderr.write(f"tangrax: stopped by {name} {where}\n")
+
+def raise_for(number: int) -> None:
+    """End as the signal asked for: Ctrl-C as KeyboardInterrupt, SIGTERM with exit code 143, SIGUSR1 with 138."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt(AGREED)
     raise SystemExit(128 + number)

@@ -117,6 +117,7 @@ class Saving:
             if found is None:
                 return []
             about, arrays = found
+            tell(f"going on from epoch {about['epoch']}, as {self._directory.path} has it")
             series = self._directory.history(about["epoch"])
             said = {**about, "arrays": list(arrays), "series": list(series)}
             return [encoded(said), *arrays.values(), *(each for pair in series.values() for each in pair)]

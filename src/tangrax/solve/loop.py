@@ -11,7 +11,7 @@ import numpy as np
 from ..expr import PointSet, Tracker
 from ..optim import Guide
 from ..parallel import Collectives, Transport, precision_of
-from ..processes import Interruption, raise_for
+from ..processes import Interruption, raise_for, say_stopped
 from .first_order import Parameters
 from .history import History
 from .listener import Listener, Run, Stretch
@@ -164,7 +164,10 @@ class Loop:
                 listener.on_end()
         if stop:
             interruption.expect(stop)
-            raise_for(stop, f"after epoch {epoch}{kept.stopped()}", self.transport.writes)
+            where = f"after epoch {epoch}{kept.stopped()}"
+            # All leave once it has been said: mpirun ends the others as soon as one has gone.
+            self.transport.first_writes("the end", lambda: say_stopped(stop, where))
+            raise_for(stop)
 
     def _agreed(self, length: int, signal: int) -> tuple[int, int]:
         """The next stretch and a signal to stop, the same on all processes.
