@@ -307,10 +307,13 @@ class Solver:
         self.history = History.of(snapshot.history)
 
     def _told(self) -> list[str]:
-        """The problem in lines that are the same in every process and on any devices, but for values of parameters."""
+        """The problem, but for what is trained, in lines that are the same in every process and on any devices."""
         lines = [*self._terms.outline(), *self._rules, f"trained in {self._dtype}"]
         for trainable, name in self._terms.trainables.items():
             lines.append(f"'{name}' of {len(trainable.leaf_names)} arrays {list(trainable.leaf_shapes)}")
+            if trainable not in self._terms.trained:
+                leaves = map(np.asarray, jax.tree.leaves(self._parameters[trainable]))
+                lines.append(f"'{name}' as it is, {' '.join(parallel.digest(leaf)[:8] for leaf in leaves)}")
         for name, tag in self._resampler.names.items():
             # Other processes may hold other points, and use those of the first.
             told = parallel.digest(tag.rows)[:16] if self._transport.writes else ""

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from problem import make
+from problem import X, make
 
 import tangrax as tx
 
 
 def numbers(solver):
     """All that training has changed and recorded."""
-    leaves = jax.tree.leaves([solver._parameters, solver._state])
+    leaves = jax.tree.leaves([list(solver._parameters.values()), solver._state])
     recorded = {name: (solver.history.epochs(name), solver.history[name]) for name in solver.history}
     points = {name: kept[2] for name, kept in solver._resampler.saved().items()}
     plain = lambda leaf: jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
@@ -243,6 +243,19 @@ def test_another_problem_is_refused(tmp_path):
     refused(make(), 3, tmp_path, "holds checkpoints up to epoch 6, and this call would end at 3")
     refused(make(), 9, tmp_path, "holds checkpoints of a run up to epoch 6", resume="never")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.npz")} == files
+
+
+def test_another_frozen_network_is_refused(tmp_path):
+    """What is not trained is part of the problem; values that are trained are not."""
+
+    def make(key, frozen_key):
+        net = tx.nn.mlp(1, width=4, depth=1, key=key)(X)
+        fixed = tx.nn.mlp(1, width=4, depth=1, key=frozen_key, name="given").freeze()(X)
+        return tx.core([(net - fixed).mse], optimizer=optax.adam(1e-3), devices=1, dtype="float64")
+
+    first = make(0, 1).solve(6, progress=False, run_dir=tmp_path)
+    refused(make(0, 2), 9, tmp_path, "'given' as it is, .* there, .* here")
+    assert_same(make(5, 1).solve(6, progress=False, run_dir=tmp_path), first)
 
 
 @pytest.mark.parametrize(
