@@ -275,25 +275,32 @@ class Solver:
             self._state = self._last = loop.init(self._parameters)
         assert self._last is not None
 
-        def write(saving: run.Saving) -> None:
+        def take(state: State, last: State, epoch: int) -> None:
+            self._state, self._last, self.epoch = state, last, epoch
+            self._parameters.update(loop.parameters(state))
+
+        epochs = end - self.epoch
+        if saving is None:
+            loop.run(self._state, self._last, self.epoch, epochs, self.history, told, take)
+            return
+
+        def write() -> None:
             assert self._state is not None and self._last is not None
             states = {"state": self._state, "last": self._last}
             saving.save(self.epoch, states, loop, self.history, self._resampler.saved(), self.epoch == end)
 
         def keep(state: State, last: State, epoch: int) -> None:
-            self._state, self._last, self.epoch = state, last, epoch
-            self._parameters.update(loop.parameters(state))
-            if saving is not None and (epoch % saving.every == 0 or epoch == end):
-                write(saving)
+            take(state, last, epoch)
+            if epoch % saving.every == 0 or epoch == end:
+                write()
 
-        def stopped(saving: run.Saving) -> str:
-            write(saving)
+        def stopped() -> str:
+            write()
             return saving.finish()
 
-        kept = () if saving is None else (Kept(saving.every, saving.hurry, lambda: stopped(saving)),)
-        loop.run(self._state, self._last, self.epoch, end - self.epoch, self.history, told, keep, *kept)
-        if saving is not None:
-            saving.finish()
+        kept = Kept(saving.every, saving.hurry, stopped)
+        loop.run(self._state, self._last, self.epoch, epochs, self.history, told, keep, kept)
+        saving.finish()
 
     def _go_on_from(self, snapshot: run.Snapshot) -> None:
         """Take all that a checkpoint has; nothing has changed if it does not fit."""

@@ -205,6 +205,8 @@ def test_the_end_of_a_slurm_job(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as raised:
         make().solve(40, progress=False, run_dir=tmp_path)
     assert raised.value.code == 138 and "stopped by SIGUSR1" in capsys.readouterr().err
+    monkeypatch.setenv("TANGRAX_STOP_BEFORE", "a minute")
+    refused(make(), 40, tmp_path, "TANGRAX_STOP_BEFORE='a minute': give a number of seconds")
     monkeypatch.setenv("TANGRAX_STOP_BEFORE", "5")
     assert_same(make().solve(40, progress=False, run_dir=tmp_path), make().solve(40, progress=False))
 
@@ -326,8 +328,8 @@ def test_a_damaged_piece_of_history_leaves_a_gap(tmp_path, capsys):
     solver = make().solve(30, progress=False, run_dir=tmp_path)
     assert "the history has a gap there" in capsys.readouterr().err
     np.testing.assert_array_equal(solver.history.epochs("loss"), np.arange(10, 30))
-    assert_close = make().solve(30, progress=False)
-    np.testing.assert_array_equal(solver.history["loss"], assert_close.history["loss"][10:])
+    whole = make().solve(30, progress=False)
+    np.testing.assert_array_equal(solver.history["loss"], whole.history["loss"][10:])
 
 
 def test_a_full_disk_stops_nothing_until_the_end(tmp_path, monkeypatch, capsys):

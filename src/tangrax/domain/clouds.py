@@ -77,7 +77,8 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
     if not points:
         raise ValueError("cloud({}): give points for one tag or more, such as {'interior': array}")
     tail = ("t",) if over_time else ()
-    counts = {tag: _dimension(tag, given, len(tail)) for tag, given in points.items()}
+    files = {tag: read(given) for tag, given in points.items() if isinstance(given, (str, Path))}
+    counts = {tag: _dimension(tag, given, files.get(tag), len(tail)) for tag, given in points.items()}
     first, dimension = next(iter(counts.items()))
     for tag, count in counts.items():
         if count != dimension or not 1 <= count <= len(AXES):
@@ -88,19 +89,18 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
     space = AXES[:dimension]
     sets, columns, given_normals = {}, {}, {}
     for tag, given in points.items():
-        rows, columns[tag] = rows_and_columns(tag, given, (*space, *tail), "the cloud")
-        sets[tag] = PointSet(
-            tag, conform(rows, tag, (*space, "t"), not over_time), (*space, "t"), not over_time, "cloud"
-        )
+        rows, columns[tag] = rows_and_columns(tag, given, (*space, *tail), "the cloud", files.get(tag))
+        axes, steady = (*space, "t"), not over_time
+        sets[tag] = PointSet(tag, conform(rows, tag, axes, steady), axes, steady, "cloud")
         if all(f"n{axis}" in columns[tag] for axis in space):
             given_normals[tag] = np.column_stack([columns[tag][f"n{axis}"] for axis in space])
     return Cloud(sets, columns, {**given_normals, **(normals or {})})
 
 
-def _dimension(tag: str, given: Any, times: int) -> int:
-    """How many space axes points have; `times` columns are not of space."""
-    if isinstance(given, (str, Path)):
-        return sum(axis in read(given) for axis in AXES)
+def _dimension(tag: str, given: Any, columns: Columns | None, times: int) -> int:
+    """How many space axes points have, of a file by its columns; `times` columns of an array are not of space."""
+    if columns is not None:
+        return sum(axis in columns for axis in AXES)
     shape = np.shape(given)
     if len(shape) not in (1, 2):
         raise ValueError(f"cloud: '{tag}' has shape {shape}: give a row for each point")

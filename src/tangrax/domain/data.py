@@ -13,11 +13,16 @@ from ..expr import Node, PointSet, ops
 Columns = dict[str, Float[np.ndarray, " _"]]
 
 
-def rows_and_columns(tag: str, points: Any, axes: Sequence[str], where: str) -> tuple[Any, Columns]:
-    """Points as they were given, or those of a file, with its other columns; `where` tells whose axes they are."""
+def rows_and_columns(
+    tag: str, points: Any, axes: Sequence[str], where: str, columns: Columns | None = None
+) -> tuple[Any, Columns]:
+    """Points as they were given, or those of a file, with its other columns; `where` tells whose axes they are.
+
+    `columns` are those of the file, if it has been read.
+    """
     if not isinstance(points, (str, Path)):
         return points, {}
-    columns = read(points)
+    columns = read(points) if columns is None else columns
     missing = [axis for axis in axes if axis not in columns]
     if missing:
         raise ValueError(

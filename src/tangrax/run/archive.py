@@ -1,11 +1,12 @@
 """Arrays and what is said of them in one file, written whole or not at all, read without running any code."""
 
+import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,26 +32,31 @@ def decoded(array: np.ndarray) -> dict[str, Any]:
     return about
 
 
-def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write by way of a temporary file beside `path`: a crash leaves the old file. Each array has a CRC-32."""
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is at `path` when the block has ended well; until then, and else, what was there stays as it was.
+
+    It has the permissions that a file of the user's would have.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays, **{ABOUT: encoded(about)})  # pyright: ignore[reportArgumentType]
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        put(temporary, path)
+        mode = os.umask(0)
+        os.umask(mode)
+        os.chmod(temporary, 0o666 & ~mode)
+        os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def put(temporary: str, path: Path) -> None:
-    """Give a temporary file its name, and the permissions that a file of the user's would have."""
-    mode = os.umask(0)
-    os.umask(mode)
-    os.chmod(temporary, 0o666 & ~mode)
-    os.replace(temporary, path)
+def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write all of it, whole or not at all. Each array has a CRC-32."""
+    with whole(path) as file:
+        np.savez(file, **arrays, **{ABOUT: encoded(about)})  # pyright: ignore[reportArgumentType]
 
 
 def read(path: Path) -> tuple[dict[str, Any], Arrays]:

@@ -10,42 +10,42 @@ import numpy as np
 
 from ..expr import Trainable
 from . import archive
+from .archive import Arrays
 
 FORMAT = 1
+Moved = dict[str, tuple[str, int, np.ndarray]]  # by tag: of which domain, the epoch of the last move, coordinates
 
 
 @dataclass(frozen=True)
 class Saved:
     """What a file holds: each network's leaves in order and recipe, the epoch, history as (epochs, values).
 
-    And the points that have moved, as (domain, epoch of the last move, coordinates).
+    And the points that have moved.
     """
 
     leaves: dict[str, dict[str, np.ndarray]]
     recipes: dict[str, Any]
     epoch: int
     history: dict[str, tuple[np.ndarray, np.ndarray]]
-    points: dict[str, tuple[str, int, np.ndarray]]
+    points: Moved
 
 
 def save(path: str | Path, saved: Saved) -> None:
     """Write `path` by way of a temporary file beside it: a crash leaves the old file as it was."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: Arrays = {}
     about: dict[str, Any] = {
         "format": FORMAT,
         "epoch": saved.epoch,
         "networks": {},
         "history": list(saved.history),
-        "points": {name: [domain, epoch] for name, (domain, epoch, _) in saved.points.items()},
     }
+    put_points(saved.points, about, arrays)
     for name, leaves in saved.leaves.items():
         about["networks"][name] = {"leaves": list(leaves), "recipe": saved.recipes.get(name)}
         for index, leaf in enumerate(leaves.values()):
             arrays[f"network/{name}/{index}"] = leaf
     for name, (epochs, values) in saved.history.items():
         arrays[f"epochs/{name}"], arrays[f"values/{name}"] = epochs, values
-    for name, (_, _, coordinates) in saved.points.items():
-        arrays[f"points/{name}"] = coordinates
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"cannot save to {path}: give the name of a file in a directory that exists")
@@ -66,13 +66,22 @@ def read(path: str | Path) -> Saved:
         }
         recipes = {name: network["recipe"] for name, network in about["networks"].items()}
         history = {name: (arrays[f"epochs/{name}"], arrays[f"values/{name}"]) for name in about["history"]}
-        # Files of the first versions hold none.
-        moved = about.get("points", {}).items()
-        points = {name: (domain, int(epoch), arrays[f"points/{name}"]) for name, (domain, epoch) in moved}
-        return Saved(leaves, recipes, int(about["epoch"]), history, points)
+        return Saved(leaves, recipes, int(about["epoch"]), history, points_of(about, arrays))
     except (KeyError, ValueError, TypeError) as error:
         why = f" (it holds no {error})" if isinstance(error, KeyError) else f" ({error})"
         raise ValueError(f"{path} is not what solver.save writes, or is damaged{why}: save it anew") from error
+
+
+def put_points(points: Moved, about: dict[str, Any], arrays: Arrays) -> None:
+    """Points that have moved, into what a file holds."""
+    about["points"] = {name: [domain, epoch] for name, (domain, epoch, _) in points.items()}
+    arrays.update({f"points/{name}": coordinates for name, (_, _, coordinates) in points.items()})
+
+
+def points_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Moved:
+    """What `put_points` put there; files of the first versions hold none."""
+    moved = about.get("points", {}).items()
+    return {name: (domain, int(epoch), arrays[f"points/{name}"]) for name, (domain, epoch) in moved}
 
 
 def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:

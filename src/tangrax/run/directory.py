@@ -158,10 +158,8 @@ class RunDirectory:
         starts: list[Any] = []
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             starts = list(json.loads(path.read_text())["starts"])
-        text = json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(text)
-        archive.put(str(temporary), path)
+        with archive.whole(path) as file:
+            file.write(json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1).encode())
 
 
 def tell(what: str) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints of a run while it is trained, written beside it, and the newest one to go on from."""
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -15,13 +16,13 @@ from ..parallel import Transport
 from ..processes import job_end
 from ..solve import History, Loop, State
 from .archive import Arrays, Damaged, decoded, encoded
+from .checkpoint import Moved, points_of, put_points
 from .directory import RunDirectory, tell
 from .snapshot import given_back, taken
 
 AUTO, NEVER = "auto", "never"
 MARGIN = 60.0  # seconds before the end of a Slurm job at which training stops,
 STOP_BEFORE = "TANGRAX_STOP_BEFORE"  # or those of this variable
-Moved = dict[str, tuple[str, int, np.ndarray]]  # points that have moved: of which domain, when, and where to
 
 
 class Snapshot:
@@ -40,8 +41,7 @@ class Snapshot:
 
     @property
     def points(self) -> Moved:
-        moved = self._about["points"].items()
-        return {name: (domain, int(epoch), self._arrays[f"points/{name}"]) for name, (domain, epoch) in moved}
+        return points_of(self._about, self._arrays)
 
     def state(self, loop: Loop, fresh: State) -> tuple[State, State]:
         """The state and the one an epoch earlier, on the devices of a loop; raises ValueError if they do not fit."""
@@ -78,6 +78,7 @@ class Saving:
         self._transport, self._problem = transport, list(problem)
         self._writer = ThreadPoolExecutor(1, "tangrax-checkpoints") if transport.writes else None
         self._pending: Future[None] | None = None
+        self._deadline = _deadline(os.environ)
         self._saved = 0  # the newest epoch on disk, or on its way there
         self._recorded = 0  # the history before this epoch is on disk
 
@@ -181,9 +182,7 @@ class Saving:
 
     def hurry(self) -> int:
         """SIGUSR1 where Slurm ends the job soon, else 0."""
-        end = job_end(os.environ)
-        late = end is not None and time.time() > end - float(os.environ.get(STOP_BEFORE, MARGIN))
-        return int(signal.SIGUSR1) if late else 0
+        return int(signal.SIGUSR1) if time.time() > self._deadline else 0
 
     def save(
         self, epoch: int, states: Mapping[str, State], loop: Loop, history: History, points: Moved, end: bool = False
@@ -201,12 +200,8 @@ class Saving:
         if self._writer is None:
             return
         self._settle()
-        arrays.update({f"points/{name}": coordinates for name, (_, _, coordinates) in points.items()})
-        about = {
-            "problem": self._problem,
-            "leaves": facts,
-            "points": {name: [domain, when] for name, (domain, when, _) in points.items()},
-        }
+        about: dict[str, Any] = {"problem": self._problem, "leaves": facts}
+        put_points(points, about, arrays)
         series = history.between(self._recorded, epoch)
         self._pending = self._writer.submit(self._write, epoch, about, arrays, series, end)
 
@@ -240,3 +235,12 @@ class Saving:
             self._settle()
             self._writer.shutdown()
         self._directory.close()
+
+
+def _deadline(environ: Mapping[str, str]) -> float:
+    """When training should stop, in seconds since 1970: some time before Slurm ends the job, if it does."""
+    end, margin = job_end(environ), environ.get(STOP_BEFORE, str(MARGIN))
+    try:
+        return math.inf if end is None else end - float(margin)
+    except ValueError:
+        raise ValueError(f"{STOP_BEFORE}={margin!r}: give a number of seconds. Nothing was trained") from None

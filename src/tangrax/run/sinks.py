@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 
 
 class Sink:
-    """Rows handed to `opened()(row)` in a thread: epoch, epochs per second, and the newest value of each name."""
+    """Rows for the writer that `opened()` gives, in a thread: epoch, epochs per second, newest value of each name."""
 
     def __init__(self, name: str, opened: Callable[[], "Writer"]):
         self._name, self._opened = name, opened

@@ -1,7 +1,7 @@
 """Mini-batches: each step sees some of a tag's points, the same ones on any number of devices."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ class Batches:
     """How many points of each tag a step sees: epoch e sees batch e mod m of m."""
 
     sizes: Mapping[PointSet, int]
+    _placed: dict[PointSet, tuple[Rows, jax.Array]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Any, names: Mapping[str, PointSet], weighted: Sequence[PointSet] = ()) -> "Batches":
@@ -62,11 +63,12 @@ class Batches:
 
     def place(self, executor: Executor) -> dict[PointSet, jax.Array]:
         """All batches on the devices, (D · rows, m, columns): a shard holds its part of each."""
-        layouts = self.layouts(executor.transport.size)
-        return {
-            tag: executor.transport.place(layout.batches(_mixed(executor.agreed(tag)), executor.dtype))
-            for tag, layout in layouts.items()
-        }
+        for tag, layout in self.layouts(executor.transport.size).items():
+            now, (was, _) = executor.rows(tag), self._placed.get(tag, (None, None))
+            if was is not now:
+                rows = executor.transport.place(layout.batches(_mixed(executor.agreed(tag)), executor.dtype))
+                self._placed[tag] = (now, rows)
+        return {tag: self._placed[tag][1] for tag in self.sizes}
 
 
 def _mixed(rows: Rows) -> Rows:
