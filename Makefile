@@ -7,7 +7,7 @@ export JAX_PLATFORMS ?= cpu
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: setup mpi demo test test-slow test-lowest test-slurm test-accuracy test-problems lint build bench clean
+.PHONY: setup mpi demo test test-slow test-lowest test-slurm test-accuracy test-problems lint docs build bench clean
 
 setup: $(VENV)/installed
 
@@ -73,6 +73,20 @@ lint: setup
 	$(RUN)/ruff format --check .
 	$(RUN)/pyright --pythonpath $(RUN)/python
 
+# The documentation as a site, in site/. What it needs reads the code and does not run it, so its environment holds the
+# extra `docs` alone. The variable silences a notice of mkdocs-material about its successor. (With
+# --quiet, mkdocs 1.6 would not count warnings, and --strict let them pass.)
+DOCS := .venv-docs
+docs: $(DOCS)/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+$(DOCS)/installed: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -c 'import tomllib as t; f = open("pyproject.toml", "rb"); \
+		print(*t.load(f)["project"]["optional-dependencies"]["docs"], sep="\n")' > $(DOCS)/requirements.txt
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(DOCS)/requirements.txt
+	touch $@
+
 build: setup
 	$(RUN)/python -m build --outdir dist
 
@@ -86,4 +100,4 @@ bench: setup mpi
 	$(RUN)/python benchmarks/checkpoints.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) .cache dist runs
+	rm -rf $(VENV) $(LOWEST) $(DOCS) .cache dist runs site

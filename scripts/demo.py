@@ -1,8 +1,10 @@
 """1-D Poisson problem -u'' = sin(πx), u(0) = u(1) = 0, trained under watch.
 
-Prints the solution error, the cosines and a summary of the tangent kernel as a table and draws them.
+Prints the solution error, the cosines and a summary of the tangent kernel as a table, draws them, and leaves a page
+that tells the run.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ def main(devices: int | None = None, emulate: bool = False, epochs: int = 5000, 
         devices: number of devices that share the points; all visible ones unless said.
         emulate: make that many devices of this machine's CPU.
         epochs: optimizer steps.
-        out: directory of the pictures.
+        out: directory of the pictures, the page, and the run, which begins anew each time.
     """
     if epochs < 1:
         raise SystemExit(f"--epochs {epochs}: at least 1")
@@ -59,7 +61,11 @@ def main(devices: int | None = None, emulate: bool = False, epochs: int = 5000, 
         },
         optimizer=optax.adam(optax.exponential_decay(2e-3, 1000, 0.5)),
         devices=devices,
-    ).solve(epochs)
+    )
+    run = out / "run"
+    if (run / "run.json").exists():
+        shutil.rmtree(run)
+    solver.solve(epochs, run_dir=run, checkpoint_every=500, show={"u": (u, exact), "kernel": J.spectrum()})
 
     asked = [x, u, exact, of_terms, of_halves, J.spectrum()]
     places, values, wanted, terms, halves, kernel = solver.eval(asked)
@@ -68,6 +74,7 @@ def main(devices: int | None = None, emulate: bool = False, epochs: int = 5000, 
     Console().print(summary(error, float(terms), float(halves), kernel))
     draw(solver.history, places, values, wanted, kernel, out)
     print(f"pictures: {out}/solution.png, loss.png, cosine.png, spectrum.png, overview.png")
+    print(f"the run as a page, to open in a browser: {report.write_report(run, out / 'report.html')}")
 
 
 def summary(error: float, terms: float, halves: float, kernel: Spectrum) -> Table:

@@ -18,7 +18,7 @@ FLOORS = [
     {"optim"},
     {"solve"},
     {"run"},
-    {"solver", "report", "numpy", "launch"},
+    {"solver", "report", "numpy", "launch", "starter"},
     {"problems"},
     {"cli"},
     {"__init__", "__main__"},

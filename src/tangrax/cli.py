@@ -1,4 +1,4 @@
-"""The command line: `tangrax run`, `tangrax launch`, `tangrax problems`, `tangrax doctor`."""
+"""The command line: `tangrax run`, `launch`, `report`, `analyse`, `init`, `problems`, `doctor`."""
 
 import os
 import runpy
@@ -14,6 +14,10 @@ from . import problems
 from .launch import launch_processes, use_devices
 from .parallel import doctor, setup
 from .processes import AGREED
+from .run import findings, read_record, told
+from .starter import write_starter
+
+GRAVE = 3  # exit code of `analyse` where what it found is grave
 
 
 @dataclass
@@ -49,6 +53,37 @@ class Launch:
 
 
 @dataclass
+class Report:
+    """Write a page of a run, running or ended: losses, cosines, spectra, solution and error, and what they call for.
+
+    One file that needs no network. `tangrax report runs/first` writes runs/first/report.html.
+    """
+
+    run_dir: Annotated[Path, tyro.conf.Positional]
+    """what solver.solve(run_dir=…) made"""
+    out: Path | None = None
+    """the file; report.html in the run's directory unless said"""
+
+
+@dataclass
+class Analyse:
+    """Say what a run has come to, and what its tracked values call for; exit code 3 where that is grave."""
+
+    run_dir: Annotated[Path, tyro.conf.Positional]
+    """what solver.solve(run_dir=…) made"""
+
+
+@dataclass
+class Init:
+    """Write a program to start from and a batch file for Slurm that runs it: train.py, train.sbatch."""
+
+    directory: Annotated[Path, tyro.conf.Positional] = Path()
+    """where; made if it is not there"""
+    cpu: bool = False
+    """a batch file for CPUs, one task a node"""
+
+
+@dataclass
 class Problems:
     """List the problems of the library: equation, reference, error and time as they were measured."""
 
@@ -72,6 +107,10 @@ class Solve:
     """of the networks"""
     save: Path | None = None
     """file for the trained solver"""
+    run_dir: Path | None = None
+    """directory for checkpoints, and what a report shows; the same command goes on from there"""
+    resume: bool = True
+    """go on from what run_dir holds; with --no-resume, refuse one that holds checkpoints"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,7 +124,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if named and given[0] in ("run", "launch"):
         sys.exit(f"tangrax {given[0]}: '{given[-1]}' is no file that ends in .py and no problem: see tangrax problems")
     command = tyro.extras.subcommand_cli_from_dict(
-        {"run": Run, "launch": Launch, "problems": Problems, "doctor": Doctor},
+        {
+            "run": Run,
+            "launch": Launch,
+            "report": Report,
+            "analyse": Analyse,
+            "init": Init,
+            "problems": Problems,
+            "doctor": Doctor,
+        },
         prog="tangrax",
         description="A distributed solver for physics-informed networks.",
         args=options,
@@ -95,6 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(command, Problems):
         print(problems.table())
         return
+    if isinstance(command, (Report, Analyse, Init)):
+        try:
+            sys.exit(look_at(command))
+        except (ImportError, OSError, ValueError) as error:
+            sys.exit(f"tangrax {given[0]}: {error}")
     if not script:
         sys.exit("tangrax: name what to run, a file that ends in .py or a problem: tangrax problems lists them")
     if script[0] not in known and not os.path.isfile(script[0]):
@@ -105,6 +157,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         solve_problem(script[0], tyro.cli(Solve, prog=f"tangrax run {script[0]}", args=script[1:]), command)
     else:
         run_script(script, command)
+
+
+def look_at(command: Report | Analyse | Init) -> int:
+    """What needs no devices: a page or the state of a run, files to start from. The exit code."""
+    if isinstance(command, Init):
+        for path in write_starter(command.directory, cpu=command.cpu):
+            print(f"wrote {path}")
+        print(f"next: python {command.directory / 'train.py'} --help")
+        return 0
+    if isinstance(command, Report):
+        from .report import write_report  # needs the extra `plot`, which says so
+
+        print(f"wrote {write_report(command.run_dir, command.out)}")
+        return 0
+    record = read_record(command.run_dir)
+    print(told(record))
+    return GRAVE if any(finding.grave for finding in findings(record)) else 0
 
 
 def run_script(script: Sequence[str], options: Run) -> None:
@@ -129,7 +198,13 @@ def solve_problem(name: str, options: Solve, run: Run) -> None:
     problem = problems.get(name)
     if settings.writes:
         print(f"{name}: {problem.equation}", flush=True)
-    solved = problem.solve(epochs=options.epochs, seed=options.seed, devices=devices)
+    solved = problem.solve(
+        epochs=options.epochs,
+        seed=options.seed,
+        devices=devices,
+        run_dir=options.run_dir,
+        resume="auto" if options.resume else "never",
+    )
     if options.save is not None:
         solved.solver.save(options.save)
     if settings.writes:

@@ -1,6 +1,8 @@
 """`tx.core` and the solver: what puts the floors below together."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from jax.sharding import Mesh
 from . import jacobian, lower, nn, optim, parallel, run
 from .expr import Node, Selection, Trainable, ops
 from .solve import (
+    NOT_KEPT,
     Batches,
     FirstOrder,
     History,
@@ -30,6 +33,7 @@ from .solve import (
 )
 
 MEMORY_LIMIT = 2**30  # bytes of temporaries of a step on one device
+STOP, ROLLBACK, TRIES = "stop", "rollback", 8
 
 
 def core(
@@ -151,33 +155,46 @@ class Solver:
         checkpoint_every: int = 1000,
         keep: int = 3,
         resume: str = "auto",
+        show: Mapping[str, Any] | None = None,
+        on_nonfinite: str = "stop",
     ) -> "Solver":
         """Train for `epochs` more epochs, one optimizer step each.
 
         Loss, terms and trackers due are recorded in `history` before each epoch's update. Raises NonFiniteLoss,
-        keeping the parameters of the last finite epoch.
+        keeping the parameters of the last finite epoch; with `on_nonfinite="rollback"`, training goes back to the last
+        multiple of `checkpoint_every` instead and takes steps half as long, up to 8 times.
 
         With `run_dir`, checkpoints are written there every so many epochs (the newest `keep` stay), at the end, and
         where training is stopped. The same call in another process goes on from the newest one, on whatever devices
         it has, and ends at the same epoch; `resume="never"` refuses a directory that has some. Raises ValueError for
         checkpoints of another problem, OSError where nothing can be written, both before anything is trained.
+        `show` names what `tangrax report` draws beside the residuals: fields, pairs (field, reference), terms,
+        `J.spectrum()`; at checkpoints, spectra at the end alone.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
         told = list(listeners)
         if progress and self._transport.writes:
             told.append(run.ProgressBar())
-        end = self.epoch + int(epochs)
+        if on_nonfinite not in (STOP, ROLLBACK):
+            raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
+        end, tries = self.epoch + int(epochs), TRIES if on_nonfinite == ROLLBACK else 0
+        every = run.whole_number("checkpoint_every", checkpoint_every)
+        shown = run.Shown(show or {}, self._terms.losses)
         if run_dir is None:
-            self._train(end, told)
+            self._train(end, told, Kept(every, tries=tries) if tries else NOT_KEPT)
             return self
-        saving = run.Saving(run_dir, checkpoint_every, keep, resume, self._transport, self._told())
-        about = {"terms": {name: str(term) for name, term in self._terms.losses.items()}, "precision": self.precision}
+        problem = run.outline(self._terms, self._rules, self._dtype, self._parameters)
+        problem += run.outline_of_points(self._resampler.names, self._transport.writes)
+        saving = run.Saving(run_dir, keep, resume, self._transport, problem)
+        about = {**self._terms.about(), "precision": self.precision, "points": self._resampler.counted()}
         with saving.opened(about, run.environment(self.mesh, self._transport.processes, self.epoch, end)):
             snapshot = saving.newest(self.epoch, end)
             if snapshot is not None:
                 self._go_on_from(snapshot)
-            self._train(end, told, saving)
+            if self.epoch >= end:
+                saving.show(partial(self._shown, shown, end), self.epoch)
+            self._train(end, told, Kept(every, tries=tries), saving, shown)
         return self
 
     # Results
@@ -243,18 +260,7 @@ class Solver:
         Optimizers start anew; points that had moved are where they were. Nothing changes if the file is refused.
         """
         saved = run.read(path)
-        names = {name: t for t, name in self._terms.trainables.items()}
-        if set(names) != set(saved.leaves):
-            raise ValueError(
-                f"{path} holds {sorted(saved.leaves)}, this problem has {sorted(names)}. Nothing was loaded"
-            )
-        new = {names[name]: run.restored(names[name], leaves, path) for name, leaves in saved.leaves.items()}
-        for leaf in jax.tree.leaves(list(new.values())):
-            if leaf.dtype.itemsize > self._dtype.itemsize:
-                raise ValueError(
-                    f"{path} holds {leaf.dtype} parameters and this run has {self._dtype}: call "
-                    f'tx.setup(dtype="{leaf.dtype}") first. Nothing was loaded'
-                )
+        new = run.matched(saved, {name: t for t, name in self._terms.trainables.items()}, self._dtype, path)
         self._set_parameters(new)
         self._resampler.take(saved.points)
         self.epoch = saved.epoch
@@ -262,14 +268,33 @@ class Solver:
         self._forget_optimizer()
         return self
 
+    def export(
+        self, path: str | Path, fields: Any = None, *, points: Any = None, cells: Any = None, dtype: str | None = None
+    ) -> None:
+        """Write trained fields for programs without Tangrax; the suffix says how. `fields` is one, or a dict by name.
+
+        `.jax`: a function of points, (n, columns), with the parameters in it, for `jax.export.deserialize`. `.csv`,
+        `.npz`, `.vtu`, `.vtk`: values at the points of the fields' tag or at `points={tag: array}`; the last two with
+        `cells`, such as `{"triangle": (M, 3) array}`. `.npz` without fields: all parameters, as NumPy arrays by name.
+        `dtype` is that of `eval`. What does not go together is refused before anything is computed.
+        """
+        run.export.export(path, fields, points, cells, self._evaluator_in(dtype), self._terms.trainables)
+
     # Inside
 
-    def _train(self, end: int, told: Sequence[Listener], saving: run.Saving | None = None) -> None:
+    def _train(
+        self,
+        end: int,
+        told: Sequence[Listener],
+        kept: Kept,
+        saving: run.Saving | None = None,
+        shown: run.Shown | None = None,
+    ) -> None:
         """Epochs until `end`, if it has not come."""
         if self.epoch >= end:
             return
         if saving is not None:
-            saving.begin(self.epoch, end)
+            saving.begin(self.epoch, end, self.timing)
         loop = self._make_loop()
         if self._state is None:
             self._state = self._last = loop.init(self._parameters)
@@ -280,27 +305,33 @@ class Solver:
             self._parameters.update(loop.parameters(state))
 
         epochs = end - self.epoch
-        if saving is None:
-            loop.run(self._state, self._last, self.epoch, epochs, self.history, told, take)
+        if saving is None or shown is None:
+            loop.run(self._state, self._last, self.epoch, epochs, self.history, told, take, kept)
             return
+
+        view = partial(self._shown, shown, end)
 
         def write() -> None:
             assert self._state is not None and self._last is not None
             states = {"state": self._state, "last": self._last}
-            saving.save(self.epoch, states, loop, self.history, self._resampler.saved(), self.epoch == end)
+            points = self._resampler.saved()
+            saving.save(self.epoch, states, loop, self.history, points, view, self.epoch == end)
 
         def keep(state: State, last: State, epoch: int) -> None:
             take(state, last, epoch)
-            if epoch % saving.every == 0 or epoch == end:
+            if epoch % kept.every == 0 or epoch == end:
                 write()
 
         def stopped() -> str:
             write()
             return saving.finish()
 
-        kept = Kept(saving.every, saving.hurry, stopped)
+        kept = replace(kept, hurry=saving.hurry, stopped=stopped, back=saving.back)
         loop.run(self._state, self._last, self.epoch, epochs, self.history, told, keep, kept)
         saving.finish()
+
+    def _shown(self, shown: run.Shown, end: int) -> tuple[dict[str, Any], run.Arrays]:
+        return shown.taken(self.eval, self._resampler.coordinates, last=self.epoch == end)
 
     def _go_on_from(self, snapshot: run.Snapshot) -> None:
         """Take all that a checkpoint has; nothing has changed if it does not fit."""
@@ -312,20 +343,6 @@ class Solver:
         self._loop, self._state, self._last, self.epoch = loop, state, last, snapshot.epoch
         self._parameters.update(loop.parameters(state))
         self.history = History.of(snapshot.history)
-
-    def _told(self) -> list[str]:
-        """The problem, but for what is trained, in lines that are the same in every process and on any devices."""
-        lines = [*self._terms.outline(), *self._rules, f"trained in {self._dtype}"]
-        for trainable, name in self._terms.trainables.items():
-            lines.append(f"'{name}' of {len(trainable.leaf_names)} arrays {list(trainable.leaf_shapes)}")
-            if trainable not in self._terms.trained:
-                leaves = map(np.asarray, jax.tree.leaves(self._parameters[trainable]))
-                lines.append(f"'{name}' as it is, {' '.join(parallel.digest(leaf)[:8] for leaf in leaves)}")
-        for name, tag in self._resampler.names.items():
-            # Other processes may hold other points, and use those of the first.
-            told = parallel.digest(tag.rows)[:16] if self._transport.writes else ""
-            lines.append(f"{len(tag)} points '{name}' of {tag.domain}, {told}")
-        return lines
 
     def _set_parameters(self, parameters: Mapping[Trainable, Any]) -> None:
         for trainable, tree in parameters.items():

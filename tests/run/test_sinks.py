@@ -45,7 +45,7 @@ def test_a_table(tmp_path):
 
 
 def test_arrays_and_numbers_that_are_not_finite(tmp_path):
-    from tangrax.run.sinks import _Lines, _Table
+    from tangrax.run.sinks.files import _Lines, _Table
 
     row = {"epoch": 3, "matrix": np.array([[1.0, np.nan], [0.5, -np.inf]])}
     for kind, path in ((_Lines, tmp_path / "a"), (_Table, tmp_path / "b")):
@@ -72,8 +72,8 @@ class Stuck(Writer):
 
 def test_a_slow_sink_holds_nothing_up(monkeypatch, capsys):
     """Training ends while the first row is still being written; what does not fit is left out, and said once."""
-    monkeypatch.setattr("tangrax.run.sinks.ROOM", 2)
-    monkeypatch.setattr("tangrax.run.sinks.PATIENCE", 0.2)
+    monkeypatch.setattr("tangrax.run.sinks.sink.ROOM", 2)
+    monkeypatch.setattr("tangrax.run.sinks.sink.PATIENCE", 0.2)
     go = threading.Event()
     writer = Stuck(go)
     solver = make()
@@ -117,6 +117,6 @@ def test_only_the_first_process_writes(make_sink, tmp_path, monkeypatch):
     class Other:
         writes = False
 
-    monkeypatch.setattr("tangrax.run.sinks.settings", Other)
+    monkeypatch.setattr("tangrax.run.sinks.sink.settings", Other)
     run(make_sink(tmp_path / "log"))
     assert not (tmp_path / "log").exists()

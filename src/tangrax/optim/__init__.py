@@ -15,5 +15,6 @@ from .resample import (
     rar_d as rar_d,
     uniform as uniform,
 )
+from .residuals import squares_of as squares_of
 from .second_order import SecondOrder as SecondOrder, Settings as Settings
 from .spring import Spring as Spring, spring as spring

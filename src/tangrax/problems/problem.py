@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..expr import Node, all_nodes, ops
 from ..optim import gauss_newton
+from ..run import Field
 from ..solver import Solver, core
 
 HELD_OUT = 2000  # points at which a field is compared
@@ -27,6 +29,13 @@ class Answer:
     exact: Node | np.ndarray | float
     at: np.ndarray | None = None
     over: Mapping[str, Node] | None = None
+
+    @property
+    def shown(self) -> Any:
+        """For a report: the unknown, with what it should be where that is a field or an array."""
+        if self.found.points is None:
+            return self.found
+        return Field(self.found, self.exact, None if isinstance(self.exact, Node) else self.at, self.over or {})
 
     def error(self, solver: Solver) -> float:
         """Relative L2 error of a field, relative error of a term."""
@@ -55,6 +64,11 @@ class Task:
 
     terms: Mapping[str, Node]
     answers: Mapping[str, Answer]
+
+    @property
+    def show(self) -> dict[str, Any]:
+        """The answers for a report: fields, beside their references where these are fields or arrays."""
+        return {name: each.shown for name, each in self.answers.items()}
 
     @property
     def points(self) -> int:
@@ -106,18 +120,28 @@ class Problem:
     optimizer: Callable[[], Any] = gauss_newton
 
     def solve(
-        self, *, epochs: int | None = None, seed: int = 0, devices: int | None = None, progress: bool = True
+        self,
+        *,
+        epochs: int | None = None,
+        seed: int = 0,
+        devices: int | None = None,
+        progress: bool = True,
+        run_dir: str | Path | None = None,
+        resume: str = "auto",
     ) -> Solved:
         """Train, and compare with the reference. Needs `tx.setup(dtype="float64")`.
 
-        `epochs` are those of the problem unless said; training ends before where it no longer gets on.
+        `epochs` are those of the problem unless said; training ends before where it no longer gets on. `run_dir` and
+        `resume` are those of `solver.solve`; a report of the run shows the answers that are fields.
         """
         count = self.epochs if epochs is None else epochs
         task = self.build(seed)
         solver = core(dict(task.terms), optimizer=self.optimizer(), devices=devices)
         began = time.perf_counter()
         while solver.epoch < count and not solver.stalled:
-            solver.solve(min(20, count - solver.epoch), progress=progress)
+            solver.solve(
+                min(20, count - solver.epoch), progress=progress, run_dir=run_dir, resume=resume, show=task.show
+            )
         seconds = time.perf_counter() - began
         return Solved(solver, task, {name: each.error(solver) for name, each in task.answers.items()}, seconds)
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
-from .canvas import COLOURS, DIVERGING, FAINT, Axes, finish, new_axes
+from ..jacobian.spectra import resolvable
+from ..jacobian.spectrum import RESOLVED
+from .canvas import COLOURS, DIVERGING, FAINT, Axes, colormaps, finish, new_axes
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -35,6 +37,35 @@ def spectrum(eigenvalues: Float[np.ndarray, " n"], floor: float, axes: Axes | No
     axes.xaxis.set_major_formatter("{x:g}")
     axes.legend(loc="upper right", frameon=False, markerscale=1.5)
     return finish(axes)
+
+
+def spectrum_history(
+    epochs: Num[np.ndarray, " t"],
+    eigenvalues: Float[np.ndarray, "t k"],
+    floor: float,
+    axes: Axes | None = None,
+) -> Axes:
+    """The largest eigenvalues of a tangent kernel over epochs, λ₁ on top.
+
+    They are `history["name/eigenvalues"]` of a spectrum's tracker; `floor` is what rounding leaves, in those of λ₁.
+    """
+    axes = new_axes(axes)
+    count = eigenvalues.shape[1]
+    for index in range(count):
+        # From dark to light, since the order is what tells them apart.
+        colour = colormaps["viridis"](0.9 * index / max(1, count - 1))
+        label = f"λ{str(index + 1).translate(SUBSCRIPTS)}" if index in (0, count - 1) else None
+        axes.plot(epochs, eigenvalues[:, index], color=colour, linewidth=1.4, label=label)
+    style: dict[str, Any] = {"color": COLOURS[1], "linewidth": 1.2, "linestyle": (0, (4, 3))}
+    axes.plot(epochs, floor * eigenvalues[:, 0], label="resolution", **style)
+    axes.set(yscale="log", xlabel="epoch", ylabel="eigenvalue", title="Tangent kernel during training")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    return finish(axes)
+
+
+def relative_floor(precision: str) -> float:
+    """What an eigenvalue watched during training must exceed to be resolved, in those of λ₁."""
+    return resolvable(np.dtype(precision.split(",")[0])) / RESOLVED
 
 
 def eigenfunctions(

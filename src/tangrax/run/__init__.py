@@ -1,14 +1,18 @@
 """Around a run: progress on the terminal, parameters and checkpoints on disk."""
 
-from . import sinks as sinks
-from .about import environment as environment
+from . import export as export, sinks as sinks
+from .about import environment as environment, outline as outline, outline_of_points as outline_of_points
+from .advice import Finding as Finding, findings as findings, told as told
+from .archive import Arrays as Arrays
 from .checkpoint import (
     Saved as Saved,
     leaves_of as leaves_of,
+    matched as matched,
     read as read,
-    restored as restored,
     save as save,
 )
 from .network import load as load, rebuilt as rebuilt
 from .progress import ProgressBar as ProgressBar
-from .saving import Saving as Saving, Snapshot as Snapshot
+from .record import Record as Record, read_record as read_record
+from .saving import Saving as Saving, Snapshot as Snapshot, whole_number as whole_number
+from .shown import Field as Field, Shown as Shown

@@ -1,13 +1,20 @@
-"""Where and by what a run was started."""
+"""What is run: the problem, and where and by what it was started."""
 
 import importlib.metadata
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import jax
+import numpy as np
 from jax.sharding import Mesh
+
+from ..expr import PointSet
+from ..parallel import digest
+from ..solve import Parameters, Terms
 
 PACKAGES = ("tangrax", "jax", "jaxlib", "equinox", "optax", "numpy")
 
@@ -25,6 +32,23 @@ def environment(mesh: Mesh, processes: int, epoch: int, end: int) -> dict[str, A
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": git_state(),
     }
+
+
+def outline(terms: Terms, rules: Sequence[str], dtype: Any, parameters: Parameters) -> list[str]:
+    """The problem, but for its points and what is trained, in lines that are the same everywhere."""
+    lines = [*terms.outline(), *rules, f"trained in {dtype}"]
+    for trainable, name in terms.trainables.items():
+        lines.append(f"'{name}' of {len(trainable.leaf_names)} arrays {list(trainable.leaf_shapes)}")
+        if trainable not in terms.trained:
+            leaves = map(np.asarray, jax.tree.leaves(parameters[trainable]))
+            lines.append(f"'{name}' as it is, {' '.join(digest(leaf)[:8] for leaf in leaves)}")
+    return lines
+
+
+def outline_of_points(names: Mapping[str, PointSet], writes: bool) -> list[str]:
+    """The same of the points; other processes than the one that writes may hold other points, and use those of it."""
+    digests = {name: digest(tag.rows)[:16] if writes else "" for name, tag in names.items()}
+    return [f"{len(tag)} points '{name}' of {tag.domain}, {digests[name]}" for name, tag in names.items()]
 
 
 def git_state() -> dict[str, Any] | None:

@@ -89,6 +89,20 @@ def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:
     return dict(zip(trainable.leaf_names, map(np.asarray, jax.tree.leaves(parameters)), strict=True))
 
 
+def matched(saved: Saved, names: Mapping[str, Trainable], dtype: np.dtype, path: str | Path) -> dict[Trainable, Any]:
+    """The parameters of a problem's networks; ValueError where the file is of others, or of a higher precision."""
+    if set(names) != set(saved.leaves):
+        raise ValueError(f"{path} holds {sorted(saved.leaves)}, this problem has {sorted(names)}. Nothing was loaded")
+    new = {names[name]: restored(names[name], leaves, path) for name, leaves in saved.leaves.items()}
+    for leaf in jax.tree.leaves(list(new.values())):
+        if leaf.dtype.itemsize > dtype.itemsize:
+            raise ValueError(
+                f"{path} holds {leaf.dtype} parameters and this run has {dtype}: call "
+                f'tx.setup(dtype="{leaf.dtype}") first. Nothing was loaded'
+            )
+    return new
+
+
 def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str | Path) -> Any:
     """Saved leaves as parameters of `trainable`; refused, with the differences, if they are another network's."""
     wanted = dict(zip(trainable.leaf_names, trainable.leaf_shapes, strict=True))

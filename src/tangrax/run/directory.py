@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ from . import archive
 from .archive import Arrays, Damaged
 
 FORMAT = 1
-CHECKPOINTS, HISTORY, LOCK, ABOUT = "checkpoints", "history", "lock", "run.json"
+CHECKPOINTS, HISTORY, LOCK, ABOUT, SHOWN = "checkpoints", "history", "lock", "run.json", "shown.npz"
 NAME = re.compile(r"(epoch|end)-(\d{9,})\.npz")
 
 
@@ -107,24 +107,19 @@ class RunDirectory:
 
     # History: a piece for each checkpoint, so that none is written twice
 
-    def write_history(self, epoch: int, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-        """What was recorded since the piece before, up to an epoch."""
+    def write_history(
+        self, epoch: int, series: Mapping[str, tuple[np.ndarray, np.ndarray]], speed: Mapping[str, Any]
+    ) -> None:
+        """What was recorded since the piece before, up to an epoch, and how fast that went."""
         arrays: Arrays = {}
         for index, (epochs, values) in enumerate(series.values()):
             arrays[f"epochs/{index}"], arrays[f"values/{index}"] = epochs, values
-        archive.write(self.path / HISTORY / f"{epoch:09d}.npz", {"names": list(series)}, arrays)
+        archive.write(self.path / HISTORY / f"{epoch:09d}.npz", {"names": list(series), **speed}, arrays)
 
     def history(self, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """All that was recorded before an epoch; what a damaged piece held is missing, and that is said."""
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-        for stop in self.pieces():
-            if stop > epoch:
-                break
-            try:
-                about, arrays = archive.read(self.path / HISTORY / f"{stop:09d}.npz")
-            except Damaged as error:
-                tell(f"{error}: the history has a gap there")
-                continue
+        for _, about, arrays in self.read_pieces(epoch):
             for index, name in enumerate(about["names"]):
                 found.setdefault(name, []).append((arrays[f"epochs/{index}"], arrays[f"values/{index}"]))
         joined = {}
@@ -132,6 +127,16 @@ class RunDirectory:
             epochs, values = (np.concatenate(each) for each in zip(*pieces, strict=True))
             joined[name] = (epochs, values)
         return joined
+
+    def read_pieces(self, epoch: int) -> Iterator[tuple[int, dict[str, Any], Arrays]]:
+        """Pieces of the history up to an epoch, with that which each goes to; damaged ones are said and left out."""
+        for stop in self.pieces():
+            if stop > epoch:
+                return
+            try:
+                yield stop, *archive.read(self.path / HISTORY / f"{stop:09d}.npz")
+            except Damaged as error:
+                tell(f"{error}: the history has a gap there")
 
     def pieces(self) -> list[int]:
         """The epochs up to which pieces go, in order."""
@@ -150,7 +155,17 @@ class RunDirectory:
                 path.rename(path.with_suffix(".damaged"))
         return max(self.pieces(), default=0)
 
-    # What the run is
+    def forget(self, epoch: int) -> int:
+        """Remove checkpoints and pieces past an epoch: up to which epoch the history is written."""
+        for found, path in self._checkpoints():
+            if found > epoch:
+                path.unlink()
+        return self.begin(epoch, epoch)
+
+    # What the run is, and shows
+
+    def write_shown(self, about: Mapping[str, Any], arrays: Arrays) -> None:
+        archive.write(self.path / SHOWN, about, arrays)
 
     def describe(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> None:
         """Write `run.json`: what the problem is, and a line for each time that it was started."""

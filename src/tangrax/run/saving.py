@@ -5,8 +5,9 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..parallel import Transport
 from ..processes import job_end
-from ..solve import History, Loop, State
+from ..solve import History, Loop, State, Timing
 from .archive import Arrays, Damaged, decoded, encoded
 from .checkpoint import Moved, points_of, put_points
 from .directory import RunDirectory, tell
@@ -63,17 +64,12 @@ class Saving:
     its own, one checkpoint at a time.
     """
 
-    def __init__(
-        self, path: str | Path, every: int, keep: int, resume: str, transport: Transport, problem: Sequence[str]
-    ):
-        for name, value in (("checkpoint_every", every), ("keep", keep)):
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"solve({name}={value!r}): give a whole number, 1 or more")
+    def __init__(self, path: str | Path, keep: int, resume: str, transport: Transport, problem: Sequence[str]):
         if resume not in (AUTO, NEVER):
             raise ValueError(
                 f"solve(resume={resume!r}): 'auto' goes on from the newest checkpoint, 'never' refuses any"
             )
-        self.every, self._keep, self._resume = int(every), int(keep), resume
+        self._keep, self._resume = whole_number("keep", keep), resume
         self._directory = RunDirectory(Path(path))
         self._transport, self._problem = transport, list(problem)
         self._writer = ThreadPoolExecutor(1, "tangrax-checkpoints") if transport.writes else None
@@ -81,6 +77,7 @@ class Saving:
         self._deadline = _deadline(os.environ)
         self._saved = 0  # the newest epoch on disk, or on its way there
         self._recorded = 0  # the history before this epoch is on disk
+        self._timed = Timing()  # what training had taken when the newest was saved
 
     @contextlib.contextmanager
     def opened(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> Iterator[None]:
@@ -132,10 +129,10 @@ class Saving:
         history = {name: (rest[2 * i], rest[2 * i + 1]) for i, name in enumerate(about["series"])}
         return Snapshot(self._directory.path, about, dict(zip(names, shared[1:], strict=False)), history)
 
-    def begin(self, epoch: int, end: int) -> None:
+    def begin(self, epoch: int, end: int, timing: Timing) -> None:
         """Training goes on from an epoch; to be called before it is."""
         self._transport.first_writes("the run directory", lambda: self._start(epoch, end))
-        self._saved = epoch
+        self._saved, self._timed = epoch, replace(timing)
 
     def _start(self, epoch: int, end: int) -> None:
         self._recorded = self._directory.begin(epoch, end)
@@ -185,7 +182,14 @@ class Saving:
         return int(signal.SIGUSR1) if time.time() > self._deadline else 0
 
     def save(
-        self, epoch: int, states: Mapping[str, State], loop: Loop, history: History, points: Moved, end: bool = False
+        self,
+        epoch: int,
+        states: Mapping[str, State],
+        loop: Loop,
+        history: History,
+        points: Moved,
+        shown: Callable[[], tuple[dict[str, Any], Arrays]],
+        end: bool = False,
     ) -> None:
         """Take all of it now, on all processes, and write it from the first; waits for the one before to be written."""
         if epoch <= self._saved:
@@ -197,20 +201,46 @@ class Saving:
             more, values = taken(state, loop, name)
             facts.update(more)
             arrays.update(values)
+        view, pictures = shown()
         if self._writer is None:
             return
         self._settle()
         about: dict[str, Any] = {"problem": self._problem, "leaves": facts}
         put_points(points, about, arrays)
-        series = history.between(self._recorded, epoch)
-        self._pending = self._writer.submit(self._write, epoch, about, arrays, series, end)
+        series, speed = history.between(self._recorded, epoch), self._speed(loop.timing)
 
-    def _write(self, epoch: int, about: Any, arrays: Arrays, series: Any, end: bool) -> None:
-        if series:
-            self._directory.write_history(epoch, series)
-            self._recorded = epoch
-        self._directory.write(epoch, about, arrays, end=end)
-        self._directory.prune(self._keep)
+        def write() -> None:
+            if series:
+                self._directory.write_history(epoch, series, speed)
+                self._recorded = epoch
+            self._directory.write_shown({**view, "epoch": epoch}, pictures)
+            self._directory.write(epoch, about, arrays, end=end)
+            self._directory.prune(self._keep)
+
+        self._pending = self._writer.submit(write)
+
+    def _speed(self, timing: Timing) -> dict[str, Any]:
+        """When it is now, and how fast training has been since the checkpoint before."""
+        epochs, seconds = timing.epochs - self._timed.epochs, timing.seconds - self._timed.seconds
+        self._timed = replace(timing)
+        return {"time": time.time(), "epochs_per_second": epochs / seconds if seconds > 0 else None}
+
+    def back(self, epoch: int) -> None:
+        """Forget what came after an epoch: training is there again."""
+
+        def forget() -> None:
+            self._settle()
+            self._recorded = min(self._recorded, self._directory.forget(epoch))
+
+        self._transport.first_writes("the run directory", forget)
+        self._saved = min(self._saved, epoch)
+
+    def show(self, shown: Callable[[], tuple[dict[str, Any], Arrays]], epoch: int) -> None:
+        """Write what is shown of an epoch that was trained before; on all processes."""
+        view, pictures = shown()
+        self._transport.first_writes(
+            "what is shown", lambda: self._directory.write_shown({**view, "epoch": epoch}, pictures)
+        )
 
     def _settle(self) -> None:
         """Until the checkpoint on its way is on disk; says so if it could not be written."""
@@ -235,6 +265,13 @@ class Saving:
             self._settle()
             self._writer.shutdown()
         self._directory.close()
+
+
+def whole_number(name: str, value: Any) -> int:
+    """An argument of `solve` that counts; ValueError where it does not."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"solve({name}={value!r}): give a whole number, 1 or more")
+    return int(value)
 
 
 def _deadline(environ: Mapping[str, str]) -> float:

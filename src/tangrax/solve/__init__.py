@@ -8,11 +8,13 @@ from .first_order import (
 )
 from .history import History as History
 from .listener import Listener as Listener, Run as Run, Stretch as Stretch
-from .loop import Kept as Kept, Loop as Loop, Timing as Timing
+from .loop import NOT_KEPT as NOT_KEPT, Kept as Kept, Loop as Loop, Timing as Timing
 from .order import joint_order as joint_order
 from .resampling import Resampler as Resampler
+from .rollback import PACE as PACE
 from .stretch import State as State
 from .terms import (
+    TOTAL as TOTAL,
     NonFiniteLoss as NonFiniteLoss,
     Terms as Terms,
     describe_trouble as describe_trouble,

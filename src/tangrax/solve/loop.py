@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..expr import PointSet, Tracker
@@ -16,6 +17,7 @@ from .first_order import Parameters
 from .history import History
 from .listener import Listener, Run, Stretch
 from .resampling import Resampler
+from .rollback import PACE, SHORTER, Anchor, Anchors
 from .stretch import LONGEST, Guided, Problem, State, Watched, fired_before, stretch_program
 from .terms import TOTAL, NonFiniteLoss
 
@@ -38,14 +40,18 @@ class Kept:
     """What becomes of states on disk: every how many epochs, and what is done, and said, where training stops early.
 
     `hurry` gives a signal's number when time is running out, else 0; `stopped` is called by all processes alike.
+    `tries` is how often training may go back to the last multiple of `every` where a loss is not finite; `back` is told
+    the epoch, and forgets what came after it.
     """
 
     every: int
-    hurry: Callable[[], int]
-    stopped: Callable[[], str]
+    hurry: Callable[[], int] = lambda: 0
+    stopped: Callable[[], str] = lambda: ", whose parameters and history it has"
+    tries: int = 0
+    back: Callable[[int], None] = lambda epoch: None
 
 
-NOT_KEPT = Kept(LONGEST, lambda: 0, lambda: ", whose parameters and history it has")
+NOT_KEPT = Kept(LONGEST)
 
 
 @dataclass
@@ -93,7 +99,8 @@ class Loop:
         trained = tuple(parameters[t] for t in self.problem.trainables)
         dtype = jax.tree.leaves(trained)[0].dtype
         guides = [each.guide for each in self.problem.guided]
-        same = State(trained, self.problem.optimizer.init(parameters), tuple(guide.init(dtype) for guide in guides))
+        guided = tuple(guide.init(dtype) for guide in guides)
+        same = State(trained, self.problem.optimizer.init(parameters), guided, jnp.ones((), dtype))
         return replace(self.transport.replicate(same), rows=tuple(self._rows(guide, dtype) for guide in guides))
 
     def _rows(self, guide: Guide, dtype: Any) -> Any:
@@ -130,7 +137,8 @@ class Loop:
         """
         began = time.perf_counter()
         thresholds = {str(tracker.name): tracker.warn_below for tracker in self.trackers}
-        end, length, stop = epoch + epochs, FIRST, 0
+        end, length, stop, tries = epoch + epochs, FIRST, 0, kept.tries
+        anchors = Anchors(Anchor(state, last, epoch, self.resampler.now()))
         interruption = Interruption()
         for listener in listeners:
             listener.on_start(Run(epoch, end, self._where()))
@@ -143,15 +151,26 @@ class Loop:
                     found = self._stretch(state, last, epoch, count)
                     seconds = time.perf_counter() - start
                     warnings = self._record(history, epoch, found, thresholds)
-                    if not found.finite:
-                        self._stop(found, epoch, history, keep, kept)
-                    state, last = found.state, found.last
-                    epoch += found.done
+                    if found.finite:
+                        state, last = found.state, found.last
+                        epoch += found.done
+                        if epoch % kept.every == 0:
+                            loss = float(found.terms[-1, len(self.problem.names)])
+                            anchors.offer(Anchor(state, last, epoch, self.resampler.now()), loss)
+                    else:
+                        anchor = anchors.before(epoch + found.done)
+                        if not tries or anchor is None:
+                            self._stop(found, epoch, history, keep, kept)
+                        tries -= 1
+                        anchor, said = self._go_back(anchor, epoch + found.done, history, tries)
+                        anchors.replace(anchor)
+                        state, last, epoch, warnings = anchor.state, anchor.last, anchor.epoch, (*warnings, said)
+                        kept.back(epoch)
                     keep(state, last, epoch)
                     if self.timing.seconds_to_first_step is None:
                         self.timing.seconds_to_first_step = time.perf_counter() - began
                     else:
-                        length = max(1, min(LONGEST, round(SECONDS * found.done / seconds)))
+                        length = max(1, min(LONGEST, round(SECONDS * max(1, found.done) / seconds)))
                     self.timing.seconds += seconds
                     self.timing.epochs += found.done
                     newest = history.last([*self.problem.names, *thresholds, TOTAL])
@@ -184,15 +203,34 @@ class Loop:
         start = time.perf_counter()
         with self.resampler.undone_by_failure():
             new = self.resampler.move(epoch)
-            if any(count != self.problem.layouts[tag].count for tag, count in self.resampler.counts().items()):
-                fresh = self.rebuilt()
-                self.problem, self.points, self.placed = fresh.problem, fresh.points, fresh.placed
-                self.program = None
-            else:
-                self.points = self.placed()
+            self._take_points()
         for name, count in new.items():
             history.append(f"resample/{name}", np.array([epoch]), np.array([count]))
         self.timing.seconds += time.perf_counter() - start
+
+    def _take_points(self) -> None:
+        """Points as they are by now; for another number of them the program is another."""
+        if any(count != self.problem.layouts[tag].count for tag, count in self.resampler.counts().items()):
+            fresh = self.rebuilt()
+            self.problem, self.points, self.placed = fresh.problem, fresh.points, fresh.placed
+            self.program = None
+        else:
+            self.points = self.placed()
+
+    def _go_back(self, anchor: Anchor, failed: int, history: History, tries: int) -> tuple[Anchor, str]:
+        """All as it was at an anchor, with shorter steps, and what to say of it; the same on every process."""
+        if self.resampler.rules:
+            self.resampler.restore(*anchor.points)
+            self._take_points()
+        old = np.asarray(anchor.state.pace)
+        pace = self.transport.replicate(jnp.asarray(SHORTER * old, old.dtype))
+        history.truncate(anchor.epoch)
+        history.append(PACE, np.array([anchor.epoch]), np.asarray(pace)[None])
+        said = (
+            f"the loss of epoch {failed} is not finite: back to epoch {anchor.epoch}, with {SHORTER * old:g} of the "
+            f"optimizer's steps; tries left: {tries}"
+        )
+        return replace(anchor, state=replace(anchor.state, pace=pace), last=replace(anchor.last, pace=pace)), said
 
     def _stretch(self, state: State, last: State, first: int, count: int) -> Recorded:
         if self.program is None:
@@ -269,7 +307,7 @@ class Loop:
         history: History,
         keep: Callable[[State, State, int], None],
         kept: Kept,
-    ) -> None:
+    ) -> NoReturn:
         """Go back to the last state with a finite loss, forget what came after, and say what happened."""
         epoch = first + found.done
         message = self.explain(

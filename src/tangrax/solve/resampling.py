@@ -96,6 +96,10 @@ class Resampler:
         """How many points each tag has now."""
         return {tag: len(self.evaluator.executor.rows(tag)) for tag in self.names.values()}
 
+    def counted(self) -> dict[str, int]:
+        """The same by the tags' names."""
+        return {name: len(self.evaluator.executor.rows(tag)) for name, tag in self.names.items()}
+
     def coordinates(self, tag: Any) -> np.ndarray:
         """Where points are now: those of a tag, by its name, or those that a field is on."""
         if isinstance(tag, Node) and tag.points is not None:
@@ -121,12 +125,16 @@ class Resampler:
     @contextmanager
     def undone_by_failure(self) -> Iterator[None]:
         """Points stay where they were if what is done with the new ones fails."""
-        where, when = dict(self.evaluator.executor.moved), dict(self.moved)
+        now = self.now()
         try:
             yield
         except BaseException:
-            self.restore(where, when)
+            self.restore(*now)
             raise
+
+    def now(self) -> tuple[dict[PointSet, np.ndarray], dict[PointSet, int]]:
+        """What `restore` takes to have points as they are now."""
+        return dict(self.evaluator.executor.moved), dict(self.moved)
 
     def restore(self, where: Mapping[PointSet, np.ndarray], when: Mapping[PointSet, int]) -> None:
         """Tags as they had moved: their points, and at which epoch; all others as they were at first."""

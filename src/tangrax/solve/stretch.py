@@ -72,16 +72,18 @@ class Problem:
 class State:
     """What training changes: parameters (in the order of `Problem.trainables`), states of optimizers and guides.
 
-    `rows` is what guides have of single points, sharded like these; all else is the same on all shards.
+    `rows` is what guides have of single points, sharded like these; all else is the same on all shards. `pace` is the
+    part of an optimizer's step that is taken: 1 until training had to go back.
     """
 
     parameters: tuple[Any, ...]
     optimizers: Any
     guides: tuple[Any, ...] = ()
+    pace: Any = 1.0
     rows: tuple[Any, ...] = ()
 
 
-jax.tree_util.register_dataclass(State, ["parameters", "optimizers", "guides", "rows"], [])
+jax.tree_util.register_dataclass(State, ["parameters", "optimizers", "guides", "pace", "rows"], [])
 
 
 def stretch_program(
@@ -150,12 +152,13 @@ def stretch_program(
         finite = jnp.isfinite(total) & slope_finite
         if isinstance(problem.optimizer, SecondOrder):
             changed, optimizers, measured = problem.optimizer.update(parameters, state.optimizers, here)
+            changed = {t: _part(parameters[t], changed[t], state.pace) for t in problem.trainables}
         else:
             of_loss = (total, gradient, lambda parameters: loss_and_gradient(parameters, here))
-            changed, optimizers = problem.optimizer.update(parameters, state.optimizers, *of_loss)
+            changed, optimizers = problem.optimizer.update(parameters, state.optimizers, state.pace, *of_loss)
             measured = ()
         record = jax.lax.dynamic_update_index_in_dim(record, jnp.stack([*terms, total, *measured]), now - first, 0)
-        new = State(tuple(changed[t] for t in problem.trainables), optimizers, state.guides, state.rows)
+        new = State(tuple(changed[t] for t in problem.trainables), optimizers, state.guides, state.pace, state.rows)
         # Three states pass through, and one choice between them after the loop: one in every epoch costs 5-10 %.
         return now + finite, new, state, last, finite, slope_finite, record
 
@@ -226,6 +229,11 @@ def _with_columns(
         for tag, column in zip(each.guide.columns, each.guide.weights(mine), strict=True):
             found[tag] = jnp.concatenate([found[tag], column[:, None]], axis=1)
     return found
+
+
+def _part(old: Any, new: Any, pace: Any) -> Any:
+    """A part of the way from old parameters to new ones; at pace 1 these themselves, to the last bit."""
+    return jax.tree.map(lambda a, b: jnp.where(pace == 1, b, a + pace * (b - a)), old, new)
 
 
 def _put(values: tuple[Any, ...], index: int, new: Any) -> tuple[Any, ...]:

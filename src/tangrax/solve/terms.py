@@ -23,6 +23,25 @@ class Terms:
     trained: tuple[Trainable, ...]
     optimizers: dict[Trainable, Any]
 
+    def about(self) -> dict[str, Any]:
+        """The same for a person: terms and trackers in words, and whether a tracker is a cosine, of what."""
+        trackers = {}
+        for name, tracker in self.trackers.items():
+            said: dict[str, Any] = {
+                "of": str(tracker.node),
+                "every": tracker.interval,
+                "warn_below": tracker.warn_below,
+            }
+            op = getattr(tracker.node, "op", None)
+            if isinstance(op, ops.Apply) and op.name == "cosine":
+                said["cosine_of"] = [str(arg) for arg in tracker.node.args]
+            trackers[name] = said
+        return {
+            "terms": {name: str(term) for name, term in self.losses.items()},
+            "trackers": trackers,
+            "networks": {name: {"parameters": t.size, "recipe": t.recipe} for t, name in self.trainables.items()},
+        }
+
     def outline(self) -> list[str]:
         """What the problem is, in lines that are the same in every process, without points and parameters."""
         names = [f"term '{name}'" for name in self.losses]

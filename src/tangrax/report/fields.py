@@ -1,0 +1,130 @@
+"""Maps of a field over its points: a curve over one coordinate, colours over two, a frame a slice for more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib.tri import Triangulation
+
+from .canvas import COLOURS, DIVERGING, Axes, finish, new_axes
+
+FRAMES = 8  # slices of a field over three coordinates
+# Triangles with a side this many times as long as usual bridge a hole or a notch, where there are no points.
+LONGEST_SIDE = 6.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Points that one picture shows, and what they have in common: "t = 0.3", or nothing to say."""
+
+    rows: Bool[np.ndarray, " n"]
+    label: str
+
+
+def varying(at: Float[np.ndarray, "n d"]) -> list[int]:
+    """Columns of coordinates that are not the same at all points."""
+    return [column for column in range(at.shape[1]) if np.ptp(at[:, column]) > 0] if len(at) else []
+
+
+def frames(at: Float[np.ndarray, "n d"], names: Sequence[str], count: int = FRAMES) -> list[Frame]:
+    """Slices over the last coordinate that varies, of those over more than two; of others that are left, the middle.
+
+    Each point is in one slice at most; slices without enough points for a picture are left out.
+    """
+    columns = varying(at)
+    inside = np.ones(len(at), bool)
+    said = []
+    for column in columns[2:-1]:
+        low, high = np.quantile(at[:, column], (0.4, 0.6))
+        inside &= (at[:, column] >= low) & (at[:, column] <= high)
+        said.append(f"{names[column]} ≈ {(low + high) / 2:.2g}")
+    if len(columns) < 3:
+        return [Frame(inside, "")]
+    last = at[:, columns[-1]]
+    edges = np.linspace(last.min(), last.max(), count + 1)
+    index = np.clip(np.searchsorted(edges, last, side="right") - 1, 0, count - 1)
+    found = []
+    for i in range(count):
+        rows = inside & (index == i)
+        if _spread(at[rows][:, columns[:2]]):
+            label = f"{names[columns[-1]]} from {edges[i]:.2g} to {edges[i + 1]:.2g}"
+            found.append(Frame(rows, ", ".join([*said, label])))
+    return found
+
+
+def field(
+    at: Float[np.ndarray, "n d"],
+    values: Float[np.ndarray, " n"],
+    names: Sequence[str],
+    axes: Axes | None = None,
+    *,
+    title: str = "",
+    signed: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> Axes:
+    """A field as a curve over the one coordinate that varies, or as colours over the first two; points in any order.
+
+    `names` are those of the columns of `at`. `signed` centres the colours at zero; `limits` are those of the colours,
+    by default of the values. Values that are not finite are left out.
+    """
+    columns = varying(at)[:2]
+    finite = np.isfinite(values)
+    at, values = at[finite], values[finite]
+    if len(columns) < 2:
+        return _curve(at, values, names, columns, axes, title)
+    axes = new_axes(axes, (5.4, 4.2))
+    low, high = limits or _limits(values, signed)
+    style: dict[str, Any] = {"cmap": DIVERGING if signed else "viridis", "vmin": low, "vmax": high, "rasterized": True}
+    x, y = at[:, columns[0]], at[:, columns[1]]
+    if _spread(at[:, columns]):
+        drawn = axes.tripcolor(triangles(x, y), values, shading="gouraud", **style)
+    else:
+        drawn = axes.scatter(x, y, c=values, s=12, **style)
+    axes.margins(0.01)
+    if "t" not in (names[columns[0]], names[columns[1]]) and _alike(np.ptp(x), np.ptp(y)):
+        axes.set_aspect("equal")
+    axes.set(xlabel=names[columns[0]], ylabel=names[columns[1]], title=title)
+    axes.figure.colorbar(drawn, ax=axes)
+    return axes
+
+
+def triangles(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Triangulation:
+    """Between neighbours alone: over a hole or a notch there is nothing to draw."""
+    # Coordinates in units of their ranges: time may be in days where space is in metres.
+    scaled = np.stack([(each - each.min()) / np.ptp(each) for each in (x, y)], axis=1)
+    found = Triangulation(*scaled.T)
+    corners = scaled[found.triangles]
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    return Triangulation(x, y, found.triangles, mask=longest > LONGEST_SIDE * np.median(longest))
+
+
+def _curve(at: Any, values: Any, names: Sequence[str], columns: Sequence[int], axes: Axes | None, title: str) -> Axes:
+    axes = new_axes(axes)
+    along = at[:, columns[0]] if columns else np.arange(len(values))
+    order = np.argsort(along)
+    style: dict[str, Any] = {"marker": "o", "linestyle": "none"} if len(values) < 10 else {"linewidth": 1.5}
+    axes.plot(along[order], values[order], color=COLOURS[0], **style)
+    axes.set(xlabel=names[columns[0]] if columns else "point", title=title)
+    return finish(axes)
+
+
+def _limits(values: Float[np.ndarray, " n"], signed: bool) -> tuple[float, float]:
+    if not values.size:
+        return 0.0, 1.0
+    most = float(np.abs(values).max())
+    return (-most, most) if signed else (float(values.min()), float(values.max()))
+
+
+def _alike(width: float, height: float) -> bool:
+    """Whether lengths can be drawn as they are, without a picture that is hardly more than a line."""
+    return bool(max(width, height) < 5 * min(width, height))
+
+
+def _spread(at: Float[np.ndarray, "n 2"]) -> bool:
+    """Whether points fill a part of a plane, so that there are triangles between them."""
+    if len(at) < 10:
+        return False
+    centred = (at - at.mean(axis=0)) / np.maximum(np.ptp(at, axis=0), 1e-300)
+    return float(np.linalg.svd(centred, compute_uv=False)[-1]) > 1e-6

@@ -1,0 +1,38 @@
+"""The page of a run: everything that its directory tells, for a person, in one file."""
+
+from pathlib import Path
+
+from ..run import read_record
+from . import page, sections
+
+NAME = "report.html"
+
+
+def write_report(run_dir: str | Path, path: str | Path | None = None) -> Path:
+    """Write one self-contained page of a run, running or ended; by default `report.html` in its directory.
+
+    Raises FileNotFoundError where there is no run, ValueError where the directory holds something else.
+    """
+    record = read_record(run_dir)
+    target = Path(run_dir) / NAME if path is None else Path(path)
+    if target.is_dir() or not target.parent.is_dir():
+        raise ValueError(f"cannot write a report to {target}: give the name of a file in a directory that exists")
+    try:
+        parts = [
+            sections.heading(record),
+            sections.advice(record),
+            sections.solutions(record),
+            sections.losses(record),
+            sections.conflict(record),
+            sections.kernels(record),
+            sections.residuals(record),
+            sections.throughput(record),
+            sections.settings(record),
+        ]
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"{run_dir} is not what this version of Tangrax writes ({type(error).__name__}: {error}): read it with the "
+            f"version that wrote it"
+        ) from error
+    page.write(target, f"{record.name} · Tangrax", [part for part in parts if part is not None])
+    return target

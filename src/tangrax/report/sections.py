@@ -1,0 +1,274 @@
+"""The sections of a run's page, each from its record; None where there is nothing to show."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..run import Record, findings
+from ..solve import TOTAL, History
+from . import cosines, fields, kernel, plots
+from .canvas import COLOURS, finish, new_axes
+from .page import Element, details, element, picture, section, slider, table
+
+POINTS = 1500  # of a curve; more are not told apart
+PICTURES = 24  # frames of all sliders together, so that a page stays small
+
+
+def heading(record: Record) -> Element:
+    start = record.start
+    end = start["epochs"][1]
+    state = "running" if record.running else "ended" if record.epoch >= end else "stopped, goes on when started again"
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.speeds[-1].time)) if record.speeds else start["time"]
+    devices = start["devices"]
+    where = f"{len(devices)} device{'s' if len(devices) != 1 else ''} of {start['processes']} process(es)"
+    line = f"{state} · epoch {record.epoch:,} of {end:,} · {when} · {where} · {record.about['precision']}"
+    return element("header", element("h1", record.name), element("p", line, klass="status"), _tiles(record))
+
+
+def _tiles(record: Record) -> Element:
+    tiles = []
+    if TOTAL in record.history:
+        tiles.append(("loss", f"{record.history[TOTAL][-1]:.2e}"))
+    tiles += [(f"relative L2 error of {name}", f"{error:.1e}") for name, error in _errors(record).items()]
+    tiles += [(name, f"{value:.4g}") for name, value in record.shown["numbers"].items() if np.ndim(value) == 0]
+    for each in record.shown["spectra"]:
+        if "floor" in each:
+            tiles.append((f"effective rank, {each['name']}", f"{each['effective_rank']:.2f}"))
+    if record.speeds:
+        tiles.append(("epochs per second", _speed(record.speeds[-1].epochs_per_second)))
+    return element("div", *(element("div", element("b", value), name) for name, value in tiles), klass="tiles")
+
+
+def advice(record: Record) -> Element:
+    found = findings(record)
+    if not found:
+        return section("Findings", element("p", "Nothing that is tracked calls for a change."))
+    items = [
+        element(
+            "li",
+            element("p", element("b", each.what)),
+            element("p", f"{each.advice} (docs: {each.page})"),
+            **({"klass": "grave"} if each.grave else {}),
+        )
+        for each in found
+    ]
+    return section("Findings", element("ul", *items, klass="findings"))
+
+
+def losses(record: Record) -> Element | None:
+    if TOTAL not in record.history:
+        return None
+    history = _thinned(record.history)
+    names = [name for name in record.about["terms"] if name in history]
+    figures = [picture(plots.losses(history, names), "Loss terms over epochs")]
+    trackers = record.about.get("trackers", {})
+    curves = [n for n in trackers if n in history and history[n].ndim == 1 and not trackers[n].get("cosine_of")]
+    if curves:
+        figures.append(picture(plots.tracker(history, curves, cosine=False), "Tracked values over epochs"))
+    return section("Loss", element("div", *figures, klass="figures"))
+
+
+def conflict(record: Record) -> Element | None:
+    """Cosines over time: curves of pairs, rows of matrices."""
+    history = _thinned(record.history)
+    figures, meaning = [], []
+    pairs: dict[str, str] = {}
+    for name, about in record.about.get("trackers", {}).items():
+        of = about.get("cosine_of")
+        if not of or name not in history:
+            continue
+        values = history[name]
+        meaning.append((name, about["of"], f"every {about['every']} epochs"))
+        if values.ndim == 1:
+            pairs[name] = name
+        elif values.ndim == 3 and len(of) == values.shape[1]:
+            short = [f"g{i + 1}" for i in range(len(of))]
+            axes = cosines.cosine_history(history.epochs(name), values.astype(float), short)
+            figures.append(picture(axes, f"Cosines {name} of all pairs over epochs"))
+            axes = cosines.cosine_matrix(values[-1].astype(float), short)
+            figures.append(picture(axes, f"Cosines {name} of all pairs now"))
+            meaning += [(f"{name}, {label}", str(text), "") for label, text in zip(short, of, strict=True)]
+    if pairs:
+        figures.insert(0, picture(plots.tracker(history, pairs), "Cosines over epochs"))
+    if not figures:
+        return None
+    note = "+1: what helps the one helps the other. 0: independent. -1: a step for the one undoes the other."
+    body = element("div", *figures, klass="figures")
+    return section("Cosines of gradients", body, table(meaning, ("name", "of", "")), note=note)
+
+
+def kernels(record: Record) -> Element | None:
+    history, figures, texts = _thinned(record.history), [], []
+    for name in [n.removesuffix("/effective_rank") for n in history if n.endswith("/effective_rank")]:
+        axes = plots.tracker(history, {f"{name}/effective_rank": name}, cosine=False, ylabel="effective rank")
+        axes.set_title("Effective rank of the tangent kernel")
+        figures.append(picture(axes, f"Effective rank of {name} over epochs"))
+        if f"{name}/eigenvalues" in history:
+            axes = kernel.spectrum_history(
+                history.epochs(f"{name}/eigenvalues"),
+                history[f"{name}/eigenvalues"],
+                kernel.relative_floor(record.about["precision"]),
+            )
+            figures.append(picture(axes, f"Largest eigenvalues of {name} over epochs"))
+    for each in record.shown["spectra"]:
+        texts.append(details(f"{each['name']} in numbers", element("pre", each["text"])))
+        if "floor" in each:
+            axes = kernel.spectrum(record.arrays[f"spectrum/{each['name']}"], float(each["floor"]))
+            axes.set_title(f"{each['name']}: {each['rows']} rows, {each['columns']} parameters")
+            figures.append(picture(axes, f"Eigenvalues of {each['name']} and what rounding leaves of them"))
+    if not figures and not texts:
+        return None
+    note = "K = J Jᵀ. Large eigenvalues: patterns learned fast. Below the resolution floor there is only rounding."
+    return section("Tangent kernel", element("div", *figures, klass="figures"), *texts, note=note)
+
+
+def solutions(record: Record) -> Element | None:
+    shown = [each for each in record.shown["fields"] if each["kind"] != "residual"]
+    return _maps(record, "Solution", shown, "Values of the epoch named above.")
+
+
+def residuals(record: Record) -> Element | None:
+    shown = [each for each in record.shown["fields"] if each["kind"] == "residual"]
+    note = "What the equations want to be zero: large where the network has not learned yet."
+    return _maps(record, "Residuals", shown, note)
+
+
+def throughput(record: Record) -> Element | None:
+    if len(record.speeds) < 2:
+        return None
+    axes = new_axes(None)
+    epochs = [speed.epoch for speed in record.speeds]
+    speeds = [speed.epochs_per_second for speed in record.speeds]
+    axes.step(epochs, speeds, where="pre", color=COLOURS[0])
+    axes.set(xlabel="epoch", ylabel="epochs per second", title="Speed between checkpoints", ylim=(0, None))
+    drawn = picture(finish(axes), "Epochs per second over epochs")
+    return section("Throughput", element("div", drawn, klass="figures"))
+
+
+def settings(record: Record) -> Element:
+    about, start = record.about, record.start
+    git = start.get("git") or {}
+    rows = [
+        ("command", " ".join(map(str, start["command"]))),
+        ("started", f"{start['time']} on {start['host']}"),
+        ("devices", ", ".join(map(str, start["devices"]))),
+        ("precision", about["precision"]),
+        ("points", ", ".join(f"{count:,} {tag}" for tag, count in about.get("points", {}).items())),
+        (
+            "networks",
+            ", ".join(
+                f"{name} ({each['parameters']:,} parameters)" for name, each in about.get("networks", {}).items()
+            ),
+        ),
+        ("git", f"{git['commit'][:12]}{', with changes' if git.get('changed') else ''}" if git else "no repository"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in start["versions"].items())),
+    ]
+    terms = [(name, str(text)) for name, text in about["terms"].items()]
+    starts = [
+        (each["time"], f"epoch {each['epochs'][0]} to {each['epochs'][1]}", f"{len(each['devices'])} device(s)")
+        for each in about["starts"]
+    ]
+    return section(
+        "Settings",
+        table(rows),
+        element("h3", "Terms"),
+        table(terms, ("name", "of")),
+        details("All starts of this run", table(starts, ("time", "epochs", "devices"))),
+        details("The problem in words", element("pre", "\n".join(map(str, about.get("problem", ()))))),
+    )
+
+
+def _maps(record: Record, title: str, shown: Sequence[Mapping[str, Any]], note: str) -> Element | None:
+    if not shown:
+        return None
+    blocks: list[Element] = []
+    several = sum(_frames(record, each) > 1 for each in record.shown["fields"])
+    count = max(2, min(fields.FRAMES, PICTURES // max(1, several)))
+    for each in shown:
+        place = record.shown["places"][each["place"]]
+        at = record.arrays[f"at/{each['place']}"]
+        index = record.shown["fields"].index(each)
+        values, reference = record.arrays[f"field/{index}"], record.arrays.get(f"reference/{index}")
+        blocks.append(element("h3", f"{each['name']} at {len(at):,} points of '{place['tag']}'"))
+        blocks.append(element("p", each["of"], klass="note"))
+        components = values.reshape(len(values), -1).shape[1]
+        for c in range(components):
+            name = each["name"] if components == 1 else f"{each['name']}[{c}]"
+            column = [None if v is None else v.reshape(len(v), -1)[:, c] for v in (values, reference)]
+            blocks.append(_field(at, place["axes"], name, column[0], column[1], each["kind"] == "residual", count))
+    return section(title, *blocks, note=note)
+
+
+def _field(
+    at: np.ndarray, names: Sequence[str], name: str, values: Any, reference: Any, signed: bool, count: int
+) -> Element:
+    """Pictures of one number a point: as found, as it should be, and how far it is off."""
+    if len(fields.varying(at)) < 2:
+        return element("div", *_curves(at, names, name, values, reference, signed), klass="figures")
+    panels = [(name, values, signed)]
+    if reference is not None:
+        panels += [("reference", reference, signed), (f"error of {name}", values - reference, True)]
+    limits = [_range(each, sign) for _, each, sign in panels]
+    if reference is not None:
+        limits[1] = limits[0]
+    frames = {}
+    for frame in fields.frames(at, names, count):
+        drawn = [
+            picture(
+                fields.field(at[frame.rows], each[frame.rows], names, title=title, signed=sign, limits=limits[i]),
+                f"{title} {frame.label}",
+                sharp=False,
+            )
+            for i, (title, each, sign) in enumerate(panels)
+        ]
+        frames[frame.label] = element("div", *drawn, klass="figures thirds" if len(panels) == 3 else "figures")
+    return slider(frames, f"slices of {name}") if frames else element("p", "no slice has points enough for a picture")
+
+
+def _curves(at: Any, names: Sequence[str], name: str, values: Any, reference: Any, signed: bool) -> list[Element]:
+    columns = fields.varying(at)
+    if reference is None or not columns:
+        return [picture(fields.field(at, values, names, title=name, signed=signed), name)]
+    x, label = at[:, columns[0]], names[columns[0]]
+    axes = plots.solution(x, values, reference, xlabel=label, ylabel=name)
+    off = fields.field(at, values - reference, names, title=f"error of {name}")
+    return [picture(axes, f"{name} and its reference over {label}"), picture(off, f"Error of {name} over {label}")]
+
+
+def _range(values: np.ndarray, signed: bool) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    most = float(np.abs(values).max())
+    return (-most, most) if signed else (float(values.min()), float(values.max()))
+
+
+def _speed(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def _frames(record: Record, each: Mapping[str, Any]) -> int:
+    return len(fields.varying(record.arrays[f"at/{each['place']}"])) - 1
+
+
+def _errors(record: Record) -> dict[str, float]:
+    """Relative L2 errors of fields that have a reference."""
+    found = {}
+    for index, each in enumerate(record.shown["fields"]):
+        reference = record.arrays.get(f"reference/{index}")
+        if reference is not None and np.linalg.norm(reference) > 0:
+            off = record.arrays[f"field/{index}"] - reference
+            found[each["name"]] = float(np.linalg.norm(off) / np.linalg.norm(reference))
+    return found
+
+
+def _thinned(history: History) -> History:
+    """Every so many-th entry, the last one among them."""
+    series = {}
+    for name in history:
+        epochs, values = history.epochs(name), history[name]
+        kept = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), POINTS)).round().astype(int))
+        series[name] = (epochs[kept], values[kept])
+    return History.of(series)

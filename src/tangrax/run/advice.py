@@ -1,0 +1,141 @@
+"""What tracked values call for: findings with the figure, the threshold, and what may be done."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..solve import PACE, TOTAL
+from .record import Record
+
+ALIGNED = 0.3  # a cosine below it between groups that should learn together is a warning
+FEW = 1.5  # an effective rank below it: hardly more than one pattern is learned
+STALLED = 0.02  # what the loss falls by in the last fifth of training, below which it has stalled
+FAR = 1000.0  # times as large as another: a term that training sees nearly alone
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found, and what may be done about it; `page` of the documentation has more."""
+
+    what: str
+    advice: str
+    page: str
+    grave: bool = True
+
+
+def findings(record: Record) -> list[Finding]:
+    """All that a run's record gives reason to say, gravest first."""
+    found = [*_faults(record), *_cosines(record), *_ranks(record), *_losses(record)]
+    return sorted(found, key=lambda finding: not finding.grave)
+
+
+def told(record: Record) -> str:
+    """A run in a few lines: how far it is, newest values, and what they call for."""
+    history, start = record.history, record.start
+    state = "running" if record.running else "not running"
+    lines = [f"{record.path}: {state}, epoch {record.epoch} of {start['epochs'][1]}, {record.about['precision']}"]
+    for name in history:
+        value = np.asarray(history[name][-1])
+        if value.ndim == 0:
+            lines.append(f"  {name:24} {float(value):.4g}")
+    for finding in findings(record):
+        lines += ["", f"{'! ' if finding.grave else '- '}{finding.what}", f"  {finding.advice}"]
+    return "\n".join(lines)
+
+
+def stalled(record: Record) -> float | None:
+    """By what part the loss fell in the last fifth of training (medians of its halves), where there are 50 epochs."""
+    loss = np.asarray(record.history.get(TOTAL, ()), dtype=float)
+    last = loss[-(len(loss) // 5) :]
+    if len(loss) < 50:
+        return None
+    early, late = np.median(last[: len(last) // 2]), np.median(last[len(last) // 2 :])
+    return float(1 - late / early) if early > 0 else None
+
+
+def _faults(record: Record) -> Iterator[Finding]:
+    if PACE in record.history:
+        epochs, pace = record.history.epochs(PACE), record.history[PACE]
+        yield Finding(
+            f"The loss was not finite: training went back to epoch {epochs[-1]} and goes on with {pace[-1]:g} of the "
+            f"optimizer's steps.",
+            "Start with a smaller learning rate, or a schedule that warms up.",
+            "training",
+        )
+
+
+def _cosines(record: Record) -> Iterator[Finding]:
+    for name, about in _trackers(record):
+        if not about.get("cosine_of") or name not in record.history:
+            continue
+        value = np.asarray(record.history[name][-1], dtype=float)
+        names = [str(each) for each in about["cosine_of"]]
+        if value.ndim == 0 and len(names) == 2:
+            yield from _cosine(name, f"{names[0]} and {names[1]}", float(value))
+        elif value.ndim == 2 and len(names) == len(value):
+            rows, columns = np.triu_indices(len(value), 1)
+            worst = int(np.argmin(value[rows, columns]))
+            i, j = rows[worst], columns[worst]
+            yield from _cosine(name, f"{names[i]} and {names[j]}", float(value[i, j]))
+
+
+def _cosine(name: str, pair: str, value: float) -> Iterator[Finding]:
+    if value < 0:
+        yield Finding(
+            f"{name} = {value:.2f}: {pair} are in conflict, a step for the one undoes part of the other.",
+            "If the loss has stalled, balance the terms (balance=), take updates without conflict "
+            "(conflict=tx.optim.config()), or train with tx.optim.gauss_newton(). Of two terms of the loss the cosine "
+            "is -1 at every minimum of their sum: then it says that training has ended.",
+            "balance",
+        )
+    elif value < ALIGNED:
+        yield Finding(
+            f"{name} = {value:.2f}: {pair} hardly help each other (below {ALIGNED}).",
+            "Where they should learn alike, add collocation points or let them move (resample=).",
+            "resampling",
+            grave=False,
+        )
+
+
+def _ranks(record: Record) -> Iterator[Finding]:
+    ranks = [(name, float(record.history[name][-1])) for name in record.history if name.endswith("/effective_rank")]
+    ranks += [(each["name"], float(each["effective_rank"])) for each in record.shown["spectra"] if "floor" in each]
+    for name, rank in ranks:
+        if rank < FEW:
+            yield Finding(
+                f"{name.removesuffix('/effective_rank')}: the effective rank of the tangent kernel is {rank:.2f}, the "
+                f"network learns hardly more than one pattern (below {FEW}).",
+                "Take a wider network, Fourier features, or more collocation points. Second-order steps "
+                "(tx.optim.gauss_newton()) learn slow patterns as fast as quick ones.",
+                "kernels",
+            )
+
+
+def _losses(record: Record) -> Iterator[Finding]:
+    fall = stalled(record)
+    if fall is not None and fall < STALLED:
+        yield Finding(
+            f"The loss has stalled: in the last fifth of training it fell by {max(fall, 0):.1%}.",
+            "More epochs alone will not help. Lower the learning rate, or go on with tx.optim.gauss_newton() from "
+            "here; it is at the floor if the loss is a rounding of what it began with.",
+            "gauss-newton",
+            grave=False,
+        )
+    terms = {n: float(record.history[n][-1]) for n in record.about.get("terms", {}) if n in record.history}
+    positive = {name: value for name, value in terms.items() if value > 0}
+    if len(positive) > 1:
+        most, least = max(positive, key=positive.__getitem__), min(positive, key=positive.__getitem__)
+        if positive[most] > FAR * positive[least]:
+            yield Finding(
+                f"Terms are far apart: {most} = {positive[most]:.1e}, {least} = {positive[least]:.1e}.",
+                "If the solution is off where the larger one is, weight the terms (balance=tx.optim.grad_norm()).",
+                "balance",
+                grave=False,
+            )
+
+
+def _trackers(record: Record) -> list[tuple[str, dict[str, Any]]]:
+    found = record.about.get("trackers", {})
+    return [(str(name), about) for name, about in found.items() if isinstance(about, dict)]

@@ -1,0 +1,98 @@
+"""What a run's directory tells of it, read while it runs or after; nothing that is read is executed."""
+
+import fcntl
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..solve import History
+from . import archive
+from .archive import Arrays, Damaged
+from .directory import ABOUT, LOCK, SHOWN, RunDirectory
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast training was up to an epoch, in epochs per second, and when, in seconds since 1970."""
+
+    epoch: int
+    time: float
+    epochs_per_second: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as its directory has it: what it is, what was recorded, and what it shows of an epoch."""
+
+    path: Path
+    about: dict[str, Any]
+    history: History
+    speeds: list[Speed]
+    shown: dict[str, Any]
+    arrays: Arrays = field(repr=False)
+    running: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last two parts of its path: the first of them is often what tells runs apart."""
+        return "/".join(self.path.resolve().parts[-2:])
+
+    @property
+    def epoch(self) -> int:
+        """The newest that is on disk."""
+        return max([self.shown.get("epoch", 0), *(speed.epoch for speed in self.speeds)])
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The last time that it was started."""
+        return self.about["starts"][-1]
+
+
+def read_record(path: str | Path) -> Record:
+    """Read a run's directory. Raises FileNotFoundError where there is none, ValueError where it is something else."""
+    path = Path(path)
+    if not (path / ABOUT).is_file():
+        raise FileNotFoundError(f"{path} holds no run: solver.solve(n, run_dir={str(path)!r}) makes one there")
+    try:
+        about = json.loads((path / ABOUT).read_text())
+        if not about["starts"]:
+            raise KeyError("starts")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path / ABOUT} is not what a run writes there: {error}") from error
+    directory = RunDirectory(path)
+    newest = max(directory.pieces(), default=0)
+    history = History.of(directory.history(newest))
+    told = [(stop, said) for stop, said, _ in directory.read_pieces(newest)]
+    speeds = [
+        Speed(stop, float(said["time"]), float(said["epochs_per_second"]))
+        for stop, said in told
+        if said.get("epochs_per_second")
+    ]
+    shown, arrays = _shown(path / SHOWN)
+    return Record(path, about, history, speeds, shown, arrays, _running(path / LOCK))
+
+
+def _shown(path: Path) -> tuple[dict[str, Any], Arrays]:
+    nothing: dict[str, Any] = {"places": [], "fields": [], "numbers": {}, "spectra": []}
+    if not path.exists():
+        return nothing, {}
+    try:
+        about, arrays = archive.read(path)
+    except Damaged:
+        return nothing, {}
+    return {**nothing, **about}, {name: np.asarray(value) for name, value in arrays.items()}
+
+
+def _running(lock: Path) -> bool:
+    """Whether a run holds the lock."""
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False

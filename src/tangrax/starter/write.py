@@ -1,0 +1,50 @@
+"""A program and a batch file in a directory of the user's."""
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+PROGRAM, BATCH = "train.py", "train.sbatch"
+
+
+def write_starter(directory: Path, *, cpu: bool = False) -> list[Path]:
+    """Write both, and return their paths. Raises FileExistsError, and writes nothing, where one of them is there."""
+    written = [directory / PROGRAM, directory / BATCH]
+    for path in written:
+        if path.exists():
+            raise FileExistsError(f"{path} is there: give another directory. Nothing was written")
+    directory.mkdir(parents=True, exist_ok=True)
+    written[0].write_text((files("tangrax.starter") / "program.txt").read_text())
+    written[1].write_text(batch_file((files("tangrax.starter") / BATCH).read_text(), cpu))
+    return written
+
+
+def batch_file(text: str, cpu: bool) -> str:
+    """The batch file of the project, for the program here and the environment that this Python is of."""
+    usage = text.index("#   sbatch slurm/"), text.index("# Submit it")
+    lines = [
+        f"#   sbatch {BATCH}                      {PROGRAM}",
+        f"#   sbatch {BATCH} --epochs 20000       the same with options",
+        "#   sbatch --nodes=4 --time=08:00:00 …    options of sbatch win over the lines below",
+    ]
+    text = text[: usage[0]] + "\n".join(lines) + "\n#\n" + text[usage[1] :]
+    changes = {
+        "Submit it from the clone. docs/slurm.md": f"Submit it from the directory of {PROGRAM}. docs/slurm.md",
+        "$SLURM_SUBMIT_DIR/.venv": sys.prefix,
+        "    # A directory of its own for each job; --out among the options wins.\n": "",
+        'scripts/train.py --out "runs/$SLURM_JOB_ID"': PROGRAM,
+    }
+    if cpu:
+        gpus = text.index("# As many tasks a node"), text.index("#SBATCH --ntasks-per-node=4")
+        text = text[: gpus[0]] + text[gpus[1] :]
+        changes |= {
+            "Train on the GPUs of several nodes: one task a GPU": "Train on the CPUs of several nodes: one task a node",
+            "--ntasks-per-node=4": "--ntasks-per-node=1",
+            "# Fail rather than train on CPUs for a day because a driver was not found.\n": "",
+            "JAX_PLATFORMS:-cuda": "JAX_PLATFORMS:-cpu",
+        }
+    for old, new in changes.items():
+        if old not in text:
+            raise ValueError(f"the batch file that this is made from has no {old!r}")
+        text = text.replace(old, new)
+    return text
