@@ -26,6 +26,8 @@ class Panel:
 
     def show(self, axes, numbers: np.ndarray) -> None:
         """As a curve over one coordinate that varies, as colours over two, over the first two where there are more."""
+        from tangrax import report
+
         varying = [i for i in range(len(self.axes)) if np.ptp(self.at[:, i]) > 0]
         if len(varying) == 1:
             order = np.argsort(self.at[:, varying[0]])
@@ -33,7 +35,7 @@ class Panel:
         else:
             # Over time, as it is at last.
             last = self.at[:, -1] > 0.9 * self.at[:, -1].max() if len(varying) == 3 else slice(None)
-            points = axes.tripcolor(triangles(*self.at[last][:, varying[:2]].T), numbers[last], shading="gouraud")
+            points = axes.tripcolor(report.triangles(*self.at[last][:, varying[:2]].T), numbers[last], shading="gouraud")
             points.set_rasterized(True)
             axes.figure.colorbar(points, ax=axes).ax.tick_params(labelsize=7)
             axes.set_ylabel(self.axes[varying[1]], fontsize=8, rotation=0)
@@ -68,17 +70,6 @@ def main(
         print(tx.problems.report(problem, solved), flush=True)
         drawn.append((f"{name}, relative error {solved.error:.0e}", values(solved)))
     draw(drawn, columns, out)
-
-
-def triangles(x: np.ndarray, y: np.ndarray):
-    """Between neighbours alone: a hole or a notch has no points."""
-    from matplotlib.tri import Triangulation
-
-    found = Triangulation(x, y)
-    corners = np.stack([x / np.ptp(x), y / np.ptp(y)], axis=1)[found.triangles]
-    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    found.set_mask(longest > 10 * np.median(longest))
-    return found
 
 
 def values(solved: Solved) -> Panel:

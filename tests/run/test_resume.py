@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from launching import TRANSPORTS, environment
 from problem import X, make
 
 import tangrax as tx
@@ -90,6 +91,34 @@ def test_elastic(how, tmp_path):
     mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s._parameters)]) for s in (last, whole)]
     np.testing.assert_allclose(mine, its, atol=1e-9)
     np.testing.assert_allclose(last.history["loss"], whole.history["loss"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_from_two_processes_to_one(transport, tmp_path):
+    """Two processes stop at epoch 16 of 32, all by the signal that one of them got; one goes on."""
+    whole = make("moving", devices=1).solve(32, progress=False)
+    here = Path(__file__).parent
+    mpi = ["--mpi"] if transport == "mpi" else []
+    command = [
+        sys.executable,
+        "-m",
+        "tangrax",
+        "launch",
+        *mpi,
+        "-n",
+        "2",
+        str(here / "stopped.py"),
+        str(tmp_path),
+        "16",
+    ]
+    env = environment(JAX_PLATFORMS="cpu", OMP_NUM_THREADS="1", PYTHONPATH=str(here))
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+    assert run.returncode == 143, run.stdout + run.stderr
+    assert "after epoch 16, written to" in run.stdout + run.stderr
+    last = make("moving", devices=1).solve(32, progress=False, run_dir=tmp_path)
+    assert last.timing.epochs == 16
+    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s._parameters)]) for s in (last, whole)]
+    np.testing.assert_allclose(mine, its, atol=1e-9)
 
 
 def test_a_state_in_other_precisions(tmp_path):

@@ -12,7 +12,7 @@ from .canvas import COLOURS, DIVERGING, Axes, finish, new_axes
 
 FRAMES = 8  # slices of a field over three coordinates
 # Triangles with a side this many times as long as usual bridge a hole or a notch, where there are no points.
-LONGEST_SIDE = 6.0
+LONGEST_SIDE = 10.0
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ class RunDirectory:
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
         self._lock = lock
-        for folder in (CHECKPOINTS, HISTORY):
-            for unfinished in (self.path / folder).glob(".*.npz.*"):
-                unfinished.unlink()  # of a run that was killed while it wrote
+        for folder in (".", CHECKPOINTS, HISTORY):
+            for kind in ("npz", "json"):
+                for unfinished in (self.path / folder).glob(f".*.{kind}.*"):
+                    unfinished.unlink()  # of a run that was killed while it wrote
 
     def close(self) -> None:
         """Give up the lock; one that is killed loses it too."""
