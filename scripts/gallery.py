@@ -35,7 +35,9 @@ class Panel:
         else:
             # Over time, as it is at last.
             last = self.at[:, -1] > 0.9 * self.at[:, -1].max() if len(varying) == 3 else slice(None)
-            points = axes.tripcolor(report.triangles(*self.at[last][:, varying[:2]].T), numbers[last], shading="gouraud")
+            points = axes.tripcolor(
+                report.triangles(*self.at[last][:, varying[:2]].T), numbers[last], shading="gouraud"
+            )
             points.set_rasterized(True)
             axes.figure.colorbar(points, ax=axes).ax.tick_params(labelsize=7)
             axes.set_ylabel(self.axes[varying[1]], fontsize=8, rotation=0)

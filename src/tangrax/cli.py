@@ -14,7 +14,7 @@ from . import problems
 from .launch import launch_processes, use_devices
 from .parallel import doctor, setup
 from .processes import AGREED
-from .run import findings, read_record, told
+from .run import PROFILE, findings, read_record, told
 from .starter import write_starter
 
 GRAVE = 3  # exit code of `analyse` where what it found is grave
@@ -34,6 +34,8 @@ class Run:
     """how the processes talk; TANGRAX_TRANSPORT or the launcher's variables decide if left out"""
     timeout: int = 120
     """seconds to wait for the other processes"""
+    profile: Path | None = None
+    """directory for a trace, and a table of what took how long"""
 
 
 @dataclass
@@ -153,6 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"tangrax: there is no script {script[0]}")
     if isinstance(command, Launch):
         sys.exit(launch_processes(script, command.n, command.devices_per_process, command.mpi))
+    if command.profile is not None:
+        os.environ[PROFILE] = str(command.profile.absolute())  # for all that the script solves
     if script[0] in known:
         solve_problem(script[0], tyro.cli(Solve, prog=f"tangrax run {script[0]}", args=script[1:]), command)
     else:

@@ -109,6 +109,10 @@ class Solver:
         names = ", ".join([*self._terms.losses, *self._terms.trackers])
         return f"<solver of {names}: epoch {self.epoch}, {self._dtype}, {self.mesh.size} device(s)>"
 
+    def _repr_html_(self) -> str:
+        about = self.epoch, self.precision, self.mesh, self.stalled
+        return run.solver_view(self._terms, self.history, self._resampler.counted(), *about)
+
     @property
     def mesh(self) -> Mesh:
         """The devices that share the points, along one axis "points"."""
@@ -157,6 +161,7 @@ class Solver:
         resume: str = "auto",
         show: Mapping[str, Any] | None = None,
         on_nonfinite: str = "stop",
+        profile: str | Path | None = None,
     ) -> "Solver":
         """Train for `epochs` more epochs, one optimizer step each.
 
@@ -169,24 +174,25 @@ class Solver:
         it has, and ends at the same epoch; `resume="never"` refuses a directory that has some. Raises ValueError for
         checkpoints of another problem, OSError where nothing can be written, both before anything is trained.
         `show` names what `tangrax report` draws beside the residuals: fields, pairs (field, reference), terms,
-        `J.spectrum()`; at checkpoints, spectra at the end alone.
+        `J.spectrum()`; at checkpoints, spectra at the end alone. `profile`: directory for a trace and a table of times.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
-        told = list(listeners)
-        if progress and self._transport.writes:
-            told.append(run.ProgressBar())
+        told = [*listeners, *([run.ProgressBar()] if progress and self._transport.writes else [])]
         if on_nonfinite not in (STOP, ROLLBACK):
             raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
         end, tries = self.epoch + int(epochs), TRIES if on_nonfinite == ROLLBACK else 0
         every = run.whole_number("checkpoint_every", checkpoint_every)
         shown = run.Shown(show or {}, self._terms.losses)
+        profiling = run.profiling(profile, self._transport, self.timing, run_dir)
+        told = profiling.listeners(told)
         if run_dir is None:
             self._train(end, told, Kept(every, tries=tries) if tries else NOT_KEPT)
+            profiling.finish(self._loop, self._state, self._last)
             return self
         problem = run.outline(self._terms, self._rules, self._dtype, self._parameters)
         problem += run.outline_of_points(self._resampler.names, self._transport.writes)
-        saving = run.Saving(run_dir, keep, resume, self._transport, problem)
+        saving = profiling.timed(run.Saving(run_dir, keep, resume, self._transport, problem))
         about = {**self._terms.about(), "precision": self.precision, "points": self._resampler.counted()}
         with saving.opened(about, run.environment(self.mesh, self._transport.processes, self.epoch, end)):
             snapshot = saving.newest(self.epoch, end)
@@ -195,6 +201,7 @@ class Solver:
             if self.epoch >= end:
                 saving.show(partial(self._shown, shown, end), self.epoch)
             self._train(end, told, Kept(every, tries=tries), saving, shown)
+            profiling.finish(self._loop, self._state, self._last)
         return self
 
     # Results

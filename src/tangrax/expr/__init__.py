@@ -1,6 +1,6 @@
 """The language: symbolic fields, terms and parameter Jacobians, as immutable data."""
 
-from . import ops as ops
+from . import markup as markup, ops as ops
 from .conflict import cosine as cosine, norms as norms, projections as projections
 from .functions import (
     function as function,

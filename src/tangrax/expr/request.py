@@ -1,8 +1,11 @@
 """What is asked of all rows of a Jacobian at once, beside programs for one shard."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from . import markup
+from .groups import split
 from .products import squares
 from .tracker import Tracker
 
@@ -25,6 +28,9 @@ class Request:
     def __str__(self) -> str:
         said = [] if self.other is None else [str(self.other)]
         return f"{self.node}.{self.what}({', '.join([*said, *(f'{name}={value!r}' for name, value in self.options)])})"
+
+    def _repr_html_(self) -> str:
+        return markup.view(str(self), markup.table(_facts(self)))
 
     def option(self, name: str) -> Any:
         """What was said of it, or None."""
@@ -62,6 +68,29 @@ class Request:
         if not fits:
             whose = "a tangent kernel" if what == "@" else "the kernel of one Jacobian with itself"
             raise TypeError(f"{self}: only {whose} has '{what}': field.grad(net).gram()")
+
+
+WHAT = {
+    "gram": "tangent kernel K = J Jᵀ",
+    "dual_gram": "JᵀJ",
+    "spectrum": "eigenvalues of the tangent kernel K = J Jᵀ",
+}
+
+
+def _facts(request: Request) -> list[tuple[str, Any]]:
+    """What is known of a request before a solver answers it, for a table."""
+    two = request.other is not None
+    facts: list[tuple[str, Any]] = [("what", "block J_a J_bᵀ of a tangent kernel" if two else WHAT[request.what])]
+    for name, side in (("J_a", request.node), ("J_b", request.other)) if two else (("J", request.node),):
+        jacobian, *group = split(side)
+        tag, components = jacobian.points, math.prod(jacobian.shape[:-1])
+        # Whose points are in a group is known when they are looked at.
+        most = "at most " if group else ""
+        where = f"{len(tag):,} points of '{tag.tag}'" + (f", {components} components" if components > 1 else "")
+        facts += [(name, markup.code(side)), (f"rows of {name}", f"{most}{len(tag) * components:,} ({where})")]
+    of = ", ".join(f"{s.size:,} of {s.trainable.size:,} of '{s.trainable.name}'" for s in split(request.node)[0].op.wrt)
+    facts.append(("parameters", f"{request.node.shape[-1]:,} ({of})"))
+    return [*facts, *((name, str(value)) for name, value in request.options)]
 
 
 def spectrum_options(node: Any, k: Any, way: Any, vectors: Any) -> tuple[tuple[str, Any], ...]:

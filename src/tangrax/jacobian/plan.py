@@ -4,9 +4,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from ..expr import markup
 from ..parallel import Transport
 
 FEWER = "take fewer points (points=), fewer parameters (net.mask), more devices, or a higher limit="
+HEAD = ("way", "memory a device", "operations", "sent", "")
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,13 @@ class Plan:
             )
         return self.chosen
 
-    def __str__(self) -> str:
-        head = ("way", "memory a device", "operations", "sent", "")
-        lines: list[tuple[str, ...]] = [head]
+    @property
+    def _title(self) -> str:
+        return f"{self.what}, on {self.devices} device(s) within {as_size(self.limit)} each"
+
+    def _lines(self) -> list[tuple[str, ...]]:
+        """A line a way, below `HEAD`."""
+        lines = []
         for way in self.ways:
             if way is self.chosen:
                 verdict = "chosen: the first that fits"
@@ -55,12 +61,20 @@ class Plan:
                 verdict = "does not fit" if way.memory > self.limit else "fits"
             note = f"{verdict}; {way.note}" if way.note else verdict
             lines.append((way.name, as_size(way.memory), f"{way.flops:.2e}", as_size(way.moved), note))
+        return lines
+
+    def __str__(self) -> str:
+        lines = [HEAD, *self._lines()]
         widths = [max(len(line[column]) for line in lines) for column in range(4)]
         table = [
             "  ".join([line[0].ljust(widths[0]), *(line[i].rjust(widths[i]) for i in (1, 2, 3)), line[4]]).rstrip()
             for line in lines
         ]
-        return "\n".join([f"{self.what}, on {self.devices} device(s) within {as_size(self.limit)} each", *table])
+        return "\n".join([self._title, *table])
+
+    def _repr_html_(self) -> str:
+        chosen = next((index for index, way in enumerate(self.ways) if way is self.chosen), None)
+        return markup.view(self._title, markup.table(self._lines(), HEAD, chosen))
 
 
 def as_size(size: float) -> str:

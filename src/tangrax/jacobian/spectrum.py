@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..expr import markup
+from .view import picture
+
 # Backward-stable QR and SVD leave an error of a few ε σ_max in every singular value, whatever its own size.
 ROUNDINGS = 4
 # An eigenvalue counts as resolved if rounding leaves it right to this fraction.
@@ -192,19 +195,27 @@ class Spectrum:
                 f'J.spectrum(way="density")'
             )
 
-    def __str__(self) -> str:
+    @property
+    def _title(self) -> str:
+        return f"tangent kernel of {self.rows} rows and {self.columns} parameters, by {self.way}"
+
+    def _figures(self) -> list[tuple[str, str]]:
         known = f"{self.rows}" if self.complete else f"the {len(self.eigenvalues)} largest"
-        entropy = [f"  entropy rank        {self.entropy_rank:.4g}"] if self.complete else []
-        lines = (
-            f"tangent kernel of {self.rows} rows and {self.columns} parameters, by {self.way}",
-            f"  largest eigenvalue  {self.largest:.4g}",
-            f"  effective rank      {self.effective_rank:.4g}  (tr² / ‖K‖²_F)",
-            *entropy,
-            f"  resolved to 1 %     {self.resolved} of {known} eigenvalues, those above {self.floor:.1e}",
-            f"  told from zero      {self.told}, those above {self.noise:.1e}",
-            f"  condition number    {self.condition}",
-        )
-        return "\n".join(lines)
+        return [
+            ("largest eigenvalue", f"{self.largest:.4g}"),
+            ("effective rank", f"{self.effective_rank:.4g}  (tr² / ‖K‖²_F)"),
+            *([("entropy rank", f"{self.entropy_rank:.4g}")] if self.complete else []),
+            ("resolved to 1 %", f"{self.resolved} of {known} eigenvalues, those above {self.floor:.1e}"),
+            ("told from zero", f"{self.told}, those above {self.noise:.1e}"),
+            ("condition number", str(self.condition)),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join([self._title, *(f"  {name:<18}  {value}" for name, value in self._figures())])
+
+    def _repr_html_(self) -> str:
+        drawn = picture(self.eigenvalues, self.is_resolved, self.floor)
+        return markup.view(self._title, markup.table(self._figures()), *([] if drawn is None else [drawn]))
 
 
 def _check_damping(damping: float) -> None:

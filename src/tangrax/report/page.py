@@ -5,33 +5,16 @@ import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from matplotlib import rc_context
 
+from ..expr.markup import Child, Element, element
 from ..run.archive import whole
 from .canvas import Axes
 
-Element = ElementTree.Element
-Child = Element | str
-
 STYLE = (Path(__file__).parent / "page.css").read_text()
 SCRIPT = (Path(__file__).parent / "page.js").read_text()
-
-
-def element(tag: str, *children: Child, **attributes: str) -> Element:
-    """An element with text and other elements in it; `klass` is its class, an underscore stands for a hyphen."""
-    given = {("class" if name == "klass" else name.replace("_", "-")): value for name, value in attributes.items()}
-    found = Element(tag, given)
-    for child in children:
-        if not isinstance(child, str):
-            found.append(child)
-        elif len(found):
-            found[-1].tail = (found[-1].tail or "") + _printable(child)
-        else:
-            found.text = (found.text or "") + _printable(child)
-    return found
 
 
 def section(title: str, *children: Child, note: str = "") -> Element:
@@ -65,7 +48,7 @@ def picture(axes: Axes, alt: str, *, sharp: bool = True) -> Element:
             figure.savefig(content, format="png", dpi=100)
     kind = "svg+xml" if sharp else "png"
     source = f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
-    return element("figure", element("img", src=source, alt=_printable(alt)))
+    return element("figure", element("img", src=source, alt=alt))
 
 
 def slider(frames: Mapping[str, Element], name: str) -> Element:
@@ -73,7 +56,7 @@ def slider(frames: Mapping[str, Element], name: str) -> Element:
     if len(frames) == 1:
         return next(iter(frames.values()))
     shown = [element("div", element("p", label, klass="label"), figure) for label, figure in frames.items()]
-    knob = element("input", type="range", min="0", max=str(len(shown) - 1), value="0", aria_label=_printable(name))
+    knob = element("input", type="range", min="0", max=str(len(shown) - 1), value="0", aria_label=name)
     return element("div", knob, *shown, klass="slider")
 
 
@@ -94,8 +77,3 @@ def write(path: Path, title: str, children: Sequence[Child]) -> None:
     text = ElementTree.tostring(element("html", head, body, lang="en"), encoding="unicode", method="html")
     with whole(path) as file:
         file.write(f"<!doctype html>\n{text}\n".encode())
-
-
-def _printable(text: Any) -> str:
-    """Without characters that a page cannot hold."""
-    return "".join(c for c in str(text) if c in "\n\t" or (c.isprintable() and c.encode(errors="ignore")))

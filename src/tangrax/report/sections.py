@@ -136,15 +136,26 @@ def residuals(record: Record) -> Element | None:
 
 
 def throughput(record: Record) -> Element | None:
-    if len(record.speeds) < 2:
-        return None
-    axes = new_axes(None)
-    epochs = [speed.epoch for speed in record.speeds]
-    speeds = [speed.epochs_per_second for speed in record.speeds]
-    axes.step(epochs, speeds, where="pre", color=COLOURS[0])
-    axes.set(xlabel="epoch", ylabel="epochs per second", title="Speed between checkpoints", ylim=(0, None))
-    drawn = picture(finish(axes), "Epochs per second over epochs")
-    return section("Throughput", element("div", drawn, klass="figures"))
+    body = []
+    if len(record.speeds) >= 2:
+        axes = new_axes(None)
+        epochs = [speed.epoch for speed in record.speeds]
+        speeds = [speed.epochs_per_second for speed in record.speeds]
+        axes.step(epochs, speeds, where="pre", color=COLOURS[0])
+        axes.set(xlabel="epoch", ylabel="epochs per second", title="Speed between checkpoints", ylim=(0, None))
+        body.append(element("div", picture(finish(axes), "Epochs per second over epochs"), klass="figures"))
+    body += [_profile(call) for call in record.profile if call["seconds"] > 0]
+    return section("Throughput", *body) if body else None
+
+
+def _profile(call: Mapping[str, Any]) -> Element:
+    """Where the time of a call of `solve` went."""
+    rows = [(name, f"{took:.2f}", f"{took / call['seconds']:.1%}") for name, took in call["parts"].items()]
+    share = call["communication_share"]
+    if share is not None:
+        rows.append(("communication in a step", "", f"{share:.1%}"))
+    first, end = call["epochs"]
+    return table(rows, (f"profile of epochs {first:,} to {end:,}", "seconds", "share"))
 
 
 def settings(record: Record) -> Element:

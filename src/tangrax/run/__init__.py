@@ -12,7 +12,9 @@ from .checkpoint import (
     save as save,
 )
 from .network import load as load, rebuilt as rebuilt
+from .profile import PROFILE as PROFILE, profiling as profiling
 from .progress import ProgressBar as ProgressBar
 from .record import Record as Record, read_record as read_record
 from .saving import Saving as Saving, Snapshot as Snapshot, whole_number as whole_number
 from .shown import Field as Field, Shown as Shown
+from .view import solver_view as solver_view

@@ -12,6 +12,7 @@ from ..solve import History
 from . import archive
 from .archive import Arrays, Damaged
 from .directory import ABOUT, LOCK, SHOWN, RunDirectory
+from .profile import read_profile
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Record:
     shown: dict[str, Any]
     arrays: Arrays = field(repr=False)
     running: bool = False
+    profile: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -72,7 +74,7 @@ def read_record(path: str | Path) -> Record:
         if said.get("epochs_per_second")
     ]
     shown, arrays = _shown(path / SHOWN)
-    return Record(path, about, history, speeds, shown, arrays, _running(path / LOCK))
+    return Record(path, about, history, speeds, shown, arrays, _running(path / LOCK), read_profile(path))
 
 
 def _shown(path: Path) -> tuple[dict[str, Any], Arrays]:

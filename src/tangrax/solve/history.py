@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ..expr import markup
+
 
 class History(Mapping[str, np.ndarray]):
     """Recorded values by name: `history["loss"]` is an array with one entry (or row) per recorded epoch.
@@ -73,3 +75,15 @@ class History(Mapping[str, np.ndarray]):
     def __repr__(self) -> str:
         entries = ", ".join(f"{name}: {len(self[name])}" for name in self)
         return f"History({entries})"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for name in self:
+            values, epochs = self[name], self.epochs(name)
+            # A name whose epochs were all truncated has no values.
+            ends = (
+                [markup.figure(values[0]), markup.figure(values[-1]), f"{epochs[-1]:,}"] if len(epochs) else ["—"] * 3
+            )
+            rows.append([name, f"{len(epochs):,}", *ends])
+        head = ("name", "values", "first", "last", "last epoch")
+        return markup.view("history", markup.table(rows, head) if rows else "nothing yet")

@@ -247,6 +247,12 @@ class Loop:
         found = np.asarray(terms)[: done + (not finite)]
         return Recorded(state, last, done, bool(finite), bool(slope_finite), found, fired)
 
+    def without_trackers(self) -> "Loop":
+        """The same training with nothing watched: another program, of which this loop's timing does not know."""
+        bare = replace(self, problem=replace(self.problem, watched=()), trackers=(), timing=Timing(), program=None)
+        bare.program = bare._jitted()
+        return bare
+
     @property
     def _watched(self) -> tuple[Guided | Watched, ...]:
         """All that is recorded every so many epochs."""
