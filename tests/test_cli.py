@@ -87,7 +87,7 @@ def test_init(cpu, tmp_path):
     ]
     assert first.returncode == 0, first.stderr
     assert "relative L2 error" in first.stdout and "tangrax report runs/first" in first.stdout
-    assert second.returncode == 0 and "going on from epoch 20" in second.stderr, second.stderr
+    assert second.returncode == 0 and "epoch 20 is reached" in second.stderr, second.stderr
     assert first.stdout.splitlines()[-1] == second.stdout.splitlines()[-1]
 
 
@@ -97,7 +97,7 @@ def test_a_problem_goes_on(tmp_path):
     first = tangrax("run", *options, 20)
     assert first.returncode == 0, first.stderr
     second = tangrax("run", *options, 40)
-    assert second.returncode == 0 and "going on from epoch 20" in second.stderr, second.stderr
+    assert second.returncode == 0 and "epoch 20 is reached" in second.stderr, second.stderr
     whole = tangrax("run", "poisson-1d", "--run-dir", tmp_path / "whole", "--epochs", 40)
     assert whole.returncode == 0, whole.stderr
     one, other = (run.read_record(tmp_path / name) for name in ("run", "whole"))

@@ -1,5 +1,6 @@
 """The command line: `tangrax run`, `launch`, `report`, `analyse`, `init`, `problems`, `doctor`."""
 
+import difflib
 import os
 import runpy
 import sys
@@ -124,7 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, script = (given, []) if place is None else (given[:place], given[place:])
     named = place is None and len(given) > 1 and not any(word.startswith("-") for word in given[-2:])
     if named and given[0] in ("run", "launch"):
-        sys.exit(f"tangrax {given[0]}: '{given[-1]}' is no file that ends in .py and no problem: see tangrax problems")
+        near = difflib.get_close_matches(given[-1], known, 1)
+        meant = f"did you mean {near[0]}?" if near else "see tangrax problems"
+        sys.exit(f"tangrax {given[0]}: '{given[-1]}' is no file that ends in .py and no problem: {meant}")
     command = tyro.extras.subcommand_cli_from_dict(
         {
             "run": Run,
@@ -168,7 +171,8 @@ def look_at(command: Report | Analyse | Init) -> int:
     if isinstance(command, Init):
         for path in write_starter(command.directory, cpu=command.cpu):
             print(f"wrote {path}")
-        print(f"next: python {command.directory / 'train.py'} --help")
+        there = "" if command.directory.resolve() == Path.cwd() else f"cd {command.directory}; "
+        print(f"next: {there}python train.py --help")
         return 0
     if isinstance(command, Report):
         from .report import write_report  # needs the extra `plot`, which says so

@@ -198,6 +198,7 @@ class Solver:
             snapshot = saving.newest(self.epoch, end)
             if snapshot is not None:
                 self._go_on_from(snapshot)
+            saving.describe()
             if self.epoch >= end:
                 saving.show(partial(self._shown, shown, end), self.epoch)
             self._train(end, told, Kept(every, tries=tries), saving, shown)

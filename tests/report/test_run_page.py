@@ -74,6 +74,7 @@ def test_what_is_shown_is_what_was_recorded(devices, tmp_path):
     for name in solver.history:
         np.testing.assert_array_equal(record.history[name], solver.history[name])
     assert [speed.epoch for speed in record.speeds] == [20, 40, 60]
+    assert [speed.epochs_per_second > 0 for speed in record.speeds] == [False, True, True]
     # By hand: u and the exact solution at the points, in NumPy.
     at = solver.points("interior")
     leaves = [np.asarray(leaf) for leaf in run.leaves_of(*next(iter(solver._parameters.items()))).values()]
@@ -200,6 +201,15 @@ def test_maps_leave_holes_open():
     a, b, c = (np.stack([x, y], 1)[corners[:, i]] for i in range(3))
     area = 0.5 * abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).sum()
     assert area == pytest.approx(0.75 * np.pi, rel=0.03)
+
+
+@pytest.mark.parametrize("shape", ["circle", "sides"])
+def test_a_boundary_is_drawn_as_dots(shape):
+    along = np.random.default_rng(3).random(80)
+    x, y = (np.cos(6.28 * along), np.sin(6.28 * along)) if shape == "circle" else (np.arange(80) % 2 * 1.0, along)
+    (dots,) = report.field(np.stack([x, y], 1), along, ["x", "t"]).collections
+    np.testing.assert_array_equal(dots.get_offsets(), np.stack([x, y], 1))
+    np.testing.assert_array_equal(dots.get_array(), along)
 
 
 @pytest.mark.parametrize("d", [1, 2])

@@ -217,13 +217,14 @@ make().solve(40, progress=False, run_dir="run", checkpoint_every=10, listeners=[
 """
 
 
-def test_ctrl_c_of_a_command(tmp_path):
-    """`tangrax run` ends with 130 and a line that says how to go on; the same command goes on."""
+@pytest.mark.parametrize("command", [["-m", "tangrax", "run"], []], ids=["tangrax run", "python"])
+def test_ctrl_c_of_a_command(command, tmp_path):
+    """`tangrax run` and Python end with 130 (which a shell makes of SIGINT) and a line that says how to go on; the same command goes on."""
     (tmp_path / "train.py").write_text(SCRIPT.format(folder=str(Path(__file__).parent)))
-    command = [sys.executable, "-m", "tangrax", "run", "train.py"]
+    command = [sys.executable, *command, "train.py"]
     run = lambda: subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     first, second = run(), run()
-    assert first.returncode == 130 and "Traceback" not in first.stderr, first.stderr
+    assert first.returncode in (130, -signal.SIGINT) and "Traceback" not in first.stderr, first.stderr
     assert "stopped by SIGINT after epoch 20, written to run: the same command goes on from there" in first.stderr
     assert second.returncode == 0 and "going on from epoch 20, as run has it" in second.stderr, second.stderr
 
@@ -261,6 +262,15 @@ def refused(solver, epochs, run_dir, words, error=ValueError, **more):
     assert solver.epoch == 0 and not solver.history
     for mine, its in zip(numbers(solver)[0], before, strict=True):
         np.testing.assert_array_equal(mine, its)
+
+
+def test_a_refused_start_leaves_no_trace(tmp_path):
+    """Another problem, or fewer epochs, also where there is a checkpoint of just that many."""
+    make().solve(20, progress=False, run_dir=tmp_path, checkpoint_every=10)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "lock"}
+    refused(make(how="pointwise"), 20, tmp_path, "is of another problem")
+    refused(make(), 10, tmp_path, "this call would end at 10")
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_another_problem_is_refused(tmp_path):

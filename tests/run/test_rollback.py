@@ -60,7 +60,7 @@ def test_goes_back_to_the_last_multiple(devices, tmp_path):
 
 def test_points_that_moved_go_back_too(devices):
     """Without a step that is too large, going back changes nothing: the points of both runs are the same."""
-    rule = lambda: tx.optim.rar_d(X - 0.3, every=4, add=3, pool=40, most=40)
+    rule = lambda: tx.optim.rar_d(X - 0.3, every=10, add=3, pool=40, most=40)
     rate = optax.piecewise_constant_schedule(0.01, {22: 1000.0})
     solver = make(rate, devices, resample=rule()).solve(
         30, progress=False, on_nonfinite="rollback", checkpoint_every=10

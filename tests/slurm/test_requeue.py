@@ -97,3 +97,17 @@ def test_jobs_that_are_stopped_go_on(cluster, clone, say):
     assert "stopped by SIGTERM" in ended["preempted"].output
     assert "job ends at None" not in ended["time"].output
     say(f"all within {time.monotonic() - began:.0f} s")
+
+
+def test_a_job_over_two_nodes_goes_on(cluster, clone, say):
+    """The first task to leave makes srun end the other one, which still has to tell that it was SIGUSR1."""
+    runs, two = Runs(cluster, clone), ["--nodes=2", "--ntasks-per-node=1", "--time=20"]
+    runs.submit("spread", "node1,node2", *two)
+    runs.submit("spread-whole", "node3,node4", *two, pause="0")
+    runs.until_checkpoint("spread", 30)
+    cluster.ask("scancel", "--signal=USR1", runs.jobs["spread"])
+    ended = {name: runs.end(name) for name in runs.jobs}
+    far = difference(runs.out("spread") / "solver.npz", runs.out("spread-whole") / "solver.npz")
+    starts = ended["spread"].output.count("STARTED")
+    say(f"over two nodes: {starts} starts, rel. difference to the unbroken job {far:.0e}")
+    assert starts == 2 and "stopped by SIGUSR1" in ended["spread"].output and far < 1e-9

@@ -1,11 +1,12 @@
 """SIGTERM, SIGUSR1 and Ctrl-C as a request that training answers between two stretches, on every process alike."""
 
+import atexit
 import contextlib
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 AGREED = "training stopped on all processes"
@@ -66,7 +67,20 @@ def say_stopped(number: int, where: str) -> None:
 def raise_for(number: int) -> None:
     """End as the signal asked for: Ctrl-C as KeyboardInterrupt, SIGTERM with exit code 143, SIGUSR1 with 138."""
     if number == signal.SIGINT:
+        previous = sys.excepthook
+
+        def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+            # It has been said where training stopped: a traceback would say nothing more.
+            if kind is not KeyboardInterrupt or error.args != (AGREED,):
+                previous(kind, error, trace)
+
+        sys.excepthook = told
         raise KeyboardInterrupt(AGREED)
+    if number == signal.SIGUSR1 and threading.current_thread() is threading.main_thread():
+        # The first task to leave makes srun send SIGTERM to the others, whose exit code would tell of that alone.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        # At its end Python undoes what is a function; what is ignored stays so.
+        atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 

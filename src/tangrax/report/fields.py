@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.tri import Triangulation
+from scipy.spatial import KDTree
 
 from .canvas import COLOURS, DIVERGING, Axes, finish, new_axes
 
 FRAMES = 8  # slices of a field over three coordinates
 # Triangles with a side this many times as long as usual bridge a hole or a notch, where there are no points.
 LONGEST_SIDE = 10.0
+# Width over length of six neighbours: 0.5 to 1 where they fill an area, near 0 along a curve.
+FLAT = 0.2
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def field(
     low, high = limits or _limits(values, signed)
     style: dict[str, Any] = {"cmap": DIVERGING if signed else "viridis", "vmin": low, "vmax": high, "rasterized": True}
     x, y = at[:, columns[0]], at[:, columns[1]]
-    if _spread(at[:, columns]):
+    if _spread(at[:, columns]) and not _on_curves(at[:, columns]):
         drawn = axes.tripcolor(triangles(x, y), values, shading="gouraud", **style)
     else:
         drawn = axes.scatter(x, y, c=values, s=12, **style)
@@ -115,6 +118,14 @@ def _limits(values: Float[np.ndarray, " n"], signed: bool) -> tuple[float, float
         return 0.0, 1.0
     most = float(np.abs(values).max())
     return (-most, most) if signed else (float(values.min()), float(values.max()))
+
+
+def _on_curves(at: Float[np.ndarray, "n 2"]) -> bool:
+    """Whether points lie along curves, as those of a boundary: nothing is known of what lies between these."""
+    scaled = (at - at.mean(axis=0)) / np.maximum(np.ptp(at, axis=0), 1e-300)
+    near = scaled[KDTree(scaled).query(scaled, k=6)[1]]
+    size = np.linalg.svd(near - near.mean(axis=1, keepdims=True), compute_uv=False)
+    return float(np.median(size[:, 1] / np.maximum(size[:, 0], 1e-300))) < FLAT
 
 
 def _alike(width: float, height: float) -> bool:

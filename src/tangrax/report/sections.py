@@ -36,7 +36,7 @@ def _tiles(record: Record) -> Element:
     for each in record.shown["spectra"]:
         if "floor" in each:
             tiles.append((f"effective rank, {each['name']}", f"{each['effective_rank']:.2f}"))
-    if record.speeds:
+    if record.speeds and record.speeds[-1].epochs_per_second > 0:
         tiles.append(("epochs per second", _speed(record.speeds[-1].epochs_per_second)))
     return element("div", *(element("div", element("b", value), name) for name, value in tiles), klass="tiles")
 
@@ -137,11 +137,12 @@ def residuals(record: Record) -> Element | None:
 
 def throughput(record: Record) -> Element | None:
     body = []
-    if len(record.speeds) >= 2:
+    # While it compiles, a run has no speed.
+    known = [speed for speed in record.speeds if speed.epochs_per_second > 0]
+    if len(known) >= 2:
         axes = new_axes(None)
-        epochs = [speed.epoch for speed in record.speeds]
-        speeds = [speed.epochs_per_second for speed in record.speeds]
-        axes.step(epochs, speeds, where="pre", color=COLOURS[0])
+        epochs, speeds = [speed.epoch for speed in known], [speed.epochs_per_second for speed in known]
+        axes.plot(epochs, speeds, color=COLOURS[0], marker="o", markersize=3)
         axes.set(xlabel="epoch", ylabel="epochs per second", title="Speed between checkpoints", ylim=(0, None))
         body.append(element("div", picture(finish(axes), "Epochs per second over epochs"), klass="figures"))
     body += [_profile(call) for call in record.profile if call["seconds"] > 0]

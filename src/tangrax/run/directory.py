@@ -90,11 +90,9 @@ class RunDirectory:
             return about, arrays
         raise failure
 
-    def mark_end(self, epoch: int) -> None:
-        """A call of `solve` ended with the checkpoint of an epoch: it is kept."""
-        for found, path in self._checkpoints():
-            if found == epoch and path.name.startswith("epoch"):
-                path.rename(path.with_name(f"end-{epoch:09d}.npz"))
+    def ended(self, epoch: int) -> bool:
+        """Whether a call of `solve` ended with an epoch, and its checkpoint is there."""
+        return any(found == epoch and path.name.startswith("end") for found, path in self._checkpoints())
 
     def prune(self, keep: int) -> None:
         """Remove all but the newest `keep` of those that no call of `solve` ended with."""
@@ -168,13 +166,20 @@ class RunDirectory:
     def write_shown(self, about: Mapping[str, Any], arrays: Arrays) -> None:
         archive.write(self.path / SHOWN, about, arrays)
 
+    def about(self) -> dict[str, Any]:
+        """What `describe` wrote; nothing where that is missing or something else."""
+        try:
+            found = json.loads((self.path / ABOUT).read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def describe(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> None:
         """Write `run.json`: what the problem is, and a line for each time that it was started."""
-        path = self.path / ABOUT
         starts: list[Any] = []
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            starts = list(json.loads(path.read_text())["starts"])
-        with archive.whole(path) as file:
+        with contextlib.suppress(KeyError, TypeError):
+            starts = list(self.about()["starts"])
+        with archive.whole(self.path / ABOUT) as file:
             file.write(json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1).encode())
 
 

@@ -17,7 +17,7 @@ from .profile import read_profile
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast training was up to an epoch, in epochs per second, and when, in seconds since 1970."""
+    """How fast training was up to an epoch, in epochs per second, and when, in seconds since 1970; 0 is not known."""
 
     epoch: int
     time: float
@@ -69,9 +69,7 @@ def read_record(path: str | Path) -> Record:
     history = History.of(directory.history(newest))
     told = [(stop, said) for stop, said, _ in directory.read_pieces(newest)]
     speeds = [
-        Speed(stop, float(said["time"]), float(said["epochs_per_second"]))
-        for stop, said in told
-        if said.get("epochs_per_second")
+        Speed(stop, float(said["time"]), float(said["epochs_per_second"] or 0)) for stop, said in told if "time" in said
     ]
     shown, arrays = _shown(path / SHOWN)
     return Record(path, about, history, speeds, shown, arrays, _running(path / LOCK), read_profile(path))

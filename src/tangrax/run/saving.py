@@ -78,10 +78,16 @@ class Saving:
         self._saved = 0  # the newest epoch on disk, or on its way there
         self._recorded = 0  # the history before this epoch is on disk
         self._timed = Timing()  # what training had taken when the newest was saved
+        self._about: dict[str, Any] = {}
+        self._start_of: dict[str, Any] = {}
 
     @contextlib.contextmanager
     def opened(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> Iterator[None]:
-        """Within, the directory is this run's; what the run is is written there. Raises alike on every process."""
+        """Within, the directory is this run's. Raises alike on every process.
+
+        `about` tells what the run is and `start` of this start of it: `describe` writes both.
+        """
+        self._about, self._start_of = dict(about), dict(start)
 
         def first() -> None:
             self._directory.open()
@@ -93,7 +99,6 @@ class Saving:
                         f"run_dir={str(self._directory.path)!r} holds checkpoints of a run up to epoch {found[-1]}: "
                         f"give another directory, or resume='auto' to go on from them"
                     )
-                self._directory.describe({**about, "problem": self._problem}, start)
             except BaseException:
                 self._directory.close()
                 raise
@@ -103,6 +108,11 @@ class Saving:
             yield
         finally:
             self._close()
+
+    def describe(self) -> None:
+        """Write what the run is, once nothing has been refused."""
+        about = {**self._about, "problem": self._problem}
+        self._transport.first_writes("what the run is", lambda: self._directory.describe(about, self._start_of))
 
     def newest(self, start: int, end: int) -> Snapshot | None:
         """The newest checkpoint after `start` and up to `end` that can be read, on every process.
@@ -115,7 +125,10 @@ class Saving:
             if found is None:
                 return []
             about, arrays = found
-            tell(f"going on from epoch {about['epoch']}, as {self._directory.path} has it")
+            if about["epoch"] < end:
+                tell(f"going on from epoch {about['epoch']}, as {self._directory.path} has it")
+            else:
+                tell(f"epoch {end} is reached, as {self._directory.path} has it: nothing is left to train")
             series = self._directory.history(about["epoch"])
             said = {**about, "arrays": list(arrays), "series": list(series)}
             return [encoded(said), *arrays.values(), *(each for pair in series.values() for each in pair)]
@@ -140,7 +153,7 @@ class Saving:
     def _readable(self, start: int, end: int) -> tuple[dict[str, Any], Arrays] | None:
         """The newest checkpoint that is whole and of this problem."""
         all_of_them = self._directory.epochs()
-        if end not in all_of_them and any(epoch > end for epoch in all_of_them):
+        if not self._directory.ended(end) and any(epoch > end for epoch in all_of_them):
             raise ValueError(
                 f"run_dir={str(self._directory.path)!r} holds checkpoints up to epoch {all_of_them[-1]}, and this call "
                 f"would end at {end}: give it more epochs, or another directory. Nothing was trained"
@@ -153,8 +166,6 @@ class Saving:
                 tell(f"{error}; looking for the one before")
                 continue
             self._refuse_another(about["problem"], epoch)
-            if epoch == end:
-                self._directory.mark_end(epoch)
             return about, arrays
         if epochs:
             raise ValueError(
@@ -172,6 +183,9 @@ class Saving:
             pairs = [(f"'{longer[min(len(saved), len(self._problem))]}' {where} alone", "")]
         there, here = pairs[0]
         told = f"'{there}' there, '{here}' here" if here else there
+        before, now = self._directory.about().get("terms", {}), self._about["terms"]
+        for name in [name for name in now if isinstance(before, dict) and before.get(name, now[name]) != now[name]][:1]:
+            told = f"'{name}' is {before[name]} there, {now[name]} here"
         raise ValueError(
             f"run_dir={str(self._directory.path)!r}: its checkpoint of epoch {epoch} is of another problem: {told}. Go "
             f"back to that problem, or give this one a directory of its own. Nothing was trained"
@@ -220,10 +234,11 @@ class Saving:
         self._pending = self._writer.submit(write)
 
     def _speed(self, timing: Timing) -> dict[str, Any]:
-        """When it is now, and how fast training has been since the checkpoint before."""
+        """When it is now, and how fast training has been since the checkpoint before, if that was not compiling."""
         epochs, seconds = timing.epochs - self._timed.epochs, timing.seconds - self._timed.seconds
+        compiled = self._timed.seconds_to_first_step is not None
         self._timed = replace(timing)
-        return {"time": time.time(), "epochs_per_second": epochs / seconds if seconds > 0 else None}
+        return {"time": time.time(), "epochs_per_second": epochs / seconds if compiled and seconds > 0 else None}
 
     def back(self, epoch: int) -> None:
         """Forget what came after an epoch: training is there again."""
@@ -238,9 +253,13 @@ class Saving:
     def show(self, shown: Callable[[], tuple[dict[str, Any], Arrays]], epoch: int) -> None:
         """Write what is shown of an epoch that was trained before; on all processes."""
         view, pictures = shown()
-        self._transport.first_writes(
-            "what is shown", lambda: self._directory.write_shown({**view, "epoch": epoch}, pictures)
-        )
+
+        def write() -> None:
+            # Of a script of several calls of `solve`, a later one may have shown more.
+            if max(self._directory.epochs(), default=0) <= epoch:
+                self._directory.write_shown({**view, "epoch": epoch}, pictures)
+
+        self._transport.first_writes("what is shown", write)
 
     def _settle(self) -> None:
         """Until the checkpoint on its way is on disk; says so if it could not be written."""

@@ -166,13 +166,13 @@ class Loop:
                         anchors.replace(anchor)
                         state, last, epoch, warnings = anchor.state, anchor.last, anchor.epoch, (*warnings, said)
                         kept.back(epoch)
-                    keep(state, last, epoch)
+                    self.timing.seconds += seconds
+                    self.timing.epochs += found.done
                     if self.timing.seconds_to_first_step is None:
                         self.timing.seconds_to_first_step = time.perf_counter() - began
                     else:
                         length = max(1, min(LONGEST, round(SECONDS * max(1, found.done) / seconds)))
-                    self.timing.seconds += seconds
-                    self.timing.epochs += found.done
+                    keep(state, last, epoch)
                     newest = history.last([*self.problem.names, *thresholds, TOTAL])
                     for listener in listeners:
                         listener.on_stretch(Stretch(epoch, newest, found.done / seconds, warnings))

@@ -29,7 +29,7 @@ def batch_file(text: str, cpu: bool) -> str:
     ]
     text = text[: usage[0]] + "\n".join(lines) + "\n#\n" + text[usage[1] :]
     changes = {
-        "Submit it from the clone. docs/slurm.md": f"Submit it from the directory of {PROGRAM}. docs/slurm.md",
+        "from the clone. docs/slurm.md walks": f"from the directory of {PROGRAM}. docs/slurm.md of Tangrax walks",
         "$SLURM_SUBMIT_DIR/.venv": sys.prefix,
         "    # A directory of its own for each job; --out among the options wins.\n": "",
         'scripts/train.py --out "runs/$SLURM_JOB_ID"': PROGRAM,
@@ -42,6 +42,10 @@ def batch_file(text: str, cpu: bool) -> str:
             "--ntasks-per-node=4": "--ntasks-per-node=1",
             "# Fail rather than train on CPUs for a day because a driver was not found.\n": "",
             "JAX_PLATFORMS:-cuda": "JAX_PLATFORMS:-cpu",
+            "partition=gpu": "partition=cpu",
+            "module load python cuda": "module load python",
+            "exec --nv": "exec",
+            "#export NCCL_SOCKET_IFNAME=ib0\n#export NCCL_DEBUG=INFO\n": "",
         }
     for old, new in changes.items():
         if old not in text:
