@@ -219,7 +219,7 @@ make().solve(40, progress=False, run_dir="run", checkpoint_every=10, listeners=[
 
 @pytest.mark.parametrize("command", [["-m", "tangrax", "run"], []], ids=["tangrax run", "python"])
 def test_ctrl_c_of_a_command(command, tmp_path):
-    """`tangrax run` and Python end with 130 (which a shell makes of SIGINT) and a line that says how to go on; the same command goes on."""
+    """`tangrax run` and Python end with 130, as a shell has it, and say how to go on; the same command goes on."""
     (tmp_path / "train.py").write_text(SCRIPT.format(folder=str(Path(__file__).parent)))
     command = [sys.executable, *command, "train.py"]
     run = lambda: subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
