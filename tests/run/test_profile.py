@@ -162,13 +162,13 @@ def test_a_damaged_profile_is_none(tmp_path):
 
 @pytest.mark.parametrize("transport", launching.TRANSPORTS)
 def test_processes_take_part(transport, tmp_path):
-    """One of three is told to profile, the first: all do, and end."""
+    """Where the first is told: all measure, it writes."""
     options = ["-n", "2", *(["--mpi"] if transport == "mpi" else [])]
     launching.launched(options, [PROGRAM, tmp_path], timeout=240)
     (call,) = calls(tmp_path)
     assert call["processes"] == call["devices"] == 2
     assert call["parts"]["communication"] > 0
-    assert len(events(tmp_path)) == 1
+    assert len(events(tmp_path)) == 1 and not Path("elsewhere").exists()
 
 
 def test_command_line(tmp_path):

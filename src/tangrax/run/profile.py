@@ -44,16 +44,16 @@ class Profiling:
 def profiling(
     wanted: str | Path | None, transport: Transport, timing: Timing, run_dir: str | Path | None = None
 ) -> Profiling:
-    """A profile in the directory `wanted` or, left out, in that of TANGRAX_PROFILE; the first process's word holds.
+    """A profile in the directory `wanted` or, left out, in that of TANGRAX_PROFILE; the first process says where.
 
     Raises OSError on every process where nothing can be written there.
     """
     began = time.perf_counter()
     path = str(wanted or os.environ.get(PROFILE, ""))
-    if transport.processes > 1:
-        path = transport.peers.exchange("whether to profile", lambda: path)[0]
     if not path:
         return Profiling()
+    # Where only some were told to profile, this is where they learn that the others do something else.
+    path = transport.peers.exchange("where the profile goes", lambda: path)[0]
     transport.first_writes("the profile", lambda: _make(Path(path)))
     return Profile(Path(path), transport, timing, None if run_dir is None else Path(run_dir), began)
 
