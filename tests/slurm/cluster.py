@@ -55,6 +55,7 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 MpiDefault=none
 ReturnToService=2
+MinJobAge=3600
 KillWait=5
 GresTypes=gpu
 NodeName=node[1-{count}] NodeHostname={hostname} NodeAddr=127.0.0.1 Port=[{ports}] CPUs=2 RealMemory=1000 Gres=gpu:2
