@@ -137,11 +137,10 @@ class Problem:
         count = self.epochs if epochs is None else epochs
         task = self.build(seed)
         solver = core(dict(task.terms), optimizer=self.optimizer(), devices=devices)
+        more: dict[str, Any] = {"progress": progress, "run_dir": run_dir, "resume": resume, "show": task.show}
         began = time.perf_counter()
         while solver.epoch < count and not solver.stalled:
-            solver.solve(
-                min(20, count - solver.epoch), progress=progress, run_dir=run_dir, resume=resume, show=task.show
-            )
+            solver.solve(min(20, count - solver.epoch), **more)
         seconds = time.perf_counter() - began
         return Solved(solver, task, {name: each.error(solver) for name, each in task.answers.items()}, seconds)
 

@@ -19,7 +19,6 @@ from typing import Any
 
 from .hub import Hub
 from .judge import Doing, Limits
-from .stop import AGREED
 from .wire import LONGEST, receive, send
 
 GRACE = 1.5  # seconds that a process has to end by itself, with its own traceback, once the run is lost
@@ -117,8 +116,6 @@ class Joined(Peers):
         previous = sys.excepthook
 
         def told(kind: Any, error: Any, trace: Any) -> None:
-            if kind is KeyboardInterrupt and error.args == (AGREED,):
-                return  # all have been told, and leave together
             previous(kind, error, trace)
             self.fail(f"failed: {kind.__name__}: {error}"[:1000], 130 if kind is KeyboardInterrupt else 1)
 

@@ -78,7 +78,7 @@ def field(
     if len(columns) < 2:
         return _curve(at, values, names, columns, axes, title)
     axes = new_axes(axes, (5.4, 4.2))
-    low, high = limits or _limits(values, signed)
+    low, high = limits or span(values, signed)
     style: dict[str, Any] = {"cmap": DIVERGING if signed else "viridis", "vmin": low, "vmax": high, "rasterized": True}
     x, y = at[:, columns[0]], at[:, columns[1]]
     if _spread(at[:, columns]) and not _on_curves(at[:, columns]):
@@ -91,6 +91,15 @@ def field(
     axes.set(xlabel=names[columns[0]], ylabel=names[columns[1]], title=title)
     axes.figure.colorbar(drawn, ax=axes)
     return axes
+
+
+def span(values: Float[np.ndarray, "..."], signed: bool) -> tuple[float, float]:
+    """From the least to the largest finite value; as far on both sides of zero where the sign counts."""
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    most = float(np.abs(values).max())
+    return (-most, most) if signed else (float(values.min()), float(values.max()))
 
 
 def triangles(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Triangulation:
@@ -111,13 +120,6 @@ def _curve(at: Any, values: Any, names: Sequence[str], columns: Sequence[int], a
     axes.plot(along[order], values[order], color=COLOURS[0], **style)
     axes.set(xlabel=names[columns[0]] if columns else "point", title=title)
     return finish(axes)
-
-
-def _limits(values: Float[np.ndarray, " n"], signed: bool) -> tuple[float, float]:
-    if not values.size:
-        return 0.0, 1.0
-    most = float(np.abs(values).max())
-    return (-most, most) if signed else (float(values.min()), float(values.max()))
 
 
 def _on_curves(at: Float[np.ndarray, "n 2"]) -> bool:

@@ -222,7 +222,7 @@ def _field(
     panels = [(name, values, signed)]
     if reference is not None:
         panels += [("reference", reference, signed), (f"error of {name}", values - reference, True)]
-    limits = [_range(each, sign) for _, each, sign in panels]
+    limits = [fields.span(each, sign) for _, each, sign in panels]
     if reference is not None:
         limits[1] = limits[0]
     frames = {}
@@ -247,14 +247,6 @@ def _curves(at: Any, names: Sequence[str], name: str, values: Any, reference: An
     axes = plots.solution(x, values, reference, xlabel=label, ylabel=name)
     off = fields.field(at, values - reference, names, title=f"error of {name}")
     return [picture(axes, f"{name} and its reference over {label}"), picture(off, f"Error of {name} over {label}")]
-
-
-def _range(values: np.ndarray, signed: bool) -> tuple[float, float]:
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 1.0
-    most = float(np.abs(values).max())
-    return (-most, most) if signed else (float(values.min()), float(values.max()))
 
 
 def _speed(value: float) -> str:

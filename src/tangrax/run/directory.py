@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -117,15 +117,7 @@ class RunDirectory:
 
     def history(self, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """All that was recorded before an epoch; what a damaged piece held is missing, and that is said."""
-        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-        for _, about, arrays in self.read_pieces(epoch):
-            for index, name in enumerate(about["names"]):
-                found.setdefault(name, []).append((arrays[f"epochs/{index}"], arrays[f"values/{index}"]))
-        joined = {}
-        for name, pieces in found.items():
-            epochs, values = (np.concatenate(each) for each in zip(*pieces, strict=True))
-            joined[name] = (epochs, values)
-        return joined
+        return joined(self.read_pieces(epoch))
 
     def read_pieces(self, epoch: int) -> Iterator[tuple[int, dict[str, Any], Arrays]]:
         """Pieces of the history up to an epoch, with that which each goes to; damaged ones are said and left out."""
@@ -181,6 +173,19 @@ class RunDirectory:
             starts = list(self.about()["starts"])
         with archive.whole(self.path / ABOUT) as file:
             file.write(json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1).encode())
+
+
+def joined(pieces: Iterable[tuple[int, dict[str, Any], Arrays]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What pieces of the history hold, by name as (epochs, values)."""
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for _, about, arrays in pieces:
+        for index, name in enumerate(about["names"]):
+            found.setdefault(name, []).append((arrays[f"epochs/{index}"], arrays[f"values/{index}"]))
+    series = {}
+    for name, parts in found.items():
+        epochs, values = (np.concatenate(each) for each in zip(*parts, strict=True))
+        series[name] = (epochs, values)
+    return series
 
 
 def tell(what: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ..solve import History
 from . import archive
 from .archive import Arrays, Damaged
-from .directory import ABOUT, LOCK, SHOWN, RunDirectory
+from .directory import ABOUT, LOCK, SHOWN, RunDirectory, joined
 from .profile import read_profile
 
 
@@ -65,14 +65,16 @@ def read_record(path: str | Path) -> Record:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path / ABOUT} is not what a run writes there: {error}") from error
     directory = RunDirectory(path)
-    newest = max(directory.pieces(), default=0)
-    history = History.of(directory.history(newest))
-    told = [(stop, said) for stop, said, _ in directory.read_pieces(newest)]
+    pieces = list(directory.read_pieces(max(directory.pieces(), default=0)))
     speeds = [
-        Speed(stop, float(said["time"]), float(said["epochs_per_second"] or 0)) for stop, said in told if "time" in said
+        Speed(stop, float(said["time"]), float(said["epochs_per_second"] or 0))
+        for stop, said, _ in pieces
+        if "time" in said
     ]
     shown, arrays = _shown(path / SHOWN)
-    return Record(path, about, history, speeds, shown, arrays, _running(path / LOCK), read_profile(path))
+    return Record(
+        path, about, History.of(joined(pieces)), speeds, shown, arrays, _running(path / LOCK), read_profile(path)
+    )
 
 
 def _shown(path: Path) -> tuple[dict[str, Any], Arrays]:

@@ -98,7 +98,8 @@ class Resampler:
 
     def counted(self) -> dict[str, int]:
         """The same by the tags' names."""
-        return {name: len(self.evaluator.executor.rows(tag)) for name, tag in self.names.items()}
+        counts = self.counts()
+        return {name: counts[tag] for name, tag in self.names.items()}
 
     def coordinates(self, tag: Any) -> np.ndarray:
         """Where points are now: those of a tag, by its name, or those that a field is on."""
