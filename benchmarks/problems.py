@@ -118,7 +118,8 @@ def keep(found: dict[str, Measured]) -> None:
 def markdown() -> str:
     """The table of docs/problems.md."""
     names, *cells = rows(lambda each: spread(each.errors, ".0e"))
-    marked = [(f"`{name}`", *figures) for name, *figures in cells]
+    # A bar is the edge of a cell, but for one of a formula.
+    marked = [(f"`{name}`", *(figure.replace("|", "\\|") for figure in figures)) for name, *figures in cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in [names, ("---",) * len(names), *marked])
 
 

@@ -34,6 +34,8 @@ def test_report(tmp_path):
     assert page.startswith("<!doctype html>") and "in conflict" in page
     done = tangrax("report", tmp_path / "run", "--out", tmp_path / "other.html")
     assert done.returncode == 0 and (tmp_path / "other.html").exists(), done.stderr
+    done = tangrax("report", tmp_path)
+    assert done.returncode == 1 and f"holds no run: did you mean {tmp_path / 'run'}?" in done.stderr, done.stderr
 
 
 def test_analyse(tmp_path):
@@ -66,6 +68,16 @@ def test_help_teaches(command):
     done = tangrax(command, "--help")
     assert done.returncode == 0 and f"usage: tangrax {command}" in done.stdout
     assert len(done.stdout.splitlines()) > 5
+
+
+def test_a_reader_that_leaves_is_no_error():
+    """As `tangrax problems | head -0`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tangrax", "problems"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert done.returncode == 0 and done.stderr == ""
 
 
 @pytest.mark.parametrize("cpu", [False, True])

@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(command, Doctor):
         sys.exit(doctor.report())
     if isinstance(command, Problems):
-        print(problems.table())
+        show(problems.table())
         return
     if isinstance(command, (Report, Analyse, Init)):
         try:
@@ -166,6 +166,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run_script(script, command)
 
 
+def show(text: str) -> None:
+    """Print to a reader who may leave before the end, as `head` does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+
+
 def look_at(command: Report | Analyse | Init) -> int:
     """What needs no devices: a page or the state of a run, files to start from. The exit code."""
     if isinstance(command, Init):
@@ -180,7 +188,7 @@ def look_at(command: Report | Analyse | Init) -> int:
         print(f"wrote {write_report(command.run_dir, command.out)}")
         return 0
     record = read_record(command.run_dir)
-    print(told(record))
+    show(told(record))
     return GRAVE if any(finding.grave for finding in findings(record)) else 0
 
 

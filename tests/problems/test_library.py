@@ -28,7 +28,8 @@ def test_what_is_claimed_was_measured(name):
     task = problem.build(0)
     assert (found.points, found.parameters) == (task.points, task.parameters)
     assert f"{found.error:.0e}" in next(line for line in table().splitlines() if line.startswith(name))
-    row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` | {problem.equation} |"))
+    equation = problem.equation.replace("|", "\\|")  # a bar would be the edge of a cell
+    row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` | {equation} |"))
     spread = f"{found.error:.0e} [{min(found.errors):.0e} .. {max(found.errors):.0e}]"
     counts = f"{found.seconds:.0f} | {found.epochs} | {found.points} | {found.parameters}"
     assert f"| {problem.reference} | {spread} | {counts} |" in row

@@ -57,7 +57,11 @@ def read_record(path: str | Path) -> Record:
     """Read a run's directory. Raises FileNotFoundError where there is none, ValueError where it is something else."""
     path = Path(path)
     if not (path / ABOUT).is_file():
-        raise FileNotFoundError(f"{path} holds no run: solver.solve(n, run_dir={str(path)!r}) makes one there")
+        below = sorted(str(about.parent) for about in path.glob(f"*/{ABOUT}"))
+        where = (
+            f"did you mean {' or '.join(below[:3])}?" if below else f"solver.solve(n, run_dir={str(path)!r}) makes one"
+        )
+        raise FileNotFoundError(f"{path} holds no run: {where}")
     try:
         about = json.loads((path / ABOUT).read_text())
         if not about["starts"]:
