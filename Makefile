@@ -36,8 +36,14 @@ $(VENV)/mpi-installed: $(VENV)/installed
 demo: setup
 	$(RUN)/python scripts/demo.py --devices 4 --emulate
 
+# Most of a short test's time is compilation, a third of which these save. A jaxlib that does not know them does without;
+# slow tests, and programs that tests start, are compiled as users' are.
+QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+quick = flags="$(QUICK)"; XLA_FLAGS="$$flags" $(1) -c "import jax; jax.devices()" 2> /dev/null || flags=; \
+	XLA_FLAGS="$$flags" $(1) -m pytest -n 2 -m "not slow and not slurm"
+
 test: setup mpi
-	$(RUN)/python -m pytest -n 2 -m "not slow and not slurm"
+	$(call quick,$(RUN)/python)
 
 test-slow: setup mpi
 	$(RUN)/python -m pytest -n 2 -m "slow and not slurm"
@@ -45,7 +51,7 @@ test-slow: setup mpi
 # The core of the suite with the lowest jax that pyproject.toml admits, in an environment of its own.
 LOWEST := .venv-lowest
 test-lowest: $(LOWEST)/installed
-	$(LOWEST)/bin/python -m pytest -n 2 -m "not slow and not slurm" \
+	$(call quick,$(LOWEST)/bin/python) \
 		tests/oracle tests/lower tests/expr tests/nn tests/domain tests/solve tests/invariance
 
 $(LOWEST)/installed: pyproject.toml

@@ -5,6 +5,7 @@ import os
 # Busy cores can outlast XLA's rendezvous time-outs. The flags must stand before JAX is first imported.
 os.environ["XLA_FLAGS"] = " ".join(
     [
+        os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
         "--xla_cpu_collective_call_terminate_timeout_seconds=600",
         "--xla_cpu_collective_call_warn_stuck_timeout_seconds=120",

@@ -69,7 +69,7 @@ def test_reference_has_what_there_is(name):
         "part",
         "export",
         "marching --end 1 --slabs 2 --epochs 10 --points 40",
-        "gallery",
+        "gallery --epochs 30",
     ],
 )
 def test_script(script, tmp_path):

@@ -135,6 +135,11 @@ def test_refusals():
         u.grad(net).gram((u * other(x, x)).grad(other))
     with pytest.raises(ValueError, match=r"is an array of \(13, 13\), .* sharded=True"):
         solver.eval(u.grad(net).gram(), limit=1000)
+    # A plan says so, and what each way would take all the same.
+    plan = solver.plan(u.grad(net).gram(), limit=1000)
+    assert plan.chosen is None and ", not held" in str(plan)
+    assert str(plan).endswith("or fewer points") and "sharded=True" in plan._repr_html_()
+    assert solver.plan(u.grad(net).gram(), limit=13 * 13 * 8).chosen is not None
     with pytest.raises(ValueError, match="evaluate it without sharded=True"):
         solver.eval((u - u.mean).grad(net)[x < 0.5].gram(), sharded=True)
     with pytest.raises(ValueError, match="'typo'"):

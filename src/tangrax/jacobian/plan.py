@@ -25,20 +25,28 @@ class Way:
 
 @dataclass(frozen=True)
 class Plan:
-    """Ways to an answer, those preferred first; `chosen` is the first that keeps within `limit` bytes a device."""
+    """Ways to an answer, those preferred first; `chosen` is the first that keeps within `limit` bytes a device.
+
+    `refused` says why the answer cannot be handed over, whichever way it is computed.
+    """
 
     what: str
     ways: tuple[Way, ...]
     limit: int
     devices: int
     mend: str
+    refused: str = ""
 
     @property
     def chosen(self) -> Way | None:
+        if self.refused:
+            return None
         return next((way for way in self.ways if way.memory <= self.limit), None)
 
     def settled(self) -> Way:
         """The way chosen; raises ValueError with all figures and the mend if none fits."""
+        if self.refused:
+            raise ValueError(self.refused)
         if self.chosen is None:
             figures = "; ".join(f"{way.name}: {as_size(way.memory)}" for way in self.ways)
             raise ValueError(
@@ -50,6 +58,10 @@ class Plan:
     @property
     def _title(self) -> str:
         return f"{self.what}, on {self.devices} device(s) within {as_size(self.limit)} each"
+
+    @property
+    def _below(self) -> list[str]:
+        return [self.refused] if self.refused else []
 
     def _lines(self) -> list[tuple[str, ...]]:
         """A line a way, below `HEAD`."""
@@ -70,11 +82,11 @@ class Plan:
             "  ".join([line[0].ljust(widths[0]), *(line[i].rjust(widths[i]) for i in (1, 2, 3)), line[4]]).rstrip()
             for line in lines
         ]
-        return "\n".join([self._title, *table])
+        return "\n".join([self._title, *table, *self._below])
 
     def _repr_html_(self) -> str:
         chosen = next((index for index, way in enumerate(self.ways) if way is self.chosen), None)
-        return markup.view(self._title, markup.table(self._lines(), HEAD, chosen))
+        return markup.view(self._title, markup.table(self._lines(), HEAD, chosen), *self._below)
 
 
 def as_size(size: float) -> str:

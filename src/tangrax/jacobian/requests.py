@@ -132,13 +132,14 @@ def _gram_plan(request: Request, subjects: list[Subject], evaluator: Evaluator, 
             kernel_way(name, sides, choice, note="rows of J are held where they are cheaper than factors"),
             kernel_way(f"{name}, not held", sides, replace(choice, held=False), note="rows are formed for each tile"),
         ]
+    refused = ""
     if not sharded and whole > limit:
-        raise ValueError(
+        refused = (
             f"{request} is an array of {shape}, {as_size(whole)}; results up to {as_size(limit)} are returned as "
             f"one array. Take eval(..., sharded=True), which leaves its rows on their devices, or fewer points"
         )
-    fits = capacity(transport)
-    return Plan(f"{request} of {shape}", tuple(ways), fits, transport.size, f"{FEWER}, or take spectrum(k=20), K @ w")
+    mend = f"{FEWER}, or take spectrum(k=20), K @ w"
+    return Plan(f"{request} of {shape}", tuple(ways), capacity(transport), transport.size, mend, refused)
 
 
 def _dual_plan(request: Request, subject: Subject, evaluator: Evaluator, limit: int) -> Plan:
