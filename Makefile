@@ -3,18 +3,29 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 export JAX_PLATFORMS ?= cpu
-# Compiled programs are kept between runs.
+# Compiled programs are kept between runs, small ones too: tests have many.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
-.PHONY: setup mpi demo test test-slow test-lowest test-slurm test-accuracy test-problems lint docs build bench clean
+.PHONY: setup mpi demo test test-devices test-processes test-docs test-slow test-lowest test-newest test-slurm \
+	test-accuracy test-problems test-faults lint docs build bench clean
 
-setup: $(VENV)/installed
+# Environments are made of the newest packages. CI names a file of versions, so that a release elsewhere fails nothing
+# but `make test-newest`.
+CONSTRAINTS ?=
+INSTALL := -m pip install --quiet --disable-pip-version-check
+PINNED := $(if $(CONSTRAINTS),--constraint $(abspath $(CONSTRAINTS)))
 
-$(VENV)/installed: pyproject.toml
+# What a command needs is installed when it is first called: `demo` needs less than `test`, and `lint` nothing of either.
+$(VENV)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
+
+$(VENV)/plot $(VENV)/test $(VENV)/all: $(VENV)/%: $(VENV)/python pyproject.toml
+	$(RUN)/python $(INSTALL) $(PINNED) --editable '.[$*]'
+	touch $@
+
+setup: $(VENV)/test
 
 mpi: $(VENV)/mpi-installed
 
@@ -23,61 +34,90 @@ WHEELS ?= $(CURDIR)/.cache/wheels
 
 # mpi4py and mpi4jax are built against the MPI of the wheel `mpich`. An empty CUDA_PATH keeps mpi4jax from building
 # its GPU bridge where nvcc is found without its headers.
-$(VENV)/mpi-installed: $(VENV)/installed
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check mpich mpi4py
+$(VENV)/mpi-installed: $(VENV)/all
+	$(RUN)/python $(INSTALL) $(PINNED) mpich mpi4py
 	mkdir -p $(VENV)/no-cuda
 	PATH="$(CURDIR)/$(RUN):$$PATH" CUDA_PATH="$(CURDIR)/$(VENV)/no-cuda" \
-		$(RUN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		$(RUN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps $(PINNED) \
 		--wheel-dir $(WHEELS) --find-links $(WHEELS) 'mpi4jax>=0.9.1'
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --find-links $(WHEELS) '.[mpi]'
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(RUN)/python $(INSTALL) $(PINNED) --find-links $(WHEELS) '.[mpi]'
+	$(RUN)/python $(INSTALL) --no-deps --editable .
 	touch $@
 
-demo: setup
+demo: $(VENV)/plot
 	$(RUN)/python scripts/demo.py --devices 4 --emulate
 
-# Most of a short test's time is compilation: less optimization saves a quarter of all. A jaxlib that does not know these
+# Half of a short test's time is compilation: less optimization saves a quarter of all. A jaxlib that does not know these
 # flags does without. Slow tests, and programs that are launched, are compiled as users' are.
 QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 quick = flags="$(QUICK)"; XLA_FLAGS="$$flags" $(1) -c "import jax; jax.devices()" 2> /dev/null || flags=; \
-	XLA_FLAGS="$$flags" $(1) -m pytest -n 2 -m "not slow and not slurm"
+	XLA_FLAGS="$$flags" $(1) -m pytest $(WORKERS)
+# A file's tests stay on one worker: they share compiled programs.
+WORKERS := -n 2 --dist loadfile
+FAST := not slow and not slurm and not processes and not pages
+# Annotations of shapes and types are checked while tests run; that takes a third of their time.
+CHECKED := --jaxtyping-packages=tangrax,typechecker.checked
 
-test: setup mpi
-	$(call quick,$(RUN)/python)
+test: $(VENV)/test
+	$(call quick,$(RUN)/python) -m "$(FAST)"
 
-test-slow: setup mpi
+# Tests of points, which `make test` runs on 3 devices, on others.
+DEVICES ?= 1,8
+test-devices: $(VENV)/test
+	$(call quick,$(RUN)/python) -m "devices and $(FAST)" --devices=$(DEVICES) $(CHECKED)
+
+# Tests that start programs: the command line, processes, MPI ranks.
+test-processes: $(VENV)/all mpi
+	$(RUN)/python -m pytest $(WORKERS) -m "processes and not slow and not slurm"
+
+# Python blocks of the pages that `make test` leaves out.
+test-docs: $(VENV)/test
+	$(call quick,$(RUN)/python) -m pages --dist load
+
+test-slow: $(VENV)/all mpi
 	$(RUN)/python -m pytest -n 2 -m "slow and not slurm"
 
-# The core of the suite with the lowest jax that pyproject.toml admits, in an environment of its own.
+# The core of the suite with the lowest jax that pyproject.toml admits, and with the newest packages there are.
+CORE := tests/oracle tests/lower tests/expr tests/nn tests/domain tests/solve tests/invariance
 LOWEST := .venv-lowest
+NEWEST := .venv-newest
 test-lowest: $(LOWEST)/installed
-	$(call quick,$(LOWEST)/bin/python) \
-		tests/oracle tests/lower tests/expr tests/nn tests/domain tests/solve tests/invariance
+	$(call quick,$(LOWEST)/bin/python) -m "$(FAST)" $(CORE)
 
 $(LOWEST)/installed: pyproject.toml
 	$(PYTHON) -m venv $(LOWEST)
 	sed -n 's/^  "jax>=\(.*\)",$$/jax==\1/p' pyproject.toml > $(LOWEST)/constraints.txt
 	grep -q jax== $(LOWEST)/constraints.txt
-	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/constraints.txt \
-		--editable '.[dev]'
+	$(LOWEST)/bin/python $(INSTALL) --constraint $(LOWEST)/constraints.txt --editable '.[test]'
 	touch $@
 
+test-newest:
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python $(INSTALL) --upgrade --upgrade-strategy eager --editable '.[test]'
+	$(call quick,$(NEWEST)/bin/python) -m "$(FAST)" $(CORE)
+
 # The batch files on a Slurm of four nodes that is started for it. Root installs what is missing.
-test-slurm: setup mpi
+test-slurm: $(VENV)/all mpi
 	PYTHON=$(RUN)/python tests/slurm/run.sh
 
 # The cheapest errors of docs/benchmarks.md.
-test-accuracy: setup
+test-accuracy: $(VENV)/test
 	$(RUN)/python benchmarks/accuracy.py --cases poisson-1d tutorial --methods gauss-newton --seeds 3
 
 # A short run of every problem of the library; each has an error that it must have reached.
-test-problems: setup
+test-problems: $(VENV)/test
 	$(RUN)/python benchmarks/problems.py --smoke
 
-lint: setup
-	$(RUN)/ruff check .
-	$(RUN)/ruff format --check .
-	$(RUN)/pyright --pythonpath $(RUN)/python
+# Which test sees each of fifteen faults: docs/testing.md. An hour; not part of CI.
+test-faults: $(VENV)/all mpi
+	XLA_FLAGS="$(QUICK)" $(RUN)/python tests/seeded_faults.py
+
+# pyright reads types of what the package imports.
+LINT := .venv-lint
+lint: $(VENV)/test $(LINT)/installed
+	$(LINT)/bin/ruff check .
+	$(LINT)/bin/ruff format --check .
+	$(LINT)/bin/pyright --pythonpath $(RUN)/python
 
 # The documentation as a site, in site/. What it needs reads the code and does not run it, so its environment holds the
 # extra `docs` alone. The variable silences a notice of mkdocs-material about its successor. (With
@@ -86,17 +126,18 @@ DOCS := .venv-docs
 docs: $(DOCS)/installed
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
-$(DOCS)/installed: pyproject.toml
-	$(PYTHON) -m venv $(DOCS)
-	$(DOCS)/bin/python -c 'import tomllib as t; f = open("pyproject.toml", "rb"); \
-		print(*t.load(f)["project"]["optional-dependencies"]["docs"], sep="\n")' > $(DOCS)/requirements.txt
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(DOCS)/requirements.txt
+# Environments of an extra alone, without the package.
+$(DOCS)/installed $(LINT)/installed: .venv-%/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -c 'import tomllib as t; f = open("pyproject.toml", "rb"); \
+		print(*t.load(f)["project"]["optional-dependencies"]["$*"], sep="\n")' > .venv-$*/requirements.txt
+	.venv-$*/bin/python $(INSTALL) $(PINNED) --requirement .venv-$*/requirements.txt
 	touch $@
 
-build: setup
+build: $(VENV)/all
 	$(RUN)/python -m build --outdir dist
 
-bench: setup mpi
+bench: $(VENV)/all mpi
 	$(RUN)/python benchmarks/train_step.py
 	$(RUN)/python benchmarks/rows.py
 	$(RUN)/python benchmarks/gram.py
@@ -106,4 +147,4 @@ bench: setup mpi
 	$(RUN)/python benchmarks/checkpoints.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(DOCS) .cache dist runs site
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(DOCS) $(LINT) .cache dist runs site

@@ -13,6 +13,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import gc
+
 import jax
 import pytest
 
@@ -21,10 +23,30 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-@pytest.fixture(params=[1, 3, pytest.param(8, marks=pytest.mark.slow)], ids=lambda k: f"{k}dev")
-def devices(request) -> int:
-    """How many devices share the points: one, a number that divides nothing, all (among the slow tests)."""
-    return request.param
+def pytest_addoption(parser):
+    parser.addoption("--devices", default="3", help="numbers of devices, such as 1,3,8, for tests that take `devices`")
+
+
+def pytest_generate_tests(metafunc):
+    """Tests that take `devices`, or a fixture that does, run on each number of `--devices`.
+
+    Three is what they run on else: it divides nothing, so shards are uneven and padded. Tests that compare numbers of
+    devices name their own.
+    """
+    own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    named = any("devices" in (names.split(", ") if isinstance(names, str) else names) for names in own)
+    if "devices" in metafunc.fixturenames and not named:
+        counts = [int(count) for count in metafunc.config.getoption("--devices").split(",")]
+        each = [pytest.param(count, id=f"{count}dev", marks=pytest.mark.devices) for count in counts]
+        metafunc.parametrize("devices", each, scope="session")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_a_module():
+    """Compiled programs are let go with the module that asked for them: a worker would grow to 5 GB."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter):

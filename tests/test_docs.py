@@ -24,13 +24,30 @@ INTERNAL = {
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks_of(page):
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+# Pages that a newcomer reads first run with the short tests, the others in a stage of their own.
+FIRST = ("README.md", "docs/start.md")
+EACH = [
+    pytest.param(page, id=name_of(page), marks=() if name_of(page) in FIRST else pytest.mark.pages)
+    for page in PAGES
+    if blocks_of(page)
+]
+
+
+@pytest.mark.parametrize("page", EACH)
 def test_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Pages call tx.setup, whose choices hold for the process.
     monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "_settings", parallel.Settings())
     space = {}
-    for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
+    for block in blocks_of(page):
         exec(compile(block, page.name, "exec"), space)
 
 

@@ -1,13 +1,17 @@
-"""`tangrax launch` and `tangrax run`, as a user calls them."""
+"""`tangrax launch`, `run`, `doctor` and `init`, as a user calls them."""
 
+import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from launching import TRANSPORTS
 
-from tangrax import problems
+from tangrax import run as around
+
+pytestmark = pytest.mark.processes
 
 
 def tangrax(*arguments, timeout=120, **more):
@@ -57,28 +61,10 @@ time.sleep(100)
     assert run.returncode == 137 and "process 0 was killed by signal 9" in run.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["run"], "name what to run"),
-        (["run", "absent.py"], "no script absent.py"),
-        (["run", "poissn-1d"], "'poissn-1d' is no file that ends in .py and no problem"),
-        (["run", "poisson-1d", "--epochs", "0"], "--epochs 0: give 1 or more"),
-        (["run", "poisson-1d", "--emulate"], "such as --devices 4"),
-        (["launch", "-n", "0", __file__], "at least 1"),
-        (["launch", "--mpi", "--devices-per-process", "2", __file__], "one device"),
-    ],
-)
-def test_refused(arguments, message):
-    run = tangrax(*arguments)
-    assert run.returncode != 0 and message in run.stderr, run.stdout + run.stderr
-
-
-def test_problems_are_listed():
-    run = tangrax("problems")
-    assert run.returncode == 0, run.stderr
-    assert [line.split()[0] for line in run.stdout.splitlines()[1:-1]] == problems.names()
-    assert "u_t + u u_x = 0.01/π u_xx" in run.stdout
+def test_a_refusal_is_said_and_fails():
+    """As a shell sees it; tests/test_cli.py has the others."""
+    run = tangrax("run", "absent.py")
+    assert run.returncode == 1 and "no script absent.py" in run.stderr, run.stdout + run.stderr
 
 
 def test_a_problem_on_emulated_devices(tmp_path):
@@ -102,3 +88,46 @@ def test_doctor():
     run = tangrax("doctor", COLUMNS="200")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "no launcher's variables" in run.stdout and "1 MB all-reduce, xla" in run.stdout
+
+
+def test_a_reader_that_leaves_is_no_error():
+    """As `tangrax problems | head -0`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tangrax", "problems"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_the_program_of_init(tmp_path):
+    """It trains, and goes on where it was."""
+    done = tangrax("init", tmp_path / "new")
+    assert done.returncode == 0, done.stderr
+    env = {k: v for k, v in os.environ.items() if not k.startswith("XLA_FLAGS")}
+    command = [sys.executable, "train.py", "--devices", "2", "--emulate", "--epochs", "20"]
+    first, second = [
+        subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "new", env=env, timeout=200)
+        for _ in range(2)
+    ]
+    assert first.returncode == 0, first.stderr
+    assert "relative L2 error" in first.stdout and "tangrax report runs/first" in first.stdout
+    assert second.returncode == 0 and "epoch 20 is reached" in second.stderr, second.stderr
+    assert first.stdout.splitlines()[-1] == second.stdout.splitlines()[-1]
+
+
+def test_a_problem_goes_on(tmp_path):
+    """20 epochs, then 40 with the same directory: as 40 at once."""
+    options = ["poisson-1d", "--run-dir", tmp_path / "run", "--epochs"]
+    first = tangrax("run", *options, 20)
+    assert first.returncode == 0, first.stderr
+    second = tangrax("run", *options, 40)
+    assert second.returncode == 0 and "epoch 20 is reached" in second.stderr, second.stderr
+    whole = tangrax("run", "poisson-1d", "--run-dir", tmp_path / "whole", "--epochs", 40)
+    assert whole.returncode == 0, whole.stderr
+    one, other = (around.read_record(tmp_path / name) for name in ("run", "whole"))
+    np.testing.assert_array_equal(one.history["loss"], other.history["loss"])
+    assert [each["name"] for each in one.shown["fields"]] == ["u", "pde"]
+    assert len(json.loads((tmp_path / "run" / "run.json").read_text())["starts"]) == 3
+    refused = tangrax("run", *options, 60, "--no-resume")
+    assert refused.returncode != 0 and "resume='auto' to go on" in refused.stderr

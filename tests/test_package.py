@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.processes
 def test_import_touches_nothing():
     """No device contact, no configuration and no environment change at import."""
     code = """

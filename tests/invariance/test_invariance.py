@@ -38,6 +38,7 @@ def each_of(arguments, folder, **env):
     return [dict(np.load(path)) for path in sorted(folder.glob("*.npz"))]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "processes, devices",
     [pytest.param(2, 1, marks=SLOW), (2, 2), pytest.param(3, 1, marks=SLOW), pytest.param(3, 2, marks=SLOW)],
@@ -52,6 +53,7 @@ def test_processes(processes, devices, one_device, tmp_path):
 
 
 @NEEDS_MPI
+@pytest.mark.processes
 @pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=SLOW)])
 def test_ranks(ranks, one_device, tmp_path):
     each = each_of(["-n", str(ranks), "--mpi"], tmp_path)

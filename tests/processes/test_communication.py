@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from launching import TRANSPORTS, launched
 
+pytestmark = pytest.mark.processes
 SCRIPT = Path(__file__).parent / "communication.py"
 TESTS = Path(__file__).parent.parent
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from launching import NEEDS_MPI, TRANSPORTS, environment, free_port, mpirun, told
 
+pytestmark = pytest.mark.processes
 SCRIPT = Path(__file__).parent / "faults.py"
 SLOW = pytest.mark.slow
 LIMITS = {"TANGRAX_HEARTBEAT": "4", "TANGRAX_WATCHDOG": "5"}

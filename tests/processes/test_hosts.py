@@ -13,6 +13,7 @@ from launching import TRANSPORTS, environment, free_port, mpirun, told
 
 import tangrax as tx
 
+pytestmark = pytest.mark.processes
 SCRIPT = Path(__file__).parent / "hosts.py"
 
 

@@ -238,6 +238,7 @@ def test_eigenvalues_over_epochs():
     assert drawn[:2] == [[4, 8], [1, 2]] and np.allclose(drawn[2], [0.4, 0.8])
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
 def test_in_a_browser(tmp_path):
     """Sliders show one frame at a time, and the console stays empty."""

@@ -51,6 +51,7 @@ def fields_of(u):
     return {"u": u, "slopes": tx.np.stack([u.d(X), u.d(Y)]), "bent": u.laplacian(X, Y), "left": X < 0.5}
 
 
+@pytest.mark.processes
 def test_a_function_where_there_is_only_jax(devices, tmp_path):
     solver, u = trained(devices)
     fields = fields_of(u)
@@ -339,6 +340,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_only_the_first_process_writes(transport, tmp_path):
     options = ["-n", "3", *(["--mpi"] if transport == "mpi" else [])]

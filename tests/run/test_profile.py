@@ -160,6 +160,7 @@ def test_a_damaged_profile_is_none(tmp_path):
         assert read_record(tmp_path).profile == []
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("transport", launching.TRANSPORTS)
 def test_processes_take_part(transport, tmp_path):
     """Where the first is told: all measure, it writes."""
@@ -171,6 +172,7 @@ def test_processes_take_part(transport, tmp_path):
     assert len(events(tmp_path)) == 1 and not Path("elsewhere").exists()
 
 
+@pytest.mark.processes
 def test_command_line(tmp_path):
     """The option holds for all that a script solves."""
     program = "import problem\ns = problem.make()\ns.solve(15, progress=False)\ns.solve(15, progress=False)\n"

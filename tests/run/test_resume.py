@@ -93,6 +93,7 @@ def test_elastic(how, tmp_path):
     np.testing.assert_allclose(last.history["loss"], whole.history["loss"], rtol=1e-9)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_from_two_processes_to_one(transport, tmp_path):
     """Two processes stop at epoch 16 of 32, all by the signal that one of them got; one goes on."""
@@ -217,6 +218,7 @@ make().solve(40, progress=False, run_dir="run", checkpoint_every=10, listeners=[
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", [["-m", "tangrax", "run"], []], ids=["tangrax run", "python"])
 def test_ctrl_c_of_a_command(command, tmp_path):
     """`tangrax run` and Python end with 130, as a shell has it, and say how to go on; the same command goes on."""

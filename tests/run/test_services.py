@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import wandb
 from problem import make
 from wire import doubles, events, fields, records
 
 import tangrax as tx
 
+# W&B starts a process of its own.
+pytestmark = pytest.mark.processes
+wandb = pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
 NAMES = ("loss", "pde", "fit")
 MATRIX = np.array([[1.0, np.nan], [0.5, -2.0]])
 MANY = np.append(np.arange(40.0) ** 2, [np.nan, np.inf])
