@@ -92,6 +92,7 @@ def test_derivatives(name):
     np.testing.assert_allclose(found[clear], wanted[clear], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_condition_by_the_form():
     """Δu = f on a square with a hole, u = 0 on all of its boundary, which no term says."""
     domain = SHAPES["hole"]().sample(n=600, boundary=10)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 
 import tangrax as tx
 from tangrax.jacobian import subject
@@ -120,6 +121,7 @@ def test_kernels_of_residuals(net, devices, monkeypatch):
     np.testing.assert_allclose(found, J @ J.T, rtol=0, atol=1e-12 * np.abs(J @ J.T).max())
 
 
+@pytest.mark.parametrize("net", slow_but(NETS, "siren"), indirect=True)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_train_save_and_load(net, tmp_path, dtype):
     """Gauss-Newton lowers the loss; the file alone gives the trained network back."""

@@ -95,6 +95,7 @@ def test_devices(rule):
         np.testing.assert_allclose(np.concatenate(other), np.concatenate(runs[0]), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_gauss_newton():
     """A weighted step is that of terms multiplied by the same numbers."""
     balanced, _net, _, _ = problem(balance=grad_norm(every=50), optimizer=gauss_newton(way="svd"))
@@ -106,6 +107,7 @@ def test_gauss_newton():
     np.testing.assert_allclose(balanced.history["damping"], by_hand.history["damping"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_line_search_sees_the_weighted_loss():
     """L-BFGS on balanced terms is L-BFGS on terms multiplied by the same numbers."""
     balanced, *_ = problem(balance=grad_norm(every=50), optimizer=optax.lbfgs())

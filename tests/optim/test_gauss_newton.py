@@ -132,6 +132,7 @@ def test_devices(way):
     assert runs[0]["loss"][-1] < 1e-2 * start
 
 
+@pytest.mark.slow
 def test_round_off():
     """Errors fall to round-off, training says that it has ended; handed over from Adam and on to another."""
     x, _ = tx.domain.line(n=60).variable("interior")
@@ -193,6 +194,7 @@ def test_final_errors():
     assert max(errors) <= 3 * min(errors), errors
 
 
+@pytest.mark.slow
 def test_several_networks_and_numbers():
     """All trainables move; frozen ones do not."""
     x, t = tx.domain.line(n=50).over_time(0.0, 1.0).variable("interior")

@@ -71,6 +71,7 @@ def poisson(points=41, width=8, devices=1, optimizer=None, dtype="float64", **op
     return solver, net, (pde, at_ends, x)
 
 
+@pytest.mark.slow
 def test_without_momentum():
     """A damped Gauss-Newton step is the least-squares solution of J over √λ, whatever the terms."""
     solver, net, (pde, at_ends, x) = poisson(momentum=0.0, rate=1.0, damping=1e-6, devices=2)
@@ -90,7 +91,8 @@ def numbers(solver, net):
     return np.asarray(ravel_pytree(eqx.filter(solver.module(net), eqx.is_inexact_array))[0])
 
 
-@pytest.mark.parametrize("way", ["gram", pytest.param("cg", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["gram", "cg"])
 def test_devices(way):
     """41 points and 2 on one and three devices: the same losses and rates."""
     options = {"way": way, "damping": 1e-7, "tolerance": 1e-10}
@@ -129,6 +131,7 @@ def test_several_networks_and_numbers():
     assert np.max(solver.history["radius"]) <= 0.5 * (1 + 1e-12)
 
 
+@pytest.mark.slow
 def test_single_precision():
     """Damping is at least ten roundings of the trace; the loss falls as far as that lets it."""
     tx.setup(dtype="float32")

@@ -37,6 +37,7 @@ def test_published_values():
     np.testing.assert_allclose((4 * fine - coarse) / 3, np.concatenate([U[:, 1], V[:, 1]]), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_differences_converge():
     """Halving the cells takes off three quarters of the error; what is extrapolated changes little."""
     nodes = slice(2, -1, 2), slice(4, -1, 4), slice(8, -1, 8)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from marks import slow_but
 
 import tangrax as tx
 from tangrax.problems import Answer, Problem, Task, measured, table
@@ -19,7 +20,12 @@ def test_names_are_those_listed():
         tx.problems.get("burger")
 
 
-@pytest.mark.parametrize("name", tx.problems.names())
+SLOW = ("allen-cahn",)  # its points take seconds
+
+
+@pytest.mark.parametrize(
+    "name", slow_but(tx.problems.names(), *(name for name in tx.problems.names() if name not in SLOW))
+)
 def test_what_is_claimed_was_measured(name):
     """The figures that are shipped: of three seeds, and within the target that the problem states."""
     problem, found = tx.problems.get(name), measured()[name]
@@ -76,6 +82,7 @@ def test_solving_ends_where_nothing_gets_on():
     assert solved.solver.stalled and solved.solver.epoch < 200
 
 
+@pytest.mark.slow
 def test_the_same_on_any_number_of_devices():
     problem = tx.problems.get("poisson-1d")
     errors = [problem.solve(epochs=5, devices=n, progress=False).errors["u"] for n in (1, 3)]

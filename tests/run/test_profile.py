@@ -14,6 +14,7 @@ import numpy as np
 import optax
 import problem
 import pytest
+from marks import slow_but
 
 import tangrax as tx
 from tangrax.report import write_report
@@ -87,7 +88,7 @@ def test_a_run_of_one_stretch_has_a_trace(tmp_path):
 CASES = [("plain", 1, 20), ("plain", 3, 20), ("moving", 1, 20), ("watched", 3, 20), ("growing", 3, 8)]
 
 
-@pytest.mark.parametrize("how, devices, count", CASES)
+@pytest.mark.parametrize("how, devices, count", slow_but(CASES, ("plain", 3, 20)))
 def test_results_are_the_same(how, devices, count, tmp_path):
     profiled, other = (problem.make(how, devices=devices) for _ in range(2))
     for epochs in (count, count // 2):
@@ -104,6 +105,7 @@ def test_results_are_the_same(how, devices, count, tmp_path):
     assert (calls(tmp_path)[0]["parts"]["points"] > 0.001) == (how in ("moving", "growing"))
 
 
+@pytest.mark.slow
 def test_a_heavy_tracker_has_a_larger_share(devices, tmp_path):
     """One of 200,000 points beside steps of 20; and one of 20."""
     few, many = (tx.domain.line(n=n, seed=1).variable("interior")[0] for n in (20, 200_000))

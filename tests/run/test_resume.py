@@ -14,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 from launching import TRANSPORTS, environment
+from marks import slow_but
 from problem import X, make
 
 import tangrax as tx
@@ -66,7 +67,7 @@ def stopped(solver, epochs, at, run_dir, number=signal.SIGTERM, error=SystemExit
 HOW = ["watched", "moving", "growing", "pointwise", "batches", "conflict", "gauss_newton", "spring", "lbfgs"]
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("how", slow_but(HOW, "moving", "pointwise", "conflict", "gauss_newton"))
 def test_goes_on_bit_by_bit(how, tmp_path, capsys):
     """Stopped by SIGTERM on two devices, and again; the same numbers as a run that was not."""
     whole = make(how, devices=2).solve(33, progress=False)
@@ -80,7 +81,7 @@ def test_goes_on_bit_by_bit(how, tmp_path, capsys):
     assert third.timing.epochs == 0
 
 
-@pytest.mark.parametrize("how", ["moving", "pointwise", "batches"])
+@pytest.mark.parametrize("how", slow_but(["moving", "pointwise", "batches"], "batches"))
 def test_elastic(how, tmp_path):
     """8, 3, 1 and 4 devices in one training: within 1e-9 of the unbroken one."""
     whole = make(how, devices=1).solve(32, progress=False)
@@ -147,6 +148,7 @@ def two_stages(run_dir, stop_first=None, stop_second=None):
     return solver.solve(15, progress=False, run_dir=run_dir, checkpoint_every=5, keep=1, listeners=second)
 
 
+@pytest.mark.slow
 def test_a_script_of_two_stages(tmp_path):
     """The same script, run until it is through: each stage goes on where it was."""
     whole = two_stages(None)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 from rich.console import Console
 
 import tangrax as tx
@@ -86,6 +87,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.slow
 def test_muon(devices):
     """Matrices by Muon and all else by Adam, as optax does it to the same network by hand."""
     net = tx.nn.mlp(1, width=6, depth=2, key=0)
@@ -108,7 +110,7 @@ def test_muon(devices):
     np.testing.assert_allclose(solver.solve(8, progress=False).history["loss"], losses, rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", slow_but(OPTIMIZERS, *(name for name in OPTIMIZERS if name != "lbfgs")))
 def test_optimizers_against_optax(name, devices):
     """Schedules and states run on over stretches and solves; line searches get the loss and its function."""
     net = line_net()

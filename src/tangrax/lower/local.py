@@ -72,7 +72,7 @@ def run_task(
         here = dict(zip(scattered, scattered_rows, strict=True))
         return _chunk(task, values, points, valid, here, cotangents)
 
-    count = 1 if limit is None else chunks_within(limit, of, inputs)
+    count, of = (1, of) if limit is None else chunks_within(limit, of, inputs)
     if count == 1:
         return _merged(task, *of(inputs))
     size = -(-rows // count)

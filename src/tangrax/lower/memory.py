@@ -5,28 +5,35 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, Var, jaxpr_as_fun
 
 SAME = ("reshape", "transpose", "squeeze", "slice")  # what moves no numbers, or that XLA can write in place
 
 
-def chunks_within(limit: int, function: Callable[[Any], Any], rows: Any) -> int:
+def chunks_within(limit: int, function: Callable[[Any], Any], rows: Any) -> tuple[int, Callable[[Any], Any]]:
     """How many chunks `function` of some rows must be cut into so that its temporaries stay below `limit` bytes.
 
     Every array of the traced program is counted, as if none were fused away or freed early: an upper bound. What
     does not grow with the rows (parameters and their gradient) is left out where it matters.
+
+    Returns the number and a function that equals `function`: where one chunk is enough it replays the trace that was
+    counted, as a second one would double the time to the first epoch.
     """
 
-    def traced(count: int) -> int:
+    def traced(count: int) -> tuple[ClosedJaxpr, Any]:
         structs = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), rows)
-        jaxpr = jax.make_jaxpr(function)(structs).jaxpr
-        return _bytes_of(jaxpr, _results(jaxpr))
+        return jax.make_jaxpr(function, return_shape=True)(structs)
+
+    def temporaries(closed: ClosedJaxpr) -> int:
+        return _bytes_of(closed.jaxpr, _results(closed.jaxpr))
 
     count = len(jax.tree.leaves(rows)[0])
-    if traced(count) <= limit:
-        return 1
-    per_row = max(1, traced(3) - traced(2))
-    return min(count, max(1, -(-count * per_row // limit)))
+    closed, shape = traced(count)
+    if temporaries(closed) <= limit:
+        replay, tree = jaxpr_as_fun(closed), jax.tree.structure(shape)
+        return 1, lambda rows: tree.unflatten(replay(*jax.tree.leaves(rows)))
+    per_row = max(1, temporaries(traced(3)[0]) - temporaries(traced(2)[0]))
+    return min(count, max(1, -(-count * per_row // limit))), function
 
 
 def _results(jaxpr: Any) -> set[Any]:
