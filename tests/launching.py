@@ -12,6 +12,8 @@ import pytest
 WITH_MPI = importlib.util.find_spec("mpi4jax") is not None
 NEEDS_MPI = pytest.mark.skipif(not WITH_MPI, reason="mpi4jax is not installed: make mpi")
 TRANSPORTS = ["xla", pytest.param("mpi", marks=NEEDS_MPI)]
+# Seconds after which a program hangs, on a machine however busy. Tests wait for what happens, not for a time.
+PATIENCE = 600
 
 
 def environment(**more):
@@ -39,7 +41,7 @@ def told(rank, count, port):
     return {"TANGRAX_PROCESSES": str(count), "TANGRAX_PROCESS": str(rank), "TANGRAX_COORDINATOR": address}
 
 
-def launched(options, command, timeout=300, **more):
+def launched(options, command, timeout=PATIENCE, **more):
     """`tangrax launch OPTIONS COMMAND` to its good end."""
     whole = [sys.executable, "-m", "tangrax", "launch", *options, *map(str, command)]
     run = subprocess.run(whole, capture_output=True, text=True, timeout=timeout, env=environment(**more))

@@ -3,8 +3,6 @@
 import ast
 from pathlib import Path
 
-import pytest
-
 import tangrax
 
 SOURCE = Path(tangrax.__file__).parent
@@ -48,32 +46,53 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_come_from_below(path):
-    own = package_of(path)
-    assert own in HEIGHT, f"{own} has no floor: give it one here and in docs/architecture.md"
-    for other in imported(path) - {own}:
-        assert HEIGHT[other] < HEIGHT[own], f"{path.name} of {own} imports {other}, which is not below it"
+def test_every_package_has_a_floor():
+    homeless = {package_of(path) for path in MODULES} - set(HEIGHT)
+    assert not homeless, f"no floor: {sorted(homeless)}; give them one here and in docs/architecture.md"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.name == "__init__.py"], ids=lambda p: p.parent.name)
-def test_packages_only_re_export(path):
-    for node in ast.parse(path.read_text()).body:
-        doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        dunder = isinstance(node, ast.Assign) and all(t.id.startswith("__") for t in node.targets)
-        assert doc or dunder or isinstance(node, ast.ImportFrom), ast.unparse(node)
-        if isinstance(node, ast.ImportFrom):
-            assert all(alias.asname for alias in node.names), f"say what is re-exported: {ast.unparse(node)}"
+def test_imports_come_from_below():
+    upward = [
+        f"{path.relative_to(SOURCE)} imports {other}"
+        for path in MODULES
+        for other in imported(path) - {package_of(path)}
+        if HEIGHT[other] >= HEIGHT[package_of(path)]
+    ]
+    assert not upward, "not below: " + "; ".join(upward)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_transports_are_named_nowhere_else(path):
-    if package_of(path) != "parallel":
-        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
-        assert not names & {"Local", "Xla", "OneDevice", "Devices", "psum", "all_gather", "ppermute"}
+def test_packages_only_re_export():
+    wrong = [
+        f"{path.relative_to(SOURCE)}: {ast.unparse(node)}"
+        for path in MODULES
+        if path.name == "__init__.py"
+        for node in ast.parse(path.read_text()).body
+        if not is_re_export(node)
+    ]
+    assert not wrong, "an __init__.py says `from .module import name as name` and nothing else: " + "; ".join(wrong)
+
+
+def is_re_export(node: ast.stmt) -> bool:
+    """`from .module import name as name`; or a docstring, or a name such as __version__."""
+    if isinstance(node, ast.ImportFrom):
+        return all(alias.asname for alias in node.names)
+    doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return doc or (isinstance(node, ast.Assign) and all(t.id.startswith("__") for t in node.targets))
+
+
+def test_transports_are_named_nowhere_else():
+    verbs = {"Local", "Xla", "OneDevice", "Devices", "psum", "all_gather", "ppermute"}
+    found = [
+        f"{path.relative_to(SOURCE)} names {node.id}"
+        for path in MODULES
+        if package_of(path) != "parallel"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id in verbs
+    ]
+    assert not found, "outside of parallel: " + "; ".join(found)
 
 
 def test_modules_stay_small():
-    for path in MODULES:
-        lines = len(path.read_text().splitlines())
-        assert lines <= 420, f"{path.relative_to(SOURCE)} has {lines} lines: one subject, or two?"
+    lines = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in MODULES}
+    long = {name: count for name, count in lines.items() if count > 420}
+    assert not long, f"one subject, or two? {long}"

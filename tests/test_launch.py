@@ -7,17 +7,17 @@ import sys
 
 import numpy as np
 import pytest
-from launching import TRANSPORTS
+from launching import PATIENCE, TRANSPORTS
 
 from tangrax import run as around
 
 pytestmark = pytest.mark.processes
 
 
-def tangrax(*arguments, timeout=120, **more):
+def tangrax(*arguments, **more):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_FLAGS", "TANGRAX"))}
     command = [sys.executable, "-m", "tangrax", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env | more)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=env | more)
 
 
 def script(tmp_path, text):
@@ -36,12 +36,15 @@ def test_run_passes_arguments_on(tmp_path):
 def test_launch_prefixes_output_and_forwards_exit_codes(tmp_path):
     """One process fails: the others are stopped, one line says which and how."""
     text = """
-import os, sys, time
+import os, pathlib, sys, time
 rank = int(os.environ["TANGRAX_PROCESS"])
 print("here", rank, flush=True)
-time.sleep(1)
-if rank == 1: sys.exit(7)
-time.sleep(100)
+folder = pathlib.Path(__file__).parent
+(folder / f"{rank}.here").touch()
+while rank == 1:
+    if len(list(folder.glob("*.here"))) == 3: sys.exit(7)
+    time.sleep(0.1)
+time.sleep(1000)
 """
     path = script(tmp_path, text)
     # Not joined by JAX: what is tested is the launcher.
@@ -95,7 +98,7 @@ def test_a_reader_that_leaves_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "tangrax", "problems"]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
     os.close(writer)
     assert done.returncode == 0 and done.stderr == ""
 
@@ -107,7 +110,7 @@ def test_the_program_of_init(tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith("XLA_FLAGS")}
     command = [sys.executable, "train.py", "--devices", "2", "--emulate", "--epochs", "20"]
     first, second = [
-        subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "new", env=env, timeout=200)
+        subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "new", env=env, timeout=PATIENCE)
         for _ in range(2)
     ]
     assert first.returncode == 0, first.stderr

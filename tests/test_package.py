@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from launching import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +24,7 @@ import jax._src.xla_bridge as bridge
 assert not bridge._backends, "a backend was started"
 assert before == state()
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert run.returncode == 0, run.stderr
 
 

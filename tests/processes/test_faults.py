@@ -15,12 +15,13 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import NEEDS_MPI, TRANSPORTS, environment, free_port, mpirun, told
+from launching import NEEDS_MPI, PATIENCE, TRANSPORTS, environment, free_port, mpirun, told
 
 pytestmark = pytest.mark.processes
 SCRIPT = Path(__file__).parent / "faults.py"
 SLOW = pytest.mark.slow
-LIMITS = {"TANGRAX_HEARTBEAT": "4", "TANGRAX_WATCHDOG": "5"}
+# Shorter ones take a process for dead that a busy machine does not let run.
+LIMITS = {"TANGRAX_HEARTBEAT": "8", "TANGRAX_WATCHDOG": "8"}
 COUNT = 3
 
 
@@ -36,9 +37,9 @@ class Run:
         process.output = out
         self.processes.append(process)
 
-    def wait(self, seconds, but=None):
-        """Until all have ended but one; raises if any has not after `seconds`."""
-        end = time.monotonic() + seconds
+    def wait(self, but=None):
+        """Until all have ended but one."""
+        end = time.monotonic() + PATIENCE
         while len(self.ends) < len(self.processes) - (but is not None):
             assert time.monotonic() < end, f"still running: {self.text()}"
             for index, process in enumerate(self.processes):
@@ -55,8 +56,9 @@ class Run:
         return [process.returncode for process in self.processes]
 
     def seconds(self):
-        fault = float(re.search(r"fault at ([\d.]+)", self.text())[1])
-        return max(self.ends.values()) - fault
+        fault = re.search(r"fault at ([\d.]+)", self.text())
+        assert fault, f"all ended before anything went wrong: {self.text()}"
+        return max(self.ends.values()) - float(fault[1])
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_fault(fault, transport, run, record_property):
     (start_xla if transport == "xla" else start_mpi)(run, [SCRIPT, what, rank], **LIMITS)
     # A stopped process stays stopped, until its launcher kills it.
     stopped = int(rank) if what == "stopped" and transport == "xla" else None
-    run.wait(90, but=stopped)
+    run.wait(but=stopped)
     record_property("seconds until the others are gone", f"{run.seconds():.1f}")
     assert run.seconds() < 20
     on_all = what in ("terminated", "interrupted")  # one speaks for all, and none is at fault
@@ -137,7 +139,7 @@ def test_fault(fault, transport, run, record_property):
 def test_a_stopped_process_within_a_minute(run, record_property):
     """With the limits that hold unless others are set."""
     start_xla(run, [SCRIPT, "stopped", "1"])
-    run.wait(120, but=1)
+    run.wait(but=1)
     record_property("seconds until the others are gone", f"{run.seconds():.1f}")
     assert run.seconds() < 60
 
@@ -145,7 +147,7 @@ def test_a_stopped_process_within_a_minute(run, record_property):
 @SLOW
 def test_a_process_that_stays_away_within_a_minute(run, record_property):
     start_xla(run, [SCRIPT, "leaves", "1"])
-    run.wait(120)
+    run.wait()
     record_property("seconds until the others are gone", f"{run.seconds():.1f}")
     assert run.seconds() < 60
 
@@ -155,7 +157,7 @@ def test_checked_collectives(transport, run, record_property):
     """TANGRAX_CHECK_COLLECTIVES=1: named before anything is communicated, on every process, as an exception."""
     start = start_xla if transport == "xla" else start_mpi
     start(run, [SCRIPT, "strays", "2"], TANGRAX_CHECK_COLLECTIVES="1", **LIMITS)
-    run.wait(90)
+    run.wait()
     record_property("seconds until all are gone", f"{run.seconds():.1f}")
     says = (
         r"ProcessMismatch: the collectives of the processes differ, first at line 0: program 'training' on process 0, "
@@ -171,8 +173,8 @@ def test_checked_collectives(transport, run, record_property):
 JOIN = "import sys, time, tangrax as tx; tx.setup(timeout=int(sys.argv[1])); print('joined')"
 
 
-def refused(run, seconds, says):
-    run.wait(seconds)
+def refused(run, says):
+    run.wait()
     assert all(run.codes) and "joined" not in run.text(), run.text()
     for index in range(len(run.processes)):
         assert re.search(says, run.text(index)), run.text(index)
@@ -180,28 +182,28 @@ def refused(run, seconds, says):
 
 def test_fewer_processes_than_told(run):
     """Two of three come: both say which one is missing."""
-    start_xla(run, ["-c", JOIN, "4"], count=2, of=3)
-    refused(run, 30, r"RuntimeError: 2 of 3 processes came within 4 s; missing: 2")
+    start_xla(run, ["-c", JOIN, "10"], count=2, of=3)
+    refused(run, r"RuntimeError: 2 of 3 processes came within 10 s; missing: 2")
 
 
 def test_no_process_0(run):
     port = free_port()
     run.start([sys.executable, "-c", JOIN, "3"], **told(1, 2, port))
-    refused(run, 30, f"RuntimeError: process 1 of 2 could not reach process 0 at 127.0.0.1:{port} within 3 s ")
+    refused(run, f"RuntimeError: process 1 of 2 could not reach process 0 at 127.0.0.1:{port} within 3 s ")
 
 
 def test_processes_told_of_different_numbers(run):
     port = free_port()
     for rank, count in ((0, 2), (1, 3)):
         run.start([sys.executable, "-c", JOIN, "4"], **told(rank, count, port))
-    refused(run, 30, "process 1 (of 3 )?on .*: it was told of 3 processes, process 0 of 2")
+    refused(run, "process 1 (of 3 )?on .*: it was told of 3 processes, process 0 of 2")
 
 
 def test_a_coordinator_that_cannot_be_resolved(run):
     for rank in range(2):
         env = {**told(rank, 2, 1), "TANGRAX_COORDINATOR": "no-such-host.invalid:1234"}
-        run.start([sys.executable, "-c", JOIN, "30"], **env)
-    refused(run, 25, "'no-such-host.invalid' cannot be resolved .*JAX_COORDINATOR_ADDRESS")
+        run.start([sys.executable, "-c", JOIN, str(2 * PATIENCE)], **env)
+    refused(run, "'no-such-host.invalid' cannot be resolved .*JAX_COORDINATOR_ADDRESS")
 
 
 def test_a_port_in_use(run):
@@ -209,7 +211,7 @@ def test_a_port_in_use(run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for rank in range(2):
             run.start([sys.executable, "-c", JOIN, "4"], **told(rank, 2, taken.getsockname()[1]))
-        refused(run, 30, "cannot listen on port .*another program has it|is not process 0 of this run")
+        refused(run, "cannot listen on port .*another program has it|is not process 0 of this run")
 
 
 @NEEDS_MPI
@@ -217,4 +219,4 @@ def test_the_mpirun_of_another_mpi(run):
     """Each rank is alone in its own library's eyes."""
     told = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
     run.start([sys.executable, "-c", JOIN, "5"], **told)
-    refused(run, 30, "the launcher started 2 ranks .* of this Python sees 1: .* another MPI")
+    refused(run, "the launcher started 2 ranks .* of this Python sees 1: .* another MPI")

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from launching import TRANSPORTS, environment, free_port, mpirun, told
+from launching import PATIENCE, TRANSPORTS, environment, free_port, mpirun, told
 
 import tangrax as tx
 
@@ -26,7 +26,7 @@ def run_each(commands, environments):
             )
             for c, e in zip(commands, environments, strict=True)
         ]
-        outputs = [process.communicate(timeout=120)[0] for process in running]
+        outputs = [process.communicate(timeout=PATIENCE)[0] for process in running]
     assert not any(process.returncode for process in running), outputs
     return outputs
 
@@ -93,7 +93,7 @@ def test_another_problem_on_each_process_is_refused(tmp_path):
     ]
     for process in running:
         with process:
-            text = process.communicate(timeout=60)[0]
+            text = process.communicate(timeout=PATIENCE)[0]
             assert process.returncode == 1
             assert "ProcessMismatch: the problems of the processes differ" in text
             assert "Constant(data=2.0" in text and "Constant(data=3.0" in text

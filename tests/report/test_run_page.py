@@ -10,6 +10,7 @@ import subprocess
 import numpy as np
 import optax
 import pytest
+from launching import PATIENCE
 
 import tangrax as tx
 from tangrax import report, run
@@ -248,7 +249,7 @@ def test_in_a_browser(tmp_path):
     solver.solve(20, progress=False, run_dir=tmp_path / "run", show={"u": (u, x * y)})
     page = report.write_report(tmp_path / "run")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
-    found = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=PATIENCE)
     assert "CONSOLE" not in found.stderr, found.stderr
     (tmp_path / "dom.html").write_text(found.stdout)
     dom = Page(tmp_path / "dom.html")

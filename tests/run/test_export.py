@@ -12,7 +12,7 @@ import meshio
 import numpy as np
 import optax
 import pytest
-from launching import TRANSPORTS, launched
+from launching import PATIENCE, TRANSPORTS, launched
 
 import tangrax as tx
 
@@ -59,7 +59,7 @@ def test_a_function_where_there_is_only_jax(devices, tmp_path):
     np.save(tmp_path / "points.npy", GRID)
     env = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": ""}
     command = [sys.executable, "-c", READER, "u.jax"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=env)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path, env=env)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "u, slopes, bent, left of (x, y)|1|cpu|cuda|tpu"
     for count in (1, 5, 17):

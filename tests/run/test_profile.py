@@ -167,7 +167,7 @@ def test_a_damaged_profile_is_none(tmp_path):
 def test_processes_take_part(transport, tmp_path):
     """Where the first is told: all measure, it writes."""
     options = ["-n", "2", *(["--mpi"] if transport == "mpi" else [])]
-    launching.launched(options, [PROGRAM, tmp_path], timeout=240)
+    launching.launched(options, [PROGRAM, tmp_path])
     (call,) = calls(tmp_path)
     assert call["processes"] == call["devices"] == 2
     assert call["parts"]["communication"] > 0
@@ -181,7 +181,7 @@ def test_command_line(tmp_path):
     (tmp_path / "script.py").write_text(program)
     env = launching.environment(PYTHONPATH=str(Path(__file__).parent), JAX_ENABLE_X64="1")
     command = [sys.executable, "-m", "tangrax", "run", "--profile", "there", "script.py"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=240, env=env, cwd=tmp_path)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=launching.PATIENCE, env=env, cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     assert [call["epochs"] for call in calls(tmp_path / "there")] == [[0, 15], [15, 30]]
     assert "how it was measured" in run.stdout

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from launching import TRANSPORTS, environment
+from launching import PATIENCE, TRANSPORTS, environment
 from marks import slow_but
 from problem import X, make
 
@@ -114,7 +114,7 @@ def test_from_two_processes_to_one(transport, tmp_path):
         "16",
     ]
     env = environment(JAX_PLATFORMS="cpu", OMP_NUM_THREADS="1", PYTHONPATH=str(here))
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=env)
     assert run.returncode == 143, run.stdout + run.stderr
     assert "after epoch 16, written to" in run.stdout + run.stderr
     last = make("moving", devices=1).solve(32, progress=False, run_dir=tmp_path)
@@ -226,7 +226,7 @@ def test_ctrl_c_of_a_command(command, tmp_path):
     """`tangrax run` and Python end with 130, as a shell has it, and say how to go on; the same command goes on."""
     (tmp_path / "train.py").write_text(SCRIPT.format(folder=str(Path(__file__).parent)))
     command = [sys.executable, *command, "train.py"]
-    run = lambda: subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    run = lambda: subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     first, second = run(), run()
     assert first.returncode in (130, -signal.SIGINT) and "Traceback" not in first.stderr, first.stderr
     assert "stopped by SIGINT after epoch 20, written to run: the same command goes on from there" in first.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from launching import PATIENCE
 from problem import make
 from wire import doubles, events, fields, records
 
@@ -226,7 +227,7 @@ def test_a_dead_network_holds_nothing_up(tmp_path, record_property):
             "PYTHONPATH": str(Path(__file__).parent),
         }
         command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-        run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
     assert run.returncode == 0, run.stderr
     record_property("seconds from the end of training to that of the process", f"{time.time() - float(run.stdout):.1f}")
     assert run.stderr.count("Weights & Biases cannot be used") == 1, run.stderr
