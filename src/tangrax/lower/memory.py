@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Var, jaxpr_as_fun
 
@@ -31,7 +32,8 @@ def chunks_within(limit: int, function: Callable[[Any], Any], rows: Any) -> tupl
     closed, shape = traced(count)
     if temporaries(closed) <= limit:
         replay, tree = jaxpr_as_fun(closed), jax.tree.structure(shape)
-        return 1, lambda rows: tree.unflatten(replay(*jax.tree.leaves(rows)))
+        # Constants of the trace, such as gradients that are zero, come out as what is no array of JAX's.
+        return 1, lambda rows: tree.unflatten(map(jnp.asarray, replay(*jax.tree.leaves(rows))))
     per_row = max(1, temporaries(traced(3)[0]) - temporaries(traced(2)[0]))
     return min(count, max(1, -(-count * per_row // limit))), function
 
