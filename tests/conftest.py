@@ -41,16 +41,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("devices", each, scope="session")
 
 
-PROGRAMS = 1000  # compiled programs that a worker holds at the end of a module, about one MB each
-
-
 @pytest.fixture(scope="module", autouse=True)
-def programs_held():
-    """Lets compiled programs go between modules where they are many: a worker would grow to 5 GB."""
+def programs_of_a_module():
+    """Lets compiled programs go with the module that asked for them: a worker would grow to 5 GB."""
     yield
-    if len(jax.devices()[0].client.live_executables()) > PROGRAMS:
-        jax.clear_caches()
-        gc.collect()
+    jax.clear_caches()
+    gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter):
