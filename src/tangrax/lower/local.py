@@ -72,9 +72,9 @@ def run_task(
         here = dict(zip(scattered, scattered_rows, strict=True))
         return _chunk(task, values, points, valid, here, cotangents)
 
-    count, of = (1, of) if limit is None else chunks_within(limit, of, inputs)
+    count, whole = (1, of) if limit is None else chunks_within(limit, of, inputs)
     if count == 1:
-        return _merged(task, *of(inputs))
+        return _merged(task, *whole(inputs))
     size = -(-rows // count)
     inputs = jax.tree.map(lambda x: _in_chunks(x, count, size), inputs)
     points, valid, *rest = inputs
