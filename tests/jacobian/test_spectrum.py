@@ -163,4 +163,4 @@ def test_the_floor_is_where_rounding_may_be_one_percent(error):
     """The eigenvalue s² that is wrong by 1 % where s is off by four roundings of the largest, and K by `error`."""
     found = Spectrum(np.array([3.0, 1.0]), 2, 2, EPS, error)
     s, rounding = np.sqrt(found.floor), 4 * EPS * 3.0
-    assert 2 * s * rounding + rounding**2 + error == pytest.approx(0.01 * found.floor, rel=1e-9)
+    assert (2 * s * rounding + rounding**2 + error) / found.floor == pytest.approx(0.01, rel=1e-9)
