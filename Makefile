@@ -16,7 +16,7 @@ CONSTRAINTS ?=
 INSTALL := -m pip install --quiet --disable-pip-version-check
 PINNED := $(if $(CONSTRAINTS),--constraint $(abspath $(CONSTRAINTS)))
 
-# What a command needs is installed when it is first called: `demo` needs less than `test`, and `lint` nothing of either.
+# What a command needs is installed when it is first called: `demo` needs less than `test`.
 $(VENV)/python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
@@ -47,7 +47,7 @@ $(VENV)/mpi-installed: $(VENV)/all
 demo: $(VENV)/plot
 	$(RUN)/python scripts/demo.py --devices 4 --emulate
 
-# Half of a short test's time is compilation: less optimization saves a quarter of all. A jaxlib that does not know these
+# A third of a short test's time is compilation: less optimization saves a quarter of all. A jaxlib that does not know these
 # flags does without. Slow tests, and programs that are launched, are compiled as users' are.
 QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 quick = flags="$(QUICK)"; XLA_FLAGS="$$flags" $(1) -c "import jax; jax.devices()" 2> /dev/null || flags=; \
@@ -66,16 +66,19 @@ DEVICES ?= 1,8
 test-devices: $(VENV)/test
 	$(call quick,$(RUN)/python) -m "devices and $(FAST)" --devices=$(DEVICES) $(CHECKED)
 
+# Stages that run once take all numbers of devices; few of their tests ask for them.
+EVERY := --devices=1,3,8
+
 # Tests that start programs: the command line, processes, MPI ranks.
-test-processes: $(VENV)/all mpi
-	$(RUN)/python -m pytest $(WORKERS) -m "processes and not slow and not slurm"
+test-processes: mpi
+	$(RUN)/python -m pytest $(WORKERS) -m "processes and not slow and not slurm" $(EVERY)
 
 # Python blocks of the pages that `make test` leaves out.
 test-docs: $(VENV)/test
 	$(call quick,$(RUN)/python) -m pages --dist load
 
-test-slow: $(VENV)/all mpi
-	$(RUN)/python -m pytest -n 2 -m "slow and not slurm"
+test-slow: mpi
+	$(RUN)/python -m pytest -n 2 -m "slow and not slurm" $(EVERY)
 
 # The core of the suite with the lowest jax that pyproject.toml admits, and with the newest packages there are.
 CORE := tests/oracle tests/lower tests/expr tests/nn tests/domain tests/solve tests/invariance
@@ -97,7 +100,7 @@ test-newest:
 	$(call quick,$(NEWEST)/bin/python) -m "$(FAST)" $(CORE)
 
 # The batch files on a Slurm of four nodes that is started for it. Root installs what is missing.
-test-slurm: $(VENV)/all mpi
+test-slurm: mpi
 	PYTHON=$(RUN)/python tests/slurm/run.sh
 
 # The cheapest errors of docs/benchmarks.md.
@@ -108,8 +111,8 @@ test-accuracy: $(VENV)/test
 test-problems: $(VENV)/test
 	$(RUN)/python benchmarks/problems.py --smoke
 
-# Which test sees each of fifteen faults: docs/testing.md. An hour; not part of CI.
-test-faults: $(VENV)/all mpi
+# Which test sees each of fifteen faults: docs/testing.md. Not part of CI.
+test-faults: mpi
 	XLA_FLAGS="$(QUICK)" $(RUN)/python tests/seeded_faults.py
 
 # pyright reads types of what the package imports.
@@ -137,7 +140,7 @@ $(DOCS)/installed $(LINT)/installed: .venv-%/installed: pyproject.toml
 build: $(VENV)/all
 	$(RUN)/python -m build --outdir dist
 
-bench: $(VENV)/all mpi
+bench: mpi
 	$(RUN)/python benchmarks/train_step.py
 	$(RUN)/python benchmarks/rows.py
 	$(RUN)/python benchmarks/gram.py

@@ -1,5 +1,6 @@
 """Every worker has 8 emulated devices, which cannot change later; tests use the first k of them."""
 
+import gc
 import os
 
 # Busy cores can outlast XLA's rendezvous time-outs. The flags must stand before JAX is first imported.
@@ -12,8 +13,6 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
-
-import gc
 
 import jax
 import pytest

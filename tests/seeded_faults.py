@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# As in the Makefile.
 STAGES = {
     "make test": "not slow and not slurm and not processes and not pages",
     "make test-processes": "processes and not slow",

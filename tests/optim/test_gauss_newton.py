@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from marks import slow_but
 from programs import gathered_bytes, reduced_numbers, training_program
 
 import tangrax as tx
@@ -120,9 +121,7 @@ def test_corrected_step(monkeypatch, way, held, devices):
     assert max(rounds) > 0
 
 
-@pytest.mark.parametrize(
-    "way", [pytest.param(way, marks=() if way == "subspace" else pytest.mark.slow) for way in WAYS]
-)
+@pytest.mark.parametrize("way", slow_but(WAYS, "subspace"))
 def test_devices(way):
     """Losses and dampings of the first 20 steps do not depend on the number of devices."""
     runs = [poisson(devices=devices, **WAYS[way])[0].solve(20, progress=False).history for devices in (1, 3)]

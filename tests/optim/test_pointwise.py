@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from marks import with_slow
 from programs import collectives, training_program
 
 import tangrax as tx
@@ -126,9 +127,7 @@ def flat(solver, net):
     return np.concatenate(leaves)
 
 
-@pytest.mark.parametrize(
-    "how", ["residual_attention", *(pytest.param(how, marks=pytest.mark.slow) for how in ("self_adaptive", "causal"))]
-)
+@pytest.mark.parametrize("how", with_slow(["residual_attention", "self_adaptive", "causal"], "self_adaptive", "causal"))
 def test_devices(how):
     losses = []
     for devices in (1, 2, 3):

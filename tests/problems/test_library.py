@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from marks import slow_but
+from marks import with_slow
 
 import tangrax as tx
 from tangrax.problems import Answer, Problem, Task, measured, table
@@ -20,12 +20,8 @@ def test_names_are_those_listed():
         tx.problems.get("burger")
 
 
-SLOW = ("allen-cahn",)  # its points take seconds
-
-
-@pytest.mark.parametrize(
-    "name", slow_but(tx.problems.names(), *(name for name in tx.problems.names() if name not in SLOW))
-)
+# The points of Allen and Cahn's problem take seconds.
+@pytest.mark.parametrize("name", with_slow(tx.problems.names(), "allen-cahn"))
 def test_what_is_claimed_was_measured(name):
     """The figures that are shipped: of three seeds, and within the target that the problem states."""
     problem, found = tx.problems.get(name), measured()[name]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from marks import slow_but
+from marks import with_slow
 from rich.console import Console
 
 import tangrax as tx
@@ -110,7 +110,7 @@ def test_muon(devices):
     np.testing.assert_allclose(solver.solve(8, progress=False).history["loss"], losses, rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", slow_but(OPTIMIZERS, *(name for name in OPTIMIZERS if name != "lbfgs")))
+@pytest.mark.parametrize("name", with_slow(OPTIMIZERS, "lbfgs"))
 def test_optimizers_against_optax(name, devices):
     """Schedules and states run on over stretches and solves; line searches get the loss and its function."""
     net = line_net()
