@@ -1,6 +1,9 @@
 """Expressions: identity, shapes, names, and what is refused."""
 
+import dataclasses
 import gc
+import sys
+import typing
 
 import jax.numpy as jnp
 import numpy as np
@@ -174,3 +177,35 @@ def test_a_sum_of_a_thousand_terms():
     solver = tx.core([total], optimizer=optax.sgd(0.1), devices=1)
     one = solver.eval(NET(X).mse)
     np.testing.assert_allclose(solver.eval(total), one * (1 + 999 * 1000 / 2), rtol=1e-4)
+
+
+def test_what_holds_nodes_is_not_compared_by_them():
+    """A == of nodes is an expression without a truth value, and since Python 3.13 a dataclass asks for it."""
+    classes = {
+        found
+        for module in [m for name, m in sys.modules.items() if name.startswith("tangrax.")]
+        for found in vars(module).values()
+        if dataclasses.is_dataclass(found) and isinstance(found, type)
+    }
+    compared = {}
+    for found in classes:
+        hints = typing.get_type_hints(found)
+        held = [f.name for f in dataclasses.fields(found) if f.compare and may_be_node(hints[f.name])]
+        # Those that compare in a way of their own have eq=False.
+        if held and found.__dataclass_params__.eq:
+            compared[found.__qualname__] = held
+    assert len(classes) > 100 and compared == {}
+
+
+def may_be_node(hint):
+    return hint is Node or Node in typing.get_args(hint)
+
+
+def test_requests_are_equal_where_they_ask_for_the_same():
+    x, y, _ = tx.domain.rect(n=9).variable("interior")
+    net = tx.nn.mlp(2, width=2, depth=1)
+    J, B = net(x, y).grad(net), net(x, y).d(x).grad(net)
+    assert J.gram() == J.gram() and hash(J.gram()) == hash(J.gram())
+    different = [J.gram(), B.gram(), J.gram(B), J.spectrum(), J.spectrum(2), J[x < 0.5].spectrum()]
+    assert [different.index(request) for request in different] == list(range(6))
+    assert len(dict.fromkeys([*different, *different])) == 6

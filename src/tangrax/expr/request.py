@@ -12,7 +12,7 @@ from .tracker import Tracker
 WAYS = ("rows", "gram", "lanczos", "density")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Request:
     """`what` of the rows of J, a Jacobian or one restricted to a group; of those of `other` too, where two are needed.
 
@@ -24,6 +24,17 @@ class Request:
     node: Any
     other: Any = None
     options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        # Nodes by identity: their == is an expression.
+        return (self.what, id(self.node), id(self.other), self.options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Request) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     def __str__(self) -> str:
         said = [] if self.other is None else [str(self.other)]

@@ -15,5 +15,5 @@ from .means import RULES as RULES
 from .plan import Plan as Plan, Way as Way
 from .requests import RESULT_LIMIT as RESULT_LIMIT, evaluate as evaluate, plan_of as plan_of
 from .rows import refuse_oversized as refuse_oversized
-from .spectrum import Condition as Condition, Spectrum as Spectrum
+from .spectrum import Condition as Condition, NotFinite as NotFinite, Spectrum as Spectrum
 from .watch import RANK as RANK, SpectrumProgram as SpectrumProgram, watched as watched

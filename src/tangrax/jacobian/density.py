@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from .spectrum import refuse_not_finite
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -26,7 +28,7 @@ class Density:
     """Gauss quadratures for the spectral density of JᵀJ, one a random vector; that of K but for zeros.
 
     `nodes` and `weights` are (probes, steps): Σ_j weights_j f(nodes_j) estimates Σ_i f(λ_i) over P eigenvalues.
-    `rows` and `columns` are N and P; `eps` the rounding of J's numbers.
+    `rows` and `columns` are N and P; `eps` the rounding of J's numbers. Raises NotFinite where a node is no number.
     """
 
     nodes: Float[np.ndarray, "probes steps"]
@@ -34,6 +36,9 @@ class Density:
     rows: int
     columns: int
     eps: float
+
+    def __post_init__(self):
+        refuse_not_finite("nodes", self.nodes)
 
     def sum(self, f: Callable[[np.ndarray], np.ndarray]) -> Estimate:
         """Σ f(λ_i) over the eigenvalues of K; f(0) must be 0, as K and JᵀJ have different numbers of zeros."""

@@ -146,7 +146,9 @@ class Moments:
     @property
     def effective_rank(self) -> Any:
         """tr(K)² / ‖K‖²_F."""
-        return jnp.where(self.square > 0, self.trace**2 / jnp.where(self.square > 0, self.square, 1), 0)
+        found = jnp.where(self.square == 0, 0, self.trace**2 / jnp.where(self.square == 0, 1, self.square))
+        # Where only Σ λ² has overflown the quotient would be 0.
+        return jnp.where(jnp.isfinite(self.square), found, jnp.nan)
 
 
 jax.tree_util.register_dataclass(Moments, ["trace", "square"], [])

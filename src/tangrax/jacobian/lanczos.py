@@ -117,16 +117,20 @@ def _tridiagonal(
 ) -> tuple[Float[Array, "k k"], Float[Array, "k p"], Float[Array, ""]]:
     """Lanczos' tridiagonal matrix of JᵀJ, the vectors it belongs to, and the size of what they leave out.
 
-    Where a step leaves nothing but rounding, all that its space can tell is told: what comes after is cut off.
+    Where a step leaves nothing but rounding, all that its space can tell is told: what comes after is cut off. Of a J
+    that is not finite all is NaN.
     """
     found = decomp.tridiag_sym(steps, custom_vjp=False)(lambda v: normal_product(collectives, rows, v), start)
     basis, matrix, rest = (jnp.asarray(part) for part in found[:3])
+    # NaN is what a step leaves where nothing was left, too; the first product alone tells which it is.
+    finite = jnp.isfinite(matrix[0, 0])
     left = jnp.nan_to_num(jnp.linalg.norm(rest))
     beside = jnp.diagonal(matrix, 1)
     nothing = EXHAUSTED * jnp.finfo(matrix.dtype).eps * jnp.nanmax(jnp.abs(matrix), initial=0)
     alive = jnp.concatenate([jnp.ones(1, bool), jnp.cumprod(beside > nothing).astype(bool)])
     matrix = jnp.where(alive[:, None] & alive[None, :], matrix, 0)
-    return matrix, jnp.where(alive[:, None], basis, 0), jnp.where(alive[-1], left, 0)
+    found = matrix, jnp.where(alive[:, None], basis, 0), jnp.where(alive[-1], left, 0)
+    return jax.tree.map(lambda part: jnp.where(finite, part, jnp.nan), found)
 
 
 def _start(rows: Rows, number: Any) -> Float[Array, " p"]:

@@ -16,7 +16,7 @@ from .gram import accumulation, dual, over_chunks, squares, stored
 from .lanczos import PROBES, Ritz, largest, pushed, quadrature
 from .memory import dual_way, kernel_way, krylov_way
 from .plan import FEWER, Plan, Way
-from .spectrum import RESOLVED, Spectrum
+from .spectrum import RESOLVED, NotFinite, Spectrum
 from .subject import Subject, choice_of, looked_at, run
 
 ROWS, GRAM, DUAL = "singular values of J", "eigenvalues of K", "eigenvalues of JᵀJ"
@@ -74,21 +74,54 @@ def spectrum_plan(request: Request, subject: Subject, evaluator: Evaluator, limi
 
 
 def spectrum(request: Request, subject: Subject, way: Way, evaluator: Evaluator, points: Any) -> Spectrum | Density:
-    """By the way chosen."""
+    """By the way chosen; raises NotFinite where J is not."""
     k, vectors = request.option("k"), request.option("vectors") or 0
-    match way.name:
-        case found if found == ROWS:
-            whole = _by_rows(subject, evaluator, points, vectors)
-        case found if found in (GRAM, DUAL):
-            whole = _by_matrix(subject, way, evaluator, vectors)
-        case found if found == LANCZOS:
-            return _by_lanczos(subject, way, evaluator, k, vectors)
-        case _:
-            return _density(subject, way, evaluator)
+    try:
+        match way.name:
+            case found if found == ROWS:
+                whole = _by_rows(subject, evaluator, points, vectors)
+            case found if found in (GRAM, DUAL):
+                whole = _by_matrix(subject, way, evaluator, vectors)
+            case found if found == LANCZOS:
+                return _by_lanczos(subject, way, evaluator, k, vectors)
+            case _:
+                return _density(subject, way, evaluator)
+    except NotFinite as error:
+        raise NotFinite(f"{request}: {_why_not_finite(subject, evaluator, points)}") from error
     if k is None or k >= len(whole.singular_values):
         return whole
     values = whole.singular_values[:k]
     return replace(whole, singular_values=values, exact_trace=whole.trace, exact_square=whole.square)
+
+
+def _why_not_finite(subject: Subject, evaluator: Evaluator, points: Any) -> str:
+    """Which rows of J are to blame: one more pass, when there is nothing else to tell."""
+    if subject.pointwise:
+
+        def body(collectives: Any, sides: Any) -> tuple[Any, Any]:
+            def add(found: Any, chunk: Any) -> Any:
+                return found + jnp.sum(~jnp.isfinite(chunk.rows).all(axis=-1), dtype=found.dtype)
+
+            return collectives.sum(over_chunks(sides[0], collectives.rank, add, jnp.zeros((), jnp.int32))), ()
+
+        bad = int(run("rows that are not finite", [subject], evaluator, (), body)[0])
+    else:
+        (rows,) = evaluator.values([subject.rows], points, True, 2**62)
+        sums = (rows @ np.ones(subject.columns)).gather()
+        inside = np.ones(len(sums), bool) if subject.group is None else evaluator.at(subject.group, points)
+        bad = int(np.sum(~np.isfinite(sums[inside])))
+    tag = subject.rows.points
+    assert tag is not None
+    if bad == 0:
+        return (
+            f"J is finite at all points of '{tag.tag}', and products of its rows are beyond {evaluator.dtype}: scale "
+            f'the field, or take solver.eval(…, dtype="float64")'
+        )
+    return (
+        f"{bad} of {subject.size} rows of J at the points of '{tag.tag}' are not finite: the field or its "
+        f"derivative is singular there, as that of sqrt or log at 0. Move the points away, take them out "
+        f"(J[condition]), or change the field; J itself, solver.eval({subject.rows}), shows which they are"
+    )
 
 
 def _rows_way(subject: Subject, evaluator: Evaluator) -> Way:
@@ -163,6 +196,8 @@ def _by_matrix(subject: Subject, way: Way, evaluator: Evaluator, vectors: int) -
         if held is None:
             return ""
         whole = held.astype(np.float64)
+        if not np.isfinite(whole).all():  # for which LAPACK has no answer
+            return json.dumps([[np.nan] * len(whole), [[np.nan] * vectors] * len(whole)])
         if not vectors:
             return json.dumps([np.linalg.eigvalsh(whole)[::-1].tolist(), []])
         values, right = scipy.linalg.eigh(whole)
@@ -227,7 +262,8 @@ def _largest(subject: Subject, evaluator: Evaluator, k: int) -> tuple[Ritz, int]
         found, _ = run(LANCZOS, [subject], evaluator, (k, steps), body)
         values, residuals = np.asarray(found.values), np.asarray(found.residuals)
         enough = residuals <= np.maximum(0.1 * RESOLVED * values, _applied(evaluator) * values[0])
-        if steps == min(subject.size, subject.columns) or np.all(enough):
+        # What is not finite gets no better by more steps.
+        if steps == min(subject.size, subject.columns) or np.all(enough) or not np.isfinite(values).all():
             return found, steps
         attempt += 1
 
@@ -272,7 +308,7 @@ def _left(subject: Subject, evaluator: Evaluator, right: Any, singular: Any) -> 
     _, moved = run("J V", [subject], evaluator, (), body, jnp.asarray(right, evaluator.dtype))
     rows = evaluator.transport.fetch(moved)[: subject.layout.count].astype(np.float64)
     sizes = singular[: right.shape[1]]
-    return _shaped(rows.reshape(subject.size, -1) / np.where(sizes > 0, sizes, 1), subject)
+    return _shaped(rows.reshape(subject.size, -1) / np.where(sizes == 0, 1, sizes), subject)
 
 
 def _shaped(vectors: Any, subject: Subject) -> np.ndarray | None:

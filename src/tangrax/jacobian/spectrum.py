@@ -16,6 +16,17 @@ ROUNDINGS = 4
 RESOLVED = 0.01
 
 
+class NotFinite(ValueError):
+    """Eigenvalues that are NaN or infinite."""
+
+
+def refuse_not_finite(name: str, values: Any) -> None:
+    """Raise NotFinite unless all are numbers."""
+    lost = int(np.sum(~np.isfinite(values)))
+    if lost:
+        raise NotFinite(f"{lost} of {np.size(values)} {name} are not finite: J is not, or its products overflow")
+
+
 @dataclass(frozen=True)
 class Condition:
     """A condition number, or a number that it is at least, with the reason why no more is known."""
@@ -44,6 +55,9 @@ class Spectrum:
 
     `exact_trace` and `exact_square` are Σ λ and Σ λ² of all eigenvalues, needed where not all are known. `vectors`, if
     asked for, hold the first eigenvectors of K in columns: (N, k), one row a point, or (N, C, k). `way` says how.
+
+    Raises NotFinite where an eigenvalue, or a sum of them, is no number: comparisons with NaN are false, and would make
+    ranks of 0 of it.
     """
 
     singular_values: Float[np.ndarray, " m"]
@@ -55,6 +69,10 @@ class Spectrum:
     exact_square: float | None = None
     vectors: np.ndarray | None = None
     way: str = "singular values of J"
+
+    def __post_init__(self):
+        refuse_not_finite("eigenvalues", self.eigenvalues)
+        refuse_not_finite("sums of eigenvalues", [self.trace, self.square])
 
     @cached_property
     def eigenvalues(self) -> Float[np.ndarray, " m"]:

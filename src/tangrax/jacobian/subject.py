@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from ..expr import Node, Selection, Trainable, ops
 from ..lower import at_point, expand, shared, trainables_of
@@ -16,7 +17,7 @@ from .gram import Choice, Rows, choose
 from .means import RULES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """J of an expression, of all points of a tag or of a group of them."""
 
@@ -72,14 +73,28 @@ def rows_in_shard(
     points: Any,
     layout: Layout,
     known: Mapping[Trainable, Any],
+    collectives: Collectives | None = None,
 ) -> Rows:
-    """J of a field, in primitives, at a shard's points; of those in the group alone, if there is one."""
+    """J of a field, in primitives, at a shard's points; of those in the group alone, if there is one.
+
+    A group needs `collectives`: the field may be singular outside of it, and zero times an infinite slope is NaN, so
+    all other points are replaced by one of the group, which another shard may have.
+    """
     leaves = [leaf for selection in wrt for leaf in selection.take(known[selection.trainable])]
     kept = None
     if group is not None:
+        assert collectives is not None
         inside = at_point(group, (), known)
         kept = jax.vmap(lambda point: inside([], point))(points)
+        points = jnp.where(kept[:, None], points, _one_inside(collectives, kept, points))
     return Rows(at_point(field, wrt, known), leaves, points, layout, kept)
+
+
+def _one_inside(collectives: Collectives, kept: Any, points: Any) -> Any:
+    """The first point of the first shard that has one which is kept."""
+    mine = jnp.concatenate([kept.any()[None].astype(points.dtype), points[jnp.argmax(kept)]])
+    every = collectives.gather(mine[None])
+    return every[jnp.argmax(every[:, 0]), 1:]
 
 
 Body = Callable[..., tuple[Any, Any]]

@@ -19,11 +19,11 @@ from .subject import Subject, choice_of, looked_at, rows_in_shard
 RANK = "effective_rank"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpectrumProgram:
     """Effective rank, λ_max and trace of K, and its largest `k` eigenvalues if any were asked for.
 
-    An eigenvalue that the steps of Lanczos' method have not found to 1 % is NaN.
+    An eigenvalue that the steps of Lanczos' method have not found to 1 % is NaN; all are where J is not finite.
     """
 
     field: Node
@@ -49,12 +49,13 @@ class SpectrumProgram:
         self, here: Here, parameters: Mapping[Trainable, Any], given: Sequence[Any] = (), limit: int | None = None
     ) -> list[Any]:
         points, layout, collectives = here.points[self.tag], here.layouts[self.tag], here.collectives
-        rows = rows_in_shard(self.field, self.wrt, self.group, points, layout, parameters)
+        rows = rows_in_shard(self.field, self.wrt, self.group, points, layout, parameters, collectives)
         found = squares(collectives, rows, self.choice, self.dual)
         ritz = largest(collectives, rows, max(self.k, 1), self.steps)
         errors = ritz.residuals + resolvable(ritz.values.dtype) * ritz.values[0]
         values = jnp.where(errors <= RESOLVED * ritz.values, ritz.values, jnp.nan)
-        return [found.effective_rank, values[0], found.trace, *([values] if self.k else [])]
+        trace = jnp.where(jnp.isfinite(found.trace), found.trace, jnp.nan)
+        return [found.effective_rank, values[0], trace, *([values] if self.k else [])]
 
 
 def watched(request: Request, evaluator: Evaluator) -> SpectrumProgram:

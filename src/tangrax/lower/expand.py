@@ -92,31 +92,31 @@ def _reduce(node: Node, args: Sequence[Node]) -> Node:
         case "mean":
             return mean(_on_each(jnp.mean, "mean", field))
         case "mse":
-            return mean(_on_each(_mean_square, "mean_square", field))
+            return mean(_on_each(mean_square, "mean_square", field))
         case "mae":
-            return mean(_on_each(_mean_abs, "mean_abs", field))
+            return mean(_on_each(mean_abs, "mean_abs", field))
         case "sum":
             return total(_on_each(jnp.sum, "sum", field))
         case "max":
             return Node(PointMax(), *split(_on_each(jnp.max, "max", field)))
         case "min":
-            return -Node(PointMax(), *split(_on_each(_largest_negative, "largest_negative", field)))
+            return -Node(PointMax(), *split(_on_each(largest_negative, "largest_negative", field)))
         case "std":
             inner, *group = split(field)
             deviation = inner - mean(_on_each(jnp.mean, "mean", field))
-            return apply(jnp.sqrt, "sqrt", mean(_on_each(_mean_square, "mean_square", within(deviation, *group))))
+            return apply(jnp.sqrt, "sqrt", mean(_on_each(mean_square, "mean_square", within(deviation, *group))))
     raise ValueError(f"unknown reduction '{node.op.kind}': one of {', '.join(ops.REDUCTIONS)}")
 
 
-def _mean_square(value):
+def mean_square(value):
     return jnp.mean(value * value)
 
 
-def _mean_abs(value):
+def mean_abs(value):
     return jnp.mean(jnp.abs(value))
 
 
-def _largest_negative(value):
+def largest_negative(value):
     return jnp.max(-value)
 
 

@@ -20,7 +20,7 @@ from .pointwise import Values, evaluate, put_selected
 from .primitives import Gathered, Scattered
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Share:
     """What a product gives for the parameters, and for the shared values beneath the one it was taken of."""
 

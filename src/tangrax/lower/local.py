@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import jax
@@ -9,13 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..expr import Node, Selection
+from .guarded import guarded, moved
 from .memory import chunks_within
 from .merge import merged
 from .pointwise import Values, evaluate, put_selected
 from .primitives import Gathered, PointMax, PointSum
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pull:
     """A vector-Jacobian product: Σ cotangent · ∂(shared value)/∂(parameters, shared values beneath it)."""
 
@@ -35,7 +37,7 @@ class Pulled:
     scattered: list[Array]
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """The work of one round on one tag: values to exchange, fields wanted row by row, pull-backs."""
 
@@ -128,8 +130,13 @@ def _contributions(
     nodes: Sequence[Node], values: Values, points: Any, valid: Any, scattered: Mapping[Node, Array]
 ) -> list[Any]:
     """A chunk's share of each exchanged value."""
-    fields = list(dict.fromkeys(arg for node in nodes for arg in node.args))
+    apart = guarded(nodes)
+    fields = list(dict.fromkeys(arg for node in nodes for arg in node.args if arg not in apart))
     at = dict(zip(fields, _at_points(fields, values, points, scattered), strict=True))
+    for groups in dict.fromkeys(apart.values()):
+        inside = valid & reduce(jnp.logical_or, [at[group] for group in groups])
+        fields = [field for field, its in apart.items() if its == groups]
+        at.update(zip(fields, _at_points(fields, *moved(inside, values, points, scattered)), strict=True))
     found = []
     for node in nodes:
         value = at[node.args[0]]

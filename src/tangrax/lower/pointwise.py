@@ -19,7 +19,7 @@ from .merge import merged
 from .primitives import AtPoint, Columns, Count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Values:
     """What an expression is computed from: parameters, shared values known so far, numbers of points."""
 

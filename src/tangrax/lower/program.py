@@ -31,7 +31,7 @@ class Here:
         return Here(self.collectives, self.layouts, {tag: self.points[tag] for tag in tags})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """What computes `roots`, primitives all of them, from parameters, points and the values of `given` nodes."""
 

@@ -23,7 +23,7 @@ def steerings(balance: Any, conflict: Any) -> tuple[Steering, ...]:
     return (*given, *([] if conflict is None else [conflict]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Guidance:
     """Guides of a problem, and its terms as these have changed them one after the other."""
 

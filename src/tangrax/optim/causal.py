@@ -12,7 +12,7 @@ from .guide import Guide, Knob, Steering, check_every, check_names, check_within
 from .residuals import Square, squares_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Causal(Steering):
     """Causal weights along a coordinate, of the terms named, or of all on its points."""
 

@@ -19,7 +19,7 @@ from ..parallel import Collectives, Layout
 from .guide import Knob
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Square:
     """`factor`, times `weights` that training sets, times the mean square of a field or of `field[group]`."""
 
@@ -39,7 +39,7 @@ class Square:
         return math.prod(self.weights, start=self.factor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Residual:
     """The same in primitives, the group apart."""
 
@@ -98,7 +98,7 @@ def in_shard(
     known: Mapping[Trainable, Any],
 ) -> Part:
     """A residual at a shard's points."""
-    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, known)
+    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, known, collectives)
     count = layout.count if rows.kept is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
     values = Values(known, {}, {}, jnp.result_type(*rows.leaves))
     weight = math.prod(evaluate(residual.weights, values), start=residual.factor)

@@ -36,15 +36,19 @@ def decomposed(
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m k"]]:
     """Singular values of a matrix that every shard has, falling, and the first right singular vectors.
 
-    By one process for all: LAPACK's time and last digits differ between machines.
+    By one process for all: LAPACK's time and last digits differ between machines. Of a matrix that is not finite, for
+    which LAPACK has no answer or a wrong one, all are NaN.
     """
 
     def say() -> str:
         if not transport.writes:
             return ""
+        held = np.asarray(matrix)
+        if not np.isfinite(held).all():
+            return json.dumps([[np.nan] * len(held), [[np.nan] * vectors] * len(held)])
         if not vectors:
-            return json.dumps([np.linalg.svd(np.asarray(matrix), compute_uv=False).tolist(), []])
-        _, values, right = np.linalg.svd(np.asarray(matrix))
+            return json.dumps([np.linalg.svd(held, compute_uv=False).tolist(), []])
+        _, values, right = np.linalg.svd(held)
         return json.dumps([values.tolist(), right[:vectors].T.tolist()])
 
     values, right = json.loads(transport.peers.exchange("decomposing", say)[0])
@@ -85,7 +89,7 @@ def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors:
     moved = (rows @ right).gather().reshape(count, vectors)
     if kept is not None:
         moved = np.where(np.repeat(kept.gather(), components)[:, None], moved, 0)
-    return values, moved / np.where(values > 0, values, 1)[:vectors]
+    return values, moved / np.where(values == 0, 1, values)[:vectors]
 
 
 def _columns(collectives: Collectives, mine: Float[Array, "rows p"]) -> Float[Array, "all_rows columns"]:

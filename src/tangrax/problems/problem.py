@@ -16,7 +16,7 @@ from ..solver import Solver, core
 HELD_OUT = 2000  # points at which a field is compared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """An unknown, and what it should be.
 
@@ -58,7 +58,7 @@ class Answer:
         return at, found, exact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A problem ready to be trained: the terms of the loss by name, the answers by name."""
 

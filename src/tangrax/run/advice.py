@@ -27,7 +27,7 @@ class Finding:
 
 def findings(record: Record) -> list[Finding]:
     """All that a run's record gives reason to say, gravest first."""
-    found = [*_faults(record), *_cosines(record), *_ranks(record), *_losses(record)]
+    found = [*_faults(record), *_undefined(record), *_cosines(record), *_ranks(record), *_losses(record)]
     return sorted(found, key=lambda finding: not finding.grave)
 
 
@@ -66,6 +66,24 @@ def _faults(record: Record) -> Iterator[Finding]:
         )
 
 
+def _undefined(record: Record) -> Iterator[Finding]:
+    """Ranks and cosines that are NaN: comparisons below would pass them over."""
+    watched = [name for name, about in _trackers(record) if about.get("cosine_of")]
+    watched += [name for name in record.history if name.endswith("/effective_rank")]
+    for name in watched:
+        values = np.asarray(record.history.get(name, ()), dtype=float)
+        undefined = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        if len(values) and undefined[-1]:
+            since = record.history.epochs(name)[undefined][0]
+            yield Finding(
+                f"{name} is no number (NaN), first at epoch {since}: the Jacobian it is made of is not finite at some "
+                f"point.",
+                "The field or its derivative is singular there, as that of sqrt or log at 0: move the points away, "
+                "take them out (J[condition]), or change the field. solver.eval(J) shows which rows they are.",
+                "kernels",
+            )
+
+
 def _cosines(record: Record) -> Iterator[Finding]:
     for name, about in _trackers(record):
         if not about.get("cosine_of") or name not in record.history:
@@ -76,9 +94,10 @@ def _cosines(record: Record) -> Iterator[Finding]:
             yield from _cosine(name, f"{names[0]} and {names[1]}", float(value))
         elif value.ndim == 2 and len(names) == len(value):
             rows, columns = np.triu_indices(len(value), 1)
-            worst = int(np.argmin(value[rows, columns]))
+            known = np.nan_to_num(value[rows, columns], nan=np.inf)
+            worst = int(np.argmin(known))
             i, j = rows[worst], columns[worst]
-            yield from _cosine(name, f"{names[i]} and {names[j]}", float(value[i, j]))
+            yield from _cosine(name, f"{names[i]} and {names[j]}", float(known[worst]))
 
 
 def _cosine(name: str, pair: str, value: float) -> Iterator[Finding]:

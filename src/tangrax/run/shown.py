@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..expr import Node, PointSet, Request, split
-from ..jacobian import Density, Spectrum
+from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
 from .archive import Arrays
 from .directory import tell
@@ -22,7 +22,7 @@ class Evaluate(Protocol):
     def __call__(self, nodes: list[Any], *, points: Mapping[str, Any] | None = None) -> list[Any]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
     """A field to show, with what it should be if that is known: a field too, or values at rows `at` of coordinates.
 
@@ -108,7 +108,7 @@ class Shown:
         self, evaluate: Evaluate, coordinates: Callable[[Node], np.ndarray], last: bool
     ) -> tuple[dict[str, Any], Arrays]:
         spectra = self._spectra if last else {}
-        answers = dict(zip(spectra, evaluate(list(spectra.values())), strict=True))
+        answers = {name: _answer(evaluate, request) for name, request in spectra.items()}
         numbers = dict(zip(self._numbers, evaluate(list(self._numbers.values())), strict=True))
         arrays: Arrays = {}
         places: dict[Any, int] = {}
@@ -158,9 +158,17 @@ def _thinned(rows: Any) -> np.ndarray:
     return rows[::step]
 
 
-def _told(name: str, found: Spectrum | Density, arrays: Arrays) -> dict[str, Any]:
-    """A spectrum in numbers; of a density its text alone."""
-    if isinstance(found, Density):
+def _answer(evaluate: Evaluate, request: Request) -> Spectrum | Density | str:
+    """A spectrum, or why there is none; the rest of the report does not suffer from it."""
+    try:
+        return evaluate(request)
+    except NotFinite as error:
+        return str(error)
+
+
+def _told(name: str, found: Spectrum | Density | str, arrays: Arrays) -> dict[str, Any]:
+    """A spectrum in numbers; of a density, or where there is none, a text alone."""
+    if not isinstance(found, Spectrum):
         return {"name": name, "text": str(found)}
     arrays[f"spectrum/{name}"] = np.asarray(found.eigenvalues, dtype=np.float64)
     return {

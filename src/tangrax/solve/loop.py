@@ -300,10 +300,17 @@ class Loop:
                 history.append(name, due, value)
                 threshold = thresholds.get(name)
                 if threshold is not None:
-                    low = [(e, float(v.min())) for e, v in zip(due, value, strict=True) if v.min() < threshold]
+                    # NaN is not below anything, and nothing to be quiet about.
+                    low = [(e, float(v.min())) for e, v in zip(due, value, strict=True) if not v.min() >= threshold]
                     if low:
+                        first_low, least = low[0]
+                        said = (
+                            f"is below {threshold:g}"
+                            if least < threshold
+                            else "is no number: a gradient it is made of is not finite"
+                        )
                         more = f" ({len(low)} times since)" if len(low) > 1 else ""
-                        warnings.append(f"epoch {low[0][0]}: {name} = {low[0][1]:.3g} is below {threshold:g}{more}")
+                        warnings.append(f"epoch {first_low}: {name} = {least:.3g} {said}{more}")
         return tuple(warnings)
 
     def _stop(

@@ -51,7 +51,7 @@ class Apart:
     switch: int  # the guide whose state says whether they are on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What a stretch computes: the loss with its terms, what guides them, and what is watched."""
 

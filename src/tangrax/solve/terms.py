@@ -13,7 +13,7 @@ class NonFiniteLoss(FloatingPointError):
     """Training met a loss or gradient that is not a finite number, and stopped before using it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Terms:
     """Checked terms and trackers; `trainables` are all networks and parameters in them, by name."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from ...expr import Node, PointSet, ops, split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
     """Fields by name, and the points they are on; `single` if one was given as it is."""
 

@@ -20,7 +20,7 @@ from .asked import Asked
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Function:
     """Fields of one point, in primitives, with the parameters they are computed from as NumPy arrays."""
 
