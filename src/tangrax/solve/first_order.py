@@ -16,6 +16,8 @@ from ..lower import put_selected
 Parameters = dict[Trainable, Any]
 LossAndGradient = Callable[[Parameters], tuple[Any, Float[Array, " p"]]]
 
+STEPS = 8  # in which the types of an optimizer's state have to settle: each can widen a few numbers
+
 
 @dataclass(frozen=True)
 class FirstOrder:
@@ -38,7 +40,25 @@ class FirstOrder:
         return tuple(Selection(trainable) for _, members in self.groups for trainable in members)
 
     def init(self, parameters: Parameters) -> tuple[Any, ...]:
-        return tuple(o.init(_members(parameters, members)) for o, members in self.groups)
+        """Fresh states, their numbers of the types that a step returns: for others it would be compiled once more.
+
+        Raises TypeError for an optimizer whose steps change the structure of its state.
+        """
+        dtype = jnp.result_type(*jax.tree.leaves([parameters[selection.trainable] for selection in self.wrt]))
+
+        def step(states: Any) -> Any:
+            flat = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])[0]
+            loss = jnp.zeros((), dtype)
+            return self.update(parameters, states, loss, loss, flat, lambda parameters: (loss, flat))[1]
+
+        states = strong(tuple(o.init(_members(parameters, members)) for o, members in self.groups), dtype)
+        for _ in range(STEPS):
+            after = jax.eval_shape(step, states)
+            _refuse_another_structure(states, after)
+            if all(jax.tree.leaves(jax.tree.map(lambda old, new: old.dtype == new.dtype, states, after))):
+                break
+            states = jax.tree.map(lambda old, new: old.astype(new.dtype), states, after)
+        return states
 
     def trouble(self, states: Any) -> str | None:
         """Nothing that an optax optimizer would say."""
@@ -62,13 +82,15 @@ class FirstOrder:
         for (optimizer, members), state in zip(self.groups, states, strict=True):
             mine, slopes = _members(parameters, members), _members(split, members)
 
-            def loss(group: Any, members: Sequence[Trainable] = members) -> Any:
+            def loss(group: Any, members: Sequence[Trainable] = members, mine: Any = mine) -> Any:
+                # With 64-bit numbers switched on, a line search in 32 bits tries steps in 64.
+                group = jax.tree.map(lambda tried, old: tried.astype(old.dtype), group, mine)
                 return self._differentiable(loss_and_gradient, parameters, members)(group)
 
             updates, new_state = optimizer.update(slopes, state, mine, value=value, grad=slopes, value_fn=loss)
             new: Any = optax.apply_updates(mine, jax.tree.map(lambda step: pace * step, updates))
             changed.update(zip(members, new, strict=True))
-            new_states.append(new_state)
+            new_states.append(strong(new_state, gradient.dtype))
         return changed, tuple(new_states)
 
     def _split(self, parameters: Parameters, gradient: Float[Array, " p"]) -> Parameters:
@@ -99,8 +121,40 @@ class FirstOrder:
         return loss
 
 
+def strong(tree: Any, dtype: Any) -> Any:
+    """The same numbers, none of a weak type: those are `dtype`, as they come to be beside numbers of that.
+
+    JAX compiles a program once for weak types and once for others, which steps return sooner or later.
+    """
+
+    def each(leaf: Any) -> Any:
+        aval = jax.typeof(leaf)
+        if not aval.weak_type:
+            return jnp.asarray(leaf)
+        return jax.lax.convert_element_type(leaf, dtype if jnp.issubdtype(aval.dtype, jnp.floating) else aval.dtype)
+
+    return jax.tree.map(each, tree)
+
+
 def _members(parameters: Parameters, members: Sequence[Trainable]) -> tuple[Any, ...]:
     return tuple(parameters[trainable] for trainable in members)
+
+
+def _refuse_another_structure(states: Any, after: Any) -> None:
+    """Raise where a step leaves a state that the next one could not take."""
+    told = [jax.tree_util.tree_flatten_with_path(each) for each in (states, after)]
+    (before, structure), (found, other) = told
+    differ = [
+        f"{jax.tree_util.keystr(path)} of shape {jnp.shape(leaf)} comes back with {new.shape}"
+        for (path, leaf), (_, new) in zip(before, found, strict=False)
+        if jnp.shape(leaf) != new.shape
+    ]
+    if structure != other or differ:
+        raise TypeError(
+            f"an optimizer's update returns another kind of state than its init: "
+            f"{differ[0] if structure == other else f'{other} for {structure}'}. Let both return states of the same "
+            f"structure and shapes. Nothing was trained"
+        )
 
 
 def refuse_line_search(order: FirstOrder, parameters: Parameters) -> None:

@@ -13,7 +13,7 @@ from ..expr import PointSet, Tracker
 from ..optim import Guide
 from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
-from .first_order import Parameters
+from .first_order import Parameters, strong
 from .history import History
 from .listener import Listener, Run, Stretch
 from .resampling import Resampler
@@ -100,7 +100,7 @@ class Loop:
         dtype = jax.tree.leaves(trained)[0].dtype
         guides = [each.guide for each in self.problem.guided]
         guided = tuple(guide.init(dtype) for guide in guides)
-        same = State(trained, self.problem.optimizer.init(parameters), guided, jnp.ones((), dtype))
+        same = strong(State(trained, self.problem.optimizer.init(parameters), guided, jnp.ones((), dtype)), dtype)
         return replace(self.transport.replicate(same), rows=tuple(self._rows(guide, dtype) for guide in guides))
 
     def _rows(self, guide: Guide, dtype: Any) -> Any:

@@ -12,7 +12,7 @@ from ..jacobian import SpectrumProgram
 from ..lower import Here, Program
 from ..optim import Conflict, Guide, SecondOrder
 from ..parallel import Collectives, Layout
-from .first_order import FirstOrder, Parameters
+from .first_order import FirstOrder, Parameters, strong
 
 LONGEST = 1000  # epochs in a stretch: what is recorded in one has this many rows
 
@@ -217,6 +217,7 @@ def stretch_program(
     (now, state, last, earlier, finite, slope_finite, record), steering, buffers = carry
     # Where the loss is not finite, the newest state was made from it.
     state, last = jax.tree.map(lambda a, b: jnp.where(finite, a, b), (state, last), (last, earlier))
+    state, last = strong((state, last), dtype)
     return state, last, now - first, finite, slope_finite, record, [*steering, *buffers]
 
 
