@@ -51,6 +51,14 @@ def test_what_is_not_resolved_is_said():
             assert found.condition.value == np.inf and "rank 100 at most" in str(found.condition)
 
 
+def test_resolved_and_told_from_zero_are_two_counts():
+    """σ of 1e-14: its error of 4 ε is a part of it, 9 %, so its square is no zero and known to 20 %; the text says so."""
+    found = Spectrum(np.array([1.0, 0.1, 1e-14]), 3, 9, EPS)
+    text = str(found)
+    assert "resolved to 1 %     2 of 3 eigenvalues" in text and "told from zero      3 of 3," in text
+    assert "(1 of 3 eigenvalues are not resolved to 1 %)" in text and not found.condition.exact
+
+
 def test_formulas():
     """Eigenvalues 4, 2, 1, 1 of a kernel of four points."""
     found = Spectrum(np.sqrt([4.0, 2.0, 1.0, 1.0]), 4, 9, EPS)

@@ -203,7 +203,7 @@ class Spectrum:
         if not self.complete:
             return Condition(bound, False, f"the {len(self.eigenvalues)} largest of {self.rows} eigenvalues are known")
         lost = self.rows - self.resolved
-        return Condition(bound, False, f"{lost} of {self.rows} eigenvalues lie below what rounding lets be told")
+        return Condition(bound, False, f"{lost} of {self.rows} eigenvalues are not resolved to 1 %")
 
     def _need_all(self, what: str) -> None:
         if not self.complete:
@@ -224,7 +224,7 @@ class Spectrum:
             ("effective rank", f"{self.effective_rank:.4g}  (tr² / ‖K‖²_F)"),
             *([("entropy rank", f"{self.entropy_rank:.4g}")] if self.complete else []),
             ("resolved to 1 %", f"{self.resolved} of {known} eigenvalues, those above {self.floor:.1e}"),
-            ("told from zero", f"{self.told}, those above {self.noise:.1e}"),
+            ("told from zero", f"{self.told} of {known}, those above {self.noise:.1e}"),
             ("condition number", str(self.condition)),
         ]
 
