@@ -5,7 +5,7 @@ Rows of J stay split over the devices; the first process draws and writes.
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import optax
@@ -62,7 +62,7 @@ def main(
     if settings.writes:
         write(spectrum, field, settings.processes, out)
         assert chosen.points is not None
-        draw(spectrum, chosen.points.coordinates, out)
+        draw(spectrum, chosen.points.coordinates, report.inside_of(chosen.points.region), out)
 
 
 def write(spectrum: Spectrum, field: str, processes: int, out: Path) -> None:
@@ -88,7 +88,7 @@ def write(spectrum: Spectrum, field: str, processes: int, out: Path) -> None:
     print(f"written: {out}/kernel.npz, kernel.json, kernel.png, eigenfunctions.png")
 
 
-def draw(spectrum: Spectrum, coordinates: Float[np.ndarray, "n columns"], out: Path) -> None:
+def draw(spectrum: Spectrum, coordinates: Float[np.ndarray, "n columns"], inside: Any, out: Path) -> None:
     """The eigenvalues with the floor of what is resolved, and the first eigenfunctions: what is learned first."""
     report.save(report.spectrum(spectrum.eigenvalues, spectrum.floor), out / "kernel.png")
     assert spectrum.vectors is not None
@@ -98,7 +98,7 @@ def draw(spectrum: Spectrum, coordinates: Float[np.ndarray, "n columns"], out: P
             axes.set_axis_off()
             continue
         title = f"eigenvalue {number + 1}: {spectrum.eigenvalues[number]:.3g}"
-        report.eigenfunction(coordinates[:, :2], spectrum.vectors[:, number], axes, title=title)
+        report.eigenfunction(coordinates[:, :2], spectrum.vectors[:, number], axes, title=title, inside=inside)
     report.save(figure.axes[0], out / "eigenfunctions.png")
 
 

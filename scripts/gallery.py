@@ -23,6 +23,7 @@ class Panel:
     at: np.ndarray
     found: np.ndarray
     off: np.ndarray
+    region: tx.domain.Shape | None = None
 
     def show(self, axes, numbers: np.ndarray) -> None:
         """As a curve over one coordinate that varies, as colours over two, over the first two where there are more."""
@@ -35,9 +36,10 @@ class Panel:
         else:
             # Over time, as it is at last.
             last = self.at[:, -1] > 0.9 * self.at[:, -1].max() if len(varying) == 3 else slice(None)
-            points = axes.tripcolor(
-                report.triangles(*self.at[last][:, varying[:2]].T), numbers[last], shading="gouraud"
-            )
+            at = self.at[last]
+            x, y = at[:, varying[0]], at[:, varying[1]]
+            between = report.triangles(x, y, at, report.inside_of(self.region))
+            points = axes.tripcolor(between, numbers[last], shading="gouraud")
             points.set_rasterized(True)
             axes.figure.colorbar(points, ax=axes).ax.tick_params(labelsize=7)
             axes.set_ylabel(self.axes[varying[1]], fontsize=8, rotation=0)
@@ -82,7 +84,7 @@ def values(solved: Solved) -> Panel:
     assert at is not None and points is not None
     off = abs(found - exact)
     if answer.over is None:
-        return Panel(name, points.axes, at, found, off)
+        return Panel(name, points.axes, at, found, off, points.region)
     over = solved.solver.eval(list(answer.over.values()), points={points.tag: at})
     return Panel(name, tuple(answer.over), np.stack(over, axis=1), found, off)
 

@@ -52,7 +52,7 @@ def test_what_is_not_resolved_is_said():
 
 
 def test_resolved_and_told_from_zero_are_two_counts():
-    """σ of 1e-14: its error of 4 ε is a part of it, 9 %, so its square is no zero and known to 20 %; the text says so."""
+    """σ = 1e-14 has an error of 4 ε, 9 %: its square is no zero, and known to 20 % alone. The text says so."""
     found = Spectrum(np.array([1.0, 0.1, 1e-14]), 3, 9, EPS)
     text = str(found)
     assert "resolved to 1 %     2 of 3 eigenvalues" in text and "told from zero      3 of 3," in text

@@ -6,6 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from tangrax import report
+from tangrax.solve import History
 
 X = np.linspace(0, 1, 41)
 RANDOM = np.random.default_rng(0)
@@ -121,3 +122,20 @@ def test_axes_that_were_given_are_drawn_on(tmp_path):
 def test_refused(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+def test_a_loss_below_zero_is_seen():
+    """Such as an energy: on a logarithmic scale it would have no place."""
+    epochs = np.arange(4)
+    series = {"loss": [3.0, 1.0, -0.5, -2.0], "energy": [2.0, 0.5, -0.6, -2.0], "edge": [1.0, 0.5, 0.1, 0.0]}
+    history = History.of({name: (epochs, np.array(values)) for name, values in series.items()})
+    axes = report.losses(history)
+    assert axes.get_yscale() == "symlog" and axes.get_ylim()[0] < -2
+    positive = History.of({"loss": (epochs, np.array([3.0, 2.0, 1.0, 0.5]))})
+    assert report.losses(positive).get_yscale() == "log"
+
+
+def test_eigenvalues_that_are_not_above_zero_are_counted():
+    legend = report.spectrum(np.array([1.0, 1e-9, 0.0, -1e-12]), 1e-6).get_legend()
+    assert legend is not None
+    assert labels(legend.get_texts())[:2] == ["not resolved, and 2 not above zero", "resolved"]

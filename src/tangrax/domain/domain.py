@@ -16,9 +16,7 @@ from .moved import Vector, rotated, scaled, translated
 from .normals import Outward
 from .samplers import FINE, GAUSS, SAMPLERS, Cube, Seed, product_weights
 from .sampling import Sampling, TimeSpan
-from .shapes import Shape, is_own_name
-
-ROUNDED = 1e-6  # of a shape's size: coordinates in files are rounded to a few digits
+from .shapes import ROUNDED, Shape, is_own_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +159,7 @@ class Domain:
         names, steady = (*self.shape.axes, "t"), self.time is None
         rows = conform(points, tag, names, steady)
         self._refuse_outside(tag, rows)
-        self._sets[tag] = PointSet(tag, rows, names, steady, str(self))
+        self._sets[tag] = PointSet(tag, rows, names, steady, str(self), region=self.shape)
         self._given[tag] = columns
         return self.variable(tag)
 
@@ -174,8 +172,7 @@ class Domain:
 
     def _refuse_outside(self, tag: str, rows: np.ndarray) -> None:
         """Raise where a point lies outside the closed shape, by more than the rounding of a few digits."""
-        level = self.shape.level(rows[:, :-1])
-        outside = level > ROUNDED * self.shape.size
+        outside = ~self.shape.holds(rows[:, :-1])
         if self.time is not None:
             slack = ROUNDED * (self.time.end - self.time.start)
             outside |= (rows[:, -1] < self.time.start - slack) | (rows[:, -1] > self.time.end + slack)
@@ -214,7 +211,7 @@ class Domain:
             points, steady = self._coordinates[tag], self.time is None
             by_rule = self._sampled.sampler == GAUSS and tag in ("interior", "initial", "final")
             even = fixed or (self._sampled.mesh_size is None and not by_rule)
-            found = PointSet(tag, points, axes, steady, str(self), draw, measure, even)
+            found = PointSet(tag, points, axes, steady, str(self), draw, measure, even, self.shape)
             if by_rule:
                 columns = self.shape.dimension + (self._unknown if tag == "interior" else 0)
                 found.weigh(product_weights(len(points), columns))

@@ -13,6 +13,7 @@ from .samplers import BLOCK, sobol
 Points = Float[np.ndarray, "n dimension"]
 Nodes = Float[np.ndarray, "_ dimension"]  # as many as there happen to be
 NEAR = 1e-12  # of a shape's size: closer than that to the boundary a point lies on it
+ROUNDED = 1e-6  # of a shape's size: coordinates in files are rounded to a few digits
 OTHER_TAGS = ("interior", "boundary", "initial", "final")  # names that no piece of a boundary can have
 
 
@@ -99,6 +100,10 @@ class Shape(abc.ABC):
     def inside(self, points: Points) -> Bool[np.ndarray, " n"]:
         """Whether points lie strictly inside."""
         return self.level(points) < -NEAR * self.size
+
+    def holds(self, points: Nodes) -> Bool[np.ndarray, " _"]:
+        """Whether points lie inside or on the boundary, up to the rounding of a few digits."""
+        return self.level(points) <= ROUNDED * self.size
 
     def grid(self, mesh_size: float) -> tuple[Nodes, Nodes, dict[str, Nodes]]:
         """Nodes of a regular grid strictly inside; points as dense on the boundary, and of them on each side."""

@@ -35,7 +35,8 @@ class PointSet:
     spread evenly over the same piece of the domain, where it has others. `rows` are the coordinates with what was
     measured at the points beside them, `names` those of its columns; it may be something that makes the rows of a
     slice when asked for them, so that no host need hold them all. `coordinates` holds them all. `even` says that the
-    points are spread evenly over a set, whose length, area or volume is `measure`.
+    points are spread evenly over a set, whose length, area or volume is `measure`. `region` is the shape of the domain,
+    where it has one.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class PointSet:
         draw: Draw | None = None,
         measure: Callable[[], float] | None = None,
         even: bool = False,
+        region: Any = None,
     ):
         if len(coordinates) == 0:
             raise ValueError(
@@ -60,6 +62,7 @@ class PointSet:
         self.rows: Rows = coordinates
         self.names = axes
         self.even = even
+        self.region = region
         self.weights: int | None = None  # the column of `rows` with those of a quadrature, N times their share
         self._draw = draw
         self._measure = measure
@@ -129,7 +132,7 @@ class PointSet:
             coordinates = self.draw(count, HELD_OUT, seed)
             there = f"{self.domain}, held out"
             self._held_out[count, seed] = PointSet(
-                self.tag, coordinates, self.axes, self.steady, there, None, self._measure, True
+                self.tag, coordinates, self.axes, self.steady, there, None, self._measure, True, self.region
             )
         return self._held_out[count, seed]
 

@@ -3,7 +3,11 @@
 Figures are made without pyplot: no window, no global state, any number of them at once.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 try:
     from matplotlib import colormaps
@@ -32,6 +36,12 @@ def finish(axes: Axes) -> Axes:
     axes.grid(color="#e5e5e5", linewidth=0.6)
     axes.set_axisbelow(True)
     return axes
+
+
+def broken(x: Any, values: Any, breaks: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """A curve over rising x as what is drawn of it: nothing across `breaks`, places where there is no domain."""
+    index = np.searchsorted(x, breaks)
+    return np.insert(np.asarray(x, float), index, breaks), np.insert(np.asarray(values, float), index, np.nan)
 
 
 def save(axes: Axes, path: str | Path, dpi: int = 150) -> Path:

@@ -1,6 +1,6 @@
 """Maps of a field over its points: a curve over one coordinate, colours over two, a frame a slice for more."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,19 @@ from jaxtyping import Bool, Float
 from matplotlib.tri import Triangulation
 from scipy.spatial import KDTree
 
-from .canvas import COLOURS, DIVERGING, Axes, finish, new_axes
+from ..domain import Shape, made
+from ..run import Record
+from .canvas import COLOURS, DIVERGING, REFERENCE, Axes, broken, finish, new_axes
+
+Inside = Callable[[np.ndarray], np.ndarray]  # which rows of coordinates lie in the domain
 
 FRAMES = 8  # slices of a field over three coordinates
 # Triangles with a side this many times as long as usual bridge a hole or a notch, where there are no points.
 LONGEST_SIDE = 10.0
+# Where in a triangle one looks for the domain: its middle, and near those of its sides. On these themselves, what lies
+# between points of a curved edge would be cut off.
+LOOKED_AT = np.array([[1, 1, 1], [1.35, 1.35, 0.3], [1.35, 0.3, 1.35], [0.3, 1.35, 1.35]]) / 3
+BETWEEN = np.arange(1, 8)[:, None] / 8  # and between two points of a curve
 # Width over length of six neighbours: 0.5 to 1 where they fill an area, near 0 along a curve.
 FLAT = 0.2
 
@@ -66,25 +74,33 @@ def field(
     title: str = "",
     signed: bool = False,
     limits: tuple[float, float] | None = None,
+    inside: Inside | None = None,
 ) -> Axes:
     """A field as a curve over the one coordinate that varies, or as colours over the first two; points in any order.
 
     `names` are those of the columns of `at`. `signed` centres the colours at zero; `limits` are those of the colours,
-    by default of the values. Values that are not finite are left out.
+    by default of the values. Nothing is drawn between points where rows of coordinates are not `inside` the domain, nor
+    next to values that are not finite: those are marked by crosses, and counted in the title.
     """
     columns = varying(at)[:2]
-    finite = np.isfinite(values)
-    at, values = at[finite], values[finite]
+    lost = ~np.isfinite(values)
+    if lost.any():
+        title = f"{title}\n{lost.sum()} of {len(values)} values are not finite".lstrip()
     if len(columns) < 2:
-        return _curve(at, values, names, columns, axes, title)
+        return _curve(at, values, names, columns, axes, title, inside)
     axes = new_axes(axes, (5.4, 4.2))
     low, high = limits or span(values, signed)
     style: dict[str, Any] = {"cmap": DIVERGING if signed else "viridis", "vmin": low, "vmax": high, "rasterized": True}
     x, y = at[:, columns[0]], at[:, columns[1]]
     if _spread(at[:, columns]) and not _on_curves(at[:, columns]):
-        drawn = axes.tripcolor(triangles(x, y), values, shading="gouraud", **style)
+        between = triangles(x, y, at, inside)
+        off = False if between.mask is None else between.mask
+        between.set_mask(off | lost[between.triangles].any(axis=1))
+        drawn = axes.tripcolor(between, values, shading="gouraud", **style)
     else:
         drawn = axes.scatter(x, y, c=values, s=12, **style)
+    if lost.any():
+        axes.plot(x[lost], y[lost], linestyle="none", marker="x", markersize=4, color=REFERENCE)
     axes.margins(0.01)
     if "t" not in (names[columns[0]], names[columns[1]]) and _alike(np.ptp(x), np.ptp(y)):
         axes.set_aspect("equal")
@@ -102,22 +118,76 @@ def span(values: Float[np.ndarray, "..."], signed: bool) -> tuple[float, float]:
     return (-most, most) if signed else (float(values.min()), float(values.max()))
 
 
-def triangles(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Triangulation:
-    """Between neighbours alone: over a hole or a notch there is nothing to draw."""
+def triangles(
+    x: Float[np.ndarray, " n"],
+    y: Float[np.ndarray, " n"],
+    at: Float[np.ndarray, "n d"] | None = None,
+    inside: Inside | None = None,
+) -> Triangulation:
+    """Between neighbours alone: over a hole or a notch there is nothing to draw.
+
+    Where that is depends on the points, and is exact where `inside` says which rows of coordinates lie in the domain:
+    `at` are those of the points, by default (x, y).
+    """
     # Coordinates in units of their ranges: time may be in days where space is in metres.
     scaled = np.stack([(each - each.min()) / np.ptp(each) for each in (x, y)], axis=1)
     found = Triangulation(*scaled.T)
     corners = scaled[found.triangles]
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    return Triangulation(x, y, found.triangles, mask=longest > LONGEST_SIDE * np.median(longest))
+    mask = longest > LONGEST_SIDE * np.median(longest)
+    if inside is not None:
+        rows = (np.stack([x, y], axis=1) if at is None else at)[found.triangles]
+        for shares in LOOKED_AT:
+            mask |= ~inside(np.einsum("c,tcd->td", shares, rows))
+    return Triangulation(x, y, found.triangles, mask=mask)
 
 
-def _curve(at: Any, values: Any, names: Sequence[str], columns: Sequence[int], axes: Axes | None, title: str) -> Axes:
+def inside_of(region: Shape | None) -> Inside | None:
+    """Which rows of coordinates lie in the region of a point set, whatever the time; None where there is none.
+
+    There is none of clouds, nor of meshes where the library that knows is not installed.
+    """
+    if region is None:
+        return None
+    try:
+        region.holds(np.zeros((1, region.dimension)))
+    except ImportError:
+        return None
+    return lambda rows: region.holds(rows[:, : region.dimension])
+
+
+def recorded_inside(record: Record, place: int) -> Inside | None:
+    """The same of points that a run has shown; None for fields over other quantities, and in older runs."""
+    told = record.shown["places"][place].get("region")
+    return None if told is None else inside_of(made(told, record.arrays))
+
+
+def breaks(at: Float[np.ndarray, "n d"], column: int, inside: Inside | None) -> Sequence[float]:
+    """Where a curve over a column of coordinates would lead through what is not the domain."""
+    if inside is None or len(at) < 2:
+        return ()
+    rows = at[np.argsort(at[:, column])]
+    first, second = rows[:-1, None], rows[1:, None]
+    between = first + BETWEEN * (second - first)
+    held = inside(between.reshape(-1, at.shape[1])).reshape(between.shape[:2]).all(axis=1)
+    return ((rows[:-1, column] + rows[1:, column])[~held] / 2).tolist()
+
+
+def _curve(
+    at: Any,
+    values: Any,
+    names: Sequence[str],
+    columns: Sequence[int],
+    axes: Axes | None,
+    title: str,
+    inside: Inside | None,
+) -> Axes:
     axes = new_axes(axes)
     along = at[:, columns[0]] if columns else np.arange(len(values))
     order = np.argsort(along)
     style: dict[str, Any] = {"marker": "o", "linestyle": "none"} if len(values) < 10 else {"linewidth": 1.5}
-    axes.plot(along[order], values[order], color=COLOURS[0], **style)
+    gaps = breaks(at, columns[0], inside) if columns else ()
+    axes.plot(*broken(along[order], values[order], gaps), color=COLOURS[0], **style)
     axes.set(xlabel=names[columns[0]] if columns else "point", title=title)
     return finish(axes)
 

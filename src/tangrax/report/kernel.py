@@ -9,6 +9,7 @@ from jaxtyping import Float, Num
 from ..jacobian.spectra import resolvable
 from ..jacobian.spectrum import RESOLVED
 from .canvas import COLOURS, DIVERGING, FAINT, Axes, colormaps, finish, new_axes
+from .fields import Inside, triangles
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -16,7 +17,8 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 def spectrum(eigenvalues: Float[np.ndarray, " n"], floor: float, axes: Axes | None = None) -> Axes:
     """Eigenvalues of a tangent kernel in falling order, both axes logarithmic.
 
-    Those below `floor` (`Spectrum.floor`) are not resolved and drawn grey; those that are not positive are left out.
+    Those below `floor` (`Spectrum.floor`) are not resolved and drawn grey; those that are not positive have no place on
+    a logarithmic axis, and the legend counts them.
     """
     axes = new_axes(axes)
     falling = np.sort(eigenvalues)[::-1]
@@ -24,7 +26,9 @@ def spectrum(eigenvalues: Float[np.ndarray, " n"], floor: float, axes: Axes | No
     resolved = falling > floor
     grey = ~resolved & (falling > 0)
     style: dict[str, Any] = {"linestyle": "none", "markersize": 3.5}
-    axes.plot(index[grey], falling[grey], marker=".", color=FAINT, label="not resolved", **style)
+    unseen = np.sum(~(falling > 0))
+    label = f"not resolved, and {unseen} not above zero" if unseen else "not resolved"
+    axes.plot(index[grey], falling[grey], marker=".", color=FAINT, label=label, **style)
     axes.plot(index[resolved], falling[resolved], marker="o", color=COLOURS[0], label="resolved", **style)
     axes.axhline(
         floor,
@@ -106,18 +110,21 @@ def eigenfunction(
     title: str = "Eigenfunction of the tangent kernel",
     xlabel: str = "x",
     ylabel: str = "y",
+    inside: Inside | None = None,
 ) -> Axes:
     """One eigenvector of a kernel over points in the plane, scaled to the largest value 1, as a filled map.
 
-    Triangles between the points fill their convex hull; lines mark where the pattern changes sign.
+    Lines mark where the pattern changes sign. Nothing is drawn where there are no points, nor where `inside` says that
+    rows (x, y) do not lie in the domain.
     """
     if len(points) < 3:
         raise ValueError(f"{len(points)} points: a map needs three at least, not on one line")
     axes = new_axes(axes, (5.4, 4.4))
     x, y, value = points[:, 0], points[:, 1], _scaled(vector)
-    filled = axes.tripcolor(x, y, value, shading="gouraud", cmap=DIVERGING, vmin=-1, vmax=1, rasterized=True)
+    between = triangles(x, y, inside=inside)
+    filled = axes.tripcolor(between, value, shading="gouraud", cmap=DIVERGING, vmin=-1, vmax=1, rasterized=True)
     if value.min() < 0 < value.max():
-        axes.tricontour(x, y, value, levels=[0], colors=FAINT, linewidths=0.8)
+        axes.tricontour(between, value, levels=[0], colors=FAINT, linewidths=0.8)
     axes.margins(0)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.figure.colorbar(filled, ax=axes, label="eigenfunction", ticks=[-1, -0.5, 0, 0.5, 1])

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solve import History
-from .canvas import COLOURS, FAINT, REFERENCE, Axes, finish, new_axes
+from .canvas import COLOURS, FAINT, REFERENCE, Axes, broken, finish, new_axes
 
 
 def solution(
@@ -18,8 +18,12 @@ def solution(
     *,
     xlabel: str = "x",
     ylabel: str = "u",
+    breaks: Sequence[float] = (),
 ) -> Axes:
-    """A solution of a one-dimensional problem over x, and the reference it should meet; points in any order."""
+    """A solution of a one-dimensional problem over x, and the reference it should meet; points in any order.
+
+    Curves are broken at `breaks`, places between points where there is no domain.
+    """
     axes = new_axes(axes)
     order = np.argsort(x)
     label = "network"
@@ -27,15 +31,17 @@ def solution(
         error = np.linalg.norm(u - reference) / np.linalg.norm(reference)
         label = f"network (relative L2 error {error:.1e})"
         # Wide and pale beneath, thin and dark above: both stay visible where they agree.
-        axes.plot(x[order], reference[order], color=COLOURS[4], linewidth=6, alpha=0.6, label="reference")
-    axes.plot(x[order], u[order], color=COLOURS[0], linewidth=1.8, label=label)
+        axes.plot(
+            *broken(x[order], reference[order], breaks), color=COLOURS[4], linewidth=6, alpha=0.6, label="reference"
+        )
+    axes.plot(*broken(x[order], u[order], breaks), color=COLOURS[0], linewidth=1.8, label=label)
     axes.set(xlabel=xlabel, ylabel=ylabel, title="Solution")
     axes.legend(loc="best", frameon=False)
     return finish(axes)
 
 
 def losses(history: History, names: Sequence[str] | None = None, axes: Axes | None = None) -> Axes:
-    """Every loss term and their total over epochs, on a logarithmic scale.
+    """Every loss term and their total over epochs, on a logarithmic scale; linear about zero where one is not positive.
 
     `names` are the terms to draw; by default those with a number at every epoch, so name the terms where a tracker
     has one too.
@@ -48,7 +54,12 @@ def losses(history: History, names: Sequence[str] | None = None, axes: Axes | No
     axes.plot(history.epochs("loss"), total, color=FAINT, linewidth=5, alpha=0.5, label="total")
     for index, name in enumerate(names):
         axes.plot(history.epochs(name), history[name], color=COLOURS[index % len(COLOURS)], linewidth=1.3, label=name)
-    axes.set_yscale("log")
+    sizes = np.abs(np.concatenate([total, *(history[name] for name in names)]))
+    if all(np.all(history[name] > 0) for name in ("loss", *names)):
+        axes.set_yscale("log")
+    else:
+        # A logarithmic scale would leave out what is zero or below.
+        axes.set_yscale("symlog", linthresh=min(sizes[sizes > 0], default=1.0))
     axes.set(xlabel="epoch", ylabel="loss", title="Loss")
     axes.legend(loc="best", frameon=False)
     return finish(axes)

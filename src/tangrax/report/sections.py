@@ -13,6 +13,7 @@ from .canvas import COLOURS, finish, new_axes
 from .page import Element, details, element, picture, section, slider, table
 
 POINTS = 1500  # of a curve; more are not told apart
+OWN = "range of its own"
 PICTURES = 24  # frames of all sliders together, so that a page stays small
 
 
@@ -200,7 +201,7 @@ def _maps(record: Record, title: str, shown: Sequence[Mapping[str, Any]], note: 
     count = max(2, min(fields.FRAMES, PICTURES // max(1, several)))
     for each in shown:
         place = record.shown["places"][each["place"]]
-        at = record.arrays[f"at/{each['place']}"]
+        at, inside = record.arrays[f"at/{each['place']}"], fields.recorded_inside(record, each["place"])
         index = record.shown["fields"].index(each)
         values, reference = record.arrays[f"field/{index}"], record.arrays.get(f"reference/{index}")
         blocks.append(element("h3", f"{each['name']} at {len(at):,} points of '{place['tag']}'"))
@@ -209,27 +210,44 @@ def _maps(record: Record, title: str, shown: Sequence[Mapping[str, Any]], note: 
         for c in range(components):
             name = each["name"] if components == 1 else f"{each['name']}[{c}]"
             column = [None if v is None else v.reshape(len(v), -1)[:, c] for v in (values, reference)]
-            blocks.append(_field(at, place["axes"], name, column[0], column[1], each["kind"] == "residual", count))
+            signed = each["kind"] == "residual"
+            blocks.append(_field(at, place["axes"], name, column[0], column[1], signed, count, inside))
     return section(title, *blocks, note=note)
 
 
 def _field(
-    at: np.ndarray, names: Sequence[str], name: str, values: Any, reference: Any, signed: bool, count: int
+    at: np.ndarray,
+    names: Sequence[str],
+    name: str,
+    values: Any,
+    reference: Any,
+    signed: bool,
+    count: int,
+    inside: fields.Inside | None,
 ) -> Element:
     """Pictures of one number a point: as found, as it should be, and how far it is off."""
     if len(fields.varying(at)) < 2:
-        return element("div", *_curves(at, names, name, values, reference, signed), klass="figures")
+        return element("div", *_curves(at, names, name, values, reference, signed, inside), klass="figures")
     panels = [(name, values, signed)]
     if reference is not None:
-        panels += [("reference", reference, signed), (f"error of {name}", values - reference, True)]
+        panels += [("reference", reference, signed), (f"error of {name}, {OWN}", values - reference, True)]
     limits = [fields.span(each, sign) for _, each, sign in panels]
     if reference is not None:
-        limits[1] = limits[0]
+        # Each in colours of its own, a field and its reference would look alike whatever they are.
+        limits[:2] = [fields.span(np.concatenate([values, reference]), signed)] * 2
     frames = {}
     for frame in fields.frames(at, names, count):
         drawn = [
             picture(
-                fields.field(at[frame.rows], each[frame.rows], names, title=title, signed=sign, limits=limits[i]),
+                fields.field(
+                    at[frame.rows],
+                    each[frame.rows],
+                    names,
+                    title=title,
+                    signed=sign,
+                    limits=limits[i],
+                    inside=inside,
+                ),
                 f"{title} {frame.label}",
                 sharp=False,
             )
@@ -239,13 +257,15 @@ def _field(
     return slider(frames, f"slices of {name}") if frames else element("p", "no slice has points enough for a picture")
 
 
-def _curves(at: Any, names: Sequence[str], name: str, values: Any, reference: Any, signed: bool) -> list[Element]:
+def _curves(
+    at: Any, names: Sequence[str], name: str, values: Any, reference: Any, signed: bool, inside: fields.Inside | None
+) -> list[Element]:
     columns = fields.varying(at)
     if reference is None or not columns:
-        return [picture(fields.field(at, values, names, title=name, signed=signed), name)]
-    x, label = at[:, columns[0]], names[columns[0]]
-    axes = plots.solution(x, values, reference, xlabel=label, ylabel=name)
-    off = fields.field(at, values - reference, names, title=f"error of {name}")
+        return [picture(fields.field(at, values, names, title=name, signed=signed, inside=inside), name)]
+    x, label, gaps = at[:, columns[0]], names[columns[0]], fields.breaks(at, columns[0], inside)
+    axes = plots.solution(x, values, reference, xlabel=label, ylabel=name, breaks=gaps)
+    off = fields.field(at, values - reference, names, title=f"error of {name}, {OWN}", inside=inside)
     return [picture(axes, f"{name} and its reference over {label}"), picture(off, f"Error of {name} over {label}")]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..domain import written
 from ..expr import Node, PointSet, Request, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
@@ -125,6 +126,9 @@ class Shown:
                 at = coordinates(shown.node) if shown.at is None else shown.at
                 arrays[f"at/{places[key]}"] = _thinned(np.stack(more, axis=1) if shown.over else at)
                 axes.append({"tag": shown.points.tag, "axes": list(shown.over or shown.points.axes)})
+                region = None if shown.over else shown.points.region
+                if region is not None:
+                    axes[-1]["region"] = written(region, arrays, f"region/{places[key]}")
             arrays[f"field/{index}"] = _thinned(value)
             if reference is not None:
                 arrays[f"reference/{index}"] = _thinned(np.broadcast_to(reference, np.shape(value)))
