@@ -11,7 +11,9 @@ X, Y, _ = DOMAIN.variable("interior")
 
 
 def line_net(a=0.5, b=0.0):
-    return tx.nn.wrap(lambda p, xs: p["a"] * xs[0] + p["b"], {"a": a, "b": b}, name="line")
+    return tx.nn.wrap(
+        lambda p, xs: p["a"] * xs[0] + p["b"], {"a": np.asarray(a, float), "b": np.asarray(b, float)}, name="line"
+    )
 
 
 def solver_of(net, x=X, **more):

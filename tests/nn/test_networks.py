@@ -44,6 +44,90 @@ def test_pure_functions(devices):
     assert net.params["w"].shape == (2,)
 
 
+class Wave(eqx.Module):
+    """A layer between numbers that no one means to train."""
+
+    omega: float
+    layer: eqx.nn.Linear
+    dropout: eqx.nn.Dropout
+    shift: np.float64
+    amplitude: np.ndarray
+
+    def __init__(self):
+        self.omega, self.shift = 5.0, np.float64(0.25)
+        self.layer, self.amplitude = eqx.nn.Linear(2, 1, key=jax.random.key(0)), np.array(2.0)
+        self.dropout = eqx.nn.Dropout(0.3, inference=True)
+
+    def __call__(self, z):
+        return self.amplitude * jnp.sin(self.omega * self.dropout(self.layer(z))[0] + self.shift)
+
+
+def wave(p, z):
+    return p["a"] * jnp.sin(p["omega"] * (p["w"] @ z) + p["shift"])
+
+
+DICT = {"w": jnp.array([0.5, -1.0]), "omega": 5.0, "shift": np.float64(0.25), "a": np.array(2.0)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("wrap", [lambda: tx.nn.wrap(wave, DICT), lambda: tx.nn.wrap(Wave())], ids=["dict", "module"])
+def test_numbers_among_the_leaves_are_not_trained(wrap, dtype, devices, tmp_path):
+    """Arrays move by Adam's first step, numbers stay to the last bit, in the module, a mask, a file."""
+    net = wrap()
+    assert all(name.endswith(("['a']", "['w']", "weight", "bias", "amplitude")) for name in net.leaf_names)
+    every = net.mask(jax.tree.map(lambda _: True, net.module))
+    assert every.leaf_names == net.leaf_names
+    solver = tx.core([(net(X, Y) - 1).mse], optimizer=optax.adam(1e-2), devices=devices, dtype=dtype)
+    solver.solve(1, progress=False)
+    trained = solver.module(net)
+    for leaf, was in zip(jax.tree.leaves(trained), jax.tree.leaves(net.module), strict=True):
+        if isinstance(was, (float, bool)):
+            assert type(leaf) is type(was) and leaf == was
+        elif hasattr(was, "dtype"):
+            np.testing.assert_allclose(np.abs(leaf - was), 1e-2, rtol=1e-4)
+    solver.save(tmp_path / "net.npz")
+    other = tx.core([(net(X, Y) - 1).mse], optimizer=optax.adam(1e-2), devices=devices, dtype=dtype)
+    np.testing.assert_array_equal(other.load(tmp_path / "net.npz").eval(net(X, Y)), solver.eval(net(X, Y)))
+
+
+def test_a_column_for_each_number_of_an_array_and_none_for_a_number():
+    """J by hand: ∂/∂a = sin, ∂/∂w = a ω cos · z."""
+    angle = 5.0 * POINTS @ [0.5, -1.0] + 0.25
+    expected = np.column_stack([np.sin(angle), 10.0 * np.cos(angle)[:, None] * POINTS])
+    np.testing.assert_allclose(tx.jacobian.rows(wave, DICT, POINTS), expected, rtol=1e-12)
+    net = tx.nn.wrap(wave, DICT)
+    np.testing.assert_allclose(solver_of(net(X, Y).mse).eval(net(X, Y).grad(net)), expected, rtol=1e-12)
+
+
+COMPLEX = np.array([1.0 + 1.0j, 2.0])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: tx.nn.wrap(lambda p, z: jnp.real(p["w"] @ z), {"w": COMPLEX}),
+        lambda: tx.nn.wrap(eqx.tree_at(lambda m: m.weight, eqx.nn.Linear(2, 1, key=jax.random.key(0)), COMPLEX[None])),
+        lambda: tx.nn.wrap(lambda p, z: p @ z + 1j, jnp.ones(2))(X, Y),
+        lambda: tx.nn.parameter(1j),
+        lambda: X * 1j,
+        lambda: X + COMPLEX,
+        lambda: tx.np.function(lambda x: jnp.exp(1j * x), [X], pointwise=True),
+        lambda: tx.np.function(jnp.fft.fft, [X]),
+        lambda: tx.jacobian.rows(lambda p, z: jnp.real(p @ z), COMPLEX, POINTS),
+        lambda: tx.jacobian.rows(lambda p, z: p @ z, jnp.ones(2), POINTS + 1j),
+        lambda: tx.jacobian.rows(lambda p, z: p @ z, jnp.ones(2), POINTS, sharded=True) @ COMPLEX,
+        lambda: tx.jacobian.products(lambda p, z: p @ z, jnp.ones(2), POINTS) @ COMPLEX,
+        lambda: tx.domain.rect(n=4).values("interior", np.full(4, 1j)),
+        lambda: tx.domain.rect(n=4).points("mine", POINTS + 1j),
+        lambda: tx.domain.cloud({"mine": POINTS + 1j}),
+        lambda: solver_of((tx.nn.parameter(1.0) * X).mse).eval(X, points={"interior": POINTS + 0j}),
+    ],
+)
+def test_complex_numbers_are_refused(build):
+    with pytest.raises(TypeError, match=r"complex numbers .* two real ones"):
+        build()
+
+
 def test_vectors_are_put_into_one_input():
     module = eqx.nn.MLP(3, 1, 4, 1, key=jax.random.key(0))
     wave = tx.np.periodic(X, 2.0)

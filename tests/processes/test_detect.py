@@ -151,7 +151,7 @@ def test_dtype_is_that_of_the_run(fresh):
         tx.setup(dtype="float32")
         assert not jax.config.jax_enable_x64
         tx.setup(dtype="float64")
-        net = tx.nn.wrap(lambda p, z: p * z[0], 2.0)
+        net = tx.nn.wrap(lambda p, z: p * z[0], jax.numpy.asarray(2.0))
         x, _ = tx.domain.line(mesh_size=0.5).variable("interior")
         import optax
 

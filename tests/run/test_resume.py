@@ -292,6 +292,19 @@ def test_another_problem_is_refused(tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.npz")} == files
 
 
+def test_another_number_in_a_network_is_refused(tmp_path):
+    x, _ = tx.domain.line(n=4).variable("interior")
+
+    def solver(omega):
+        net = tx.nn.wrap(lambda p, z: jnp.sin(p["omega"] * p["w"] * z[0]), {"w": jnp.ones(()), "omega": omega})
+        return tx.core([(net(x) - x).mse], optimizer=optax.adam(1e-2), devices=1)
+
+    solver(5.0).solve(1, progress=False, run_dir=tmp_path / "run")
+    solver(5.0).solve(1, progress=False, run_dir=tmp_path / "run")
+    with pytest.raises(ValueError, match="with constants"):
+        solver(6.0).solve(1, progress=False, run_dir=tmp_path / "run")
+
+
 def test_another_frozen_network_is_refused(tmp_path):
     """What is not trained is part of the problem; values that are trained are not."""
 

@@ -21,7 +21,9 @@ POINTS = np.linspace(0, 1, 11)[1:-1]
 
 def line_net(a=0.5, b=0.0, name="line"):
     """a x + b, so that everything is known by hand."""
-    return tx.nn.wrap(lambda p, xs: p["a"] * xs[0] + p["b"], {"a": a, "b": b}, name=name)
+    return tx.nn.wrap(
+        lambda p, xs: p["a"] * xs[0] + p["b"], {"a": np.asarray(a, float), "b": np.asarray(b, float)}, name=name
+    )
 
 
 def fit(net, **more):

@@ -15,7 +15,9 @@ X, _ = DOMAIN.variable("interior")
 
 def line_net(a=0.5, b=0.0):
     """a x + b, so that everything is known by hand."""
-    return tx.nn.wrap(lambda p, xs: p["a"] * xs[0] + p["b"], {"a": a, "b": b}, name="line")
+    return tx.nn.wrap(
+        lambda p, xs: p["a"] * xs[0] + p["b"], {"a": np.asarray(a, float), "b": np.asarray(b, float)}, name="line"
+    )
 
 
 def fit(rule, net=None, x=X, optimizer=None, **more):

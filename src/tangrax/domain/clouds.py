@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import Node, PointSet, conform
+from ..expr import Node, PointSet, conform, real
 from .data import Columns, coordinate_fields, measured, read, rows_and_columns
 
 AXES = ("x", "y", "z")
@@ -53,7 +53,7 @@ class Cloud:
     def _fields(self, tag: str, given: Any) -> tuple[Node, ...]:
         points = self.point_set(tag)
         space = points.axes[:-1]
-        rows = np.asarray(given, dtype=np.float64)
+        rows = real(f"cloud(normals={{'{tag}': …}})", given)
         if rows.shape != (len(points), len(space)):
             raise ValueError(
                 f"cloud(normals={{'{tag}': …}}): shape {rows.shape}; give {(len(points), len(space))}, a row for each "

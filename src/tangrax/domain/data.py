@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..expr import Node, PointSet, ops
+from ..expr import Node, PointSet, ops, real
 
 Columns = dict[str, Float[np.ndarray, " _"]]
 
@@ -56,7 +56,7 @@ def read(path: str | Path) -> Columns:
     path = Path(path)
     try:
         columns = _archive(path) if path.suffix == ".npz" else _table(path)
-    except (ValueError, csv.Error, UnicodeDecodeError) as error:
+    except (TypeError, ValueError, csv.Error, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path}: {error}. A table begins with a line of names, such as x,y,u, and holds numbers below, separated "
             f"by commas; an archive (.npz) holds one array of numbers for each name"
@@ -80,7 +80,7 @@ def _table(path: Path) -> Columns:
 
 def _archive(path: Path) -> Columns:
     with np.load(path, allow_pickle=False) as held:
-        columns = {name: np.asarray(held[name], np.float64) for name in held.files}
+        columns = {name: real(f"column '{name}'", held[name]) for name in held.files}
     for name, column in columns.items():
         if column.ndim != 1:
             raise ValueError(f"'{name}' has shape {column.shape}, not one row of numbers")

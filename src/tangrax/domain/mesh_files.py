@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from ..expr import real
 from .combined import Combined
 from .meshes import Mesh, PerTriangle, library
 from .polygons import Polygon
@@ -29,14 +30,14 @@ def read_mesh(source: Source, names: Names) -> Shape:
     vertices are in the plane, the polygons that the triangles fill.
     """
     if not isinstance(source, (str, Path)) and np.shape(source[0])[1:] == (2,):
-        return _filled(np.asarray(source[0], np.float64), np.asarray(source[1]), names)
+        return _filled(real("mesh(vertices)", source[0]), np.asarray(source[1]), names)
     trimesh = library("trimesh")
     if isinstance(source, (str, Path)):
         path = Path(source)
         name, (vertices, triangles, pieces) = path.name, _file(path, trimesh)
     else:
         name, (vertices, triangles), pieces = f"{len(source[0])} vertices", source, None
-    vertices, triangles = np.asarray(vertices, np.float64), np.asarray(triangles)
+    vertices, triangles = real("mesh(vertices)", vertices), np.asarray(triangles)
     if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
         raise ValueError(
             f"mesh({name}): arrays of shapes {vertices.shape} and {triangles.shape}: give the corners as (n, 3), and "

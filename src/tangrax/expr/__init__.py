@@ -22,6 +22,12 @@ from .groups import split as split, within as within
 from .node import Node as Node, apply as apply, as_node as as_node
 from .outline import outline as outline
 from .points import PointSet as PointSet, conform as conform
+from .real import real as real, refuse_complex as refuse_complex
 from .request import Request as Request
 from .tracker import Tracker as Tracker
-from .trainable import Selection as Selection, Trainable as Trainable
+from .trainable import (
+    Selection as Selection,
+    Trainable as Trainable,
+    is_parameter as is_parameter,
+    parted as parted,
+)

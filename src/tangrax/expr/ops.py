@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .points import PointSet
+from .real import refuse_complex
 from .trainable import Selection, Trainable
 
 REDUCTIONS = ("mse", "mae", "mean", "sum", "max", "min", "std")
@@ -30,6 +31,12 @@ class Facts:
     points: PointSet | None
     shape: tuple[int, ...]
     kind: str = "f"
+
+    @classmethod
+    def of(cls, points: PointSet | None, value: jax.ShapeDtypeStruct, text: str) -> "Facts":
+        """Facts of what a function returned; `text` is how it is written. Raises TypeError for complex numbers."""
+        refuse_complex(text, value.dtype)
+        return cls(points, value.shape, value.dtype.kind)
 
     def struct(self) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(self.shape, {"b": "bool", "i": "int32", "u": "int32"}.get(self.kind, "float32"))
@@ -80,8 +87,9 @@ class Constant(Op):
             plain = float(value) if isinstance(value, float) else value
             return cls(plain, type(plain).__name__)
         array = np.asarray(value)
+        refuse_complex(f"{value!r} in an expression", array.dtype)
         if array.dtype.kind not in "biuf":
-            raise TypeError(f"{value!r} cannot stand in an expression: numbers and arrays of numbers can")
+            raise TypeError(f"{value!r} cannot stand in an expression: only numbers and arrays of numbers can")
         if array.ndim == 0:
             return cls.of(array.item())
         return cls(array.tobytes(), array.dtype.str, array.shape)
@@ -144,7 +152,7 @@ class Call(Op):
                 f"{self.text(texts)}: the network does not take its input of {size} number(s) per point "
                 f"(shape ({size},)). Give it as many coordinates as its first layer expects. It said: {error}"
             ) from error
-        return Facts(points, value.shape, value.dtype.kind)
+        return Facts.of(points, value, self.text(texts))
 
     def text(self, args):
         return f"{self.trainable.name}({', '.join(args)})" if args else self.trainable.name
@@ -169,7 +177,7 @@ class Apply(Op):
             ) from error
         if not hasattr(value, "shape"):
             raise TypeError(f"{self.text(texts)} must return one array, not {type(value).__name__}")
-        return Facts(points, value.shape, value.dtype.kind)
+        return Facts.of(points, value, self.text(texts))
 
     def __call__(self, *args):
         return self.function(*args, **dict(self.kwargs))
@@ -314,9 +322,10 @@ class Opaque(Op):
                 f"{self.text(texts)} was declared returns='field' but gives shape {value.shape}: its first "
                 f"axis must be the {len(points) if points else 0} points of its arguments"
             )
+        whole = Facts.of(None, value, self.text(texts))
         if self.returns == "field" or (self.returns is None and fits):
-            return Facts(points, value.shape[1:], value.dtype.kind)
-        return Facts(None, value.shape, value.dtype.kind)
+            return Facts(points, value.shape[1:], whole.kind)
+        return whole
 
     def text(self, args):
         return f"{self.name}({', '.join(args)})"

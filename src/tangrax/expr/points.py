@@ -8,6 +8,8 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Float
 
+from .real import real
+
 Draw = Callable[[int, Sequence[int]], np.ndarray]  # how many, by which key -> coordinates
 HELD_OUT = 1  # the first word of the keys of held-out points: they meet no other draw's
 
@@ -84,7 +86,7 @@ class PointSet:
 
     def add(self, name: str, values: Any) -> int:
         """Keep what was measured at the points; the index of its column in `rows`. Raises if it does not fit."""
-        array = np.asarray(values, dtype=np.float64)
+        array = real(f"{name} for '{self.tag}'", values)
         if array.shape != (len(self),):
             raise ValueError(
                 f"{name} for '{self.tag}' has shape {array.shape}: give {(len(self),)}, a value for each point, "
@@ -147,7 +149,7 @@ class PointSet:
 def conform(points: Any, tag: str, axes: tuple[str, ...], steady: bool) -> np.ndarray:
     """Points as rows of float64 numbers, one column for each of the axes, the last one time; raises if they are not."""
     columns = len(axes)
-    points = np.asarray(points, dtype=np.float64)
+    points = real(f"points for '{tag}'", points)
     given = points.shape
     if points.ndim == 1 and columns - steady == 1:
         points = points[:, None]

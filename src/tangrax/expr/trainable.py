@@ -4,8 +4,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from .real import refuse_complex
+
+
+def is_parameter(leaf: Any) -> bool:
+    """Whether a leaf can be trained: an array of floats. Numbers, Python's and NumPy's, are part of the function."""
+    return isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def parted(what: str, tree: Any) -> tuple[Any, Any]:
+    """A tree's parameters, as arrays of JAX, and the rest of it; TypeError for complex parameters."""
+    parameters, rest = eqx.partition(tree, is_parameter)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(parameters):
+        refuse_complex(f"{what}: parameter {jax.tree_util.keystr(path)}", leaf.dtype)
+    # A NumPy number has a precision of its own, which the run's must not turn into.
+    rest = jax.tree.map(lambda leaf: leaf.item() if isinstance(leaf, np.generic) else leaf, rest)
+    return jax.tree.map(jnp.asarray, parameters), rest
 
 
 class Trainable:
@@ -30,7 +49,10 @@ class Trainable:
         self.recipe = recipe  # plain data that says how to build the module anew, if it can be said
         leaves = jax.tree_util.tree_flatten_with_path(initial)[0]
         if not leaves:
-            raise ValueError(f"'{name}' has no parameters: none of its leaves is an array of floats")
+            raise ValueError(
+                f"'{name}' has no parameters: none of its leaves is an array of floats (a Python number is a constant; "
+                f"jnp.asarray(1.0) is trained)"
+            )
         self.leaf_names = tuple(jax.tree_util.keystr(path) for path, _ in leaves)
         self.leaf_shapes = tuple(np.shape(leaf) for _, leaf in leaves)
 
@@ -38,9 +60,19 @@ class Trainable:
         return self.name
 
     @property
+    def constants(self) -> list[np.ndarray]:
+        """Numbers and arrays among the module's leaves that are not trained: part of what the network is."""
+        leaves = [leaf for leaf in jax.tree.leaves(self.module) if eqx.is_array_like(leaf) and not is_parameter(leaf)]
+        return [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in leaves]
+
+    @property
     def size(self) -> int:
         """Number of trainable numbers."""
         return sum(int(np.prod(shape)) for shape in self.leaf_shapes)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 @dataclass(frozen=True)

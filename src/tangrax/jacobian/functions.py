@@ -1,8 +1,9 @@
 """The same for plain JAX code: any function of (parameters, one point), without the language of expressions.
 
 `points` are the points, one along the first axis; the function is called with one of them and returns a number or an
-array. `params` is any tree, an Equinox module for one: J's columns are its inexact arrays, flattened in the order of
-`jax.tree.leaves`. The points are split over all visible devices, the first `mesh` of them, or those of a mesh.
+array. `params` is any tree, an Equinox module for one: J's columns are its arrays of floats, flattened in the order of
+`jax.tree.leaves`; numbers among its leaves are part of the function. The points are split over all visible devices,
+the first `mesh` of them, or those of a mesh.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
-from ..expr import Node, PointSet, Selection, Trainable, ops
+from ..expr import Node, PointSet, Selection, Trainable, ops, parted, real
 from ..lower import AtPoint, Executor
 from ..parallel import ShardedRows, make_transport, run_dtype
 from .density import Density
@@ -151,7 +152,7 @@ class Products:
 
     def __matmul__(self, vectors: Any) -> np.ndarray:
         """J v, (N,), or (N, k) of a matrix (P, k); with C components (N, C) and (N, C, k)."""
-        given = np.asarray(vectors)
+        given = real("J @ array", vectors)
         if given.ndim not in (1, 2) or len(given) != self.shape[-1]:
             raise ValueError(
                 f"J of shape {self.shape} @ array of shape {given.shape}: give ({self.shape[-1]},) or a matrix"
@@ -190,7 +191,7 @@ class Transposed:
 
     def __matmul__(self, weights: Any) -> Float[np.ndarray, " p"]:
         """Jᵀ w, of one weight for each number of each point: one all-reduce of P numbers."""
-        J, given = self.products, np.asarray(weights)
+        J, given = self.products, real("J.T @ array", weights)
         if given.shape != J.shape[:-1]:
             raise ValueError(f"J.T @ array of shape {given.shape}: give {J.shape[:-1]}, one for each row of J")
         evaluator, layout = J.evaluator, J.subject.layout
@@ -201,11 +202,10 @@ class Transposed:
 
 def _adopted(function: Function, params: Any, points: Any, mesh: Where, weights: Any = None) -> tuple[Node, Evaluator]:
     """J of a plain function as an expression, and what evaluates it."""
-    initial, _ = eqx.partition(params, eqx.is_inexact_array_like)
+    initial, _ = parted("params", params)
     leaves = jax.tree.leaves(initial)
     if not callable(function) or not leaves:
         raise TypeError(f"give a function of (params, point), and params with arrays of floats, not {function!r}")
-    initial = jax.tree.map(jnp.asarray, initial)
     trainable = Trainable(getattr(function, "__name__", "function"), initial, lambda p, arguments: None, params)
     J = _jacobian(function, trainable, params, points, "points", weights)
     dtype = jnp.dtype(run_dtype(None, jnp.result_type(*leaves).name))
@@ -220,13 +220,13 @@ def _jacobian(
     function: Function, trainable: Trainable, params: Any, points: Any, tag: str, weights: Any = None
 ) -> Node:
     """J of a function at points of any shape, by the parameters of a trainable; weights are one more column."""
-    points = np.asarray(points, np.float64)
+    points = real("points", points)
     if points.ndim < 1 or len(points) == 0 or not np.isfinite(points).all():
         raise ValueError(f"points of shape {points.shape}: give finite points, one along the first axis, at least one")
-    _, static = eqx.partition(params, eqx.is_inexact_array_like)
+    _, static = parted("params", params)
     columns = points.reshape(len(points), -1)
     if weights is not None:
-        given = np.asarray(weights, np.float64)
+        given = real("weights", weights)
         if given.shape != (len(points),) or not (np.isfinite(given).all() and (given >= 0).all()):
             raise ValueError(f"weights of shape {given.shape}: one for each of the {len(points)} points, none negative")
         columns = np.column_stack([columns, np.sqrt(given)])

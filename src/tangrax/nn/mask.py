@@ -2,16 +2,15 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 
-from ..expr import Trainable
+from ..expr import Trainable, is_parameter
 
 
 def mask_flags(trainable: Trainable, mask: Any) -> tuple[bool, ...]:
     """One flag per parameter leaf, from a tree of bools built like the module or like its parameters.
 
-    The two differ where a module has leaves that are no parameters (activations, integers): what the mask
+    The two differ where a module has leaves that are no parameters (activations, numbers): what the mask
     says of those is ignored.
     """
     like_parameters = jax.tree.structure(trainable.initial)
@@ -30,7 +29,7 @@ def mask_flags(trainable: Trainable, mask: Any) -> tuple[bool, ...]:
             raise TypeError(f"mask of '{trainable.name}': {leaf!r} is no bool; a mask has one True or False a leaf")
     if given != like_parameters:
         of_module = jax.tree.leaves(trainable.module)
-        leaves = [flag for flag, leaf in zip(leaves, of_module, strict=True) if eqx.is_inexact_array_like(leaf)]
+        leaves = [flag for flag, leaf in zip(leaves, of_module, strict=True) if is_parameter(leaf)]
     if not any(leaves):
         raise ValueError(
             f"mask of '{trainable.name}' selects no parameter: set at least one of "

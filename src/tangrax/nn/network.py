@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..expr import Node, Selection, Trainable, as_node, ops
+from ..expr import Node, Selection, Trainable, as_node, ops, parted
 from .mask import mask_flags
 
 
@@ -62,7 +62,7 @@ class Network:
 
     @property
     def params(self) -> Any:
-        """The module's parameters as they were wrapped: its inexact arrays, None elsewhere."""
+        """The module's parameters as they were wrapped: its arrays of floats, None elsewhere."""
         return self.trainable.initial
 
     def __repr__(self) -> str:
@@ -73,24 +73,24 @@ def wrap(module: Any, params: Any = None, *, name: str | None = None, recipe: di
     """A network for use in expressions.
 
     `wrap(module)` takes any Equinox module, called per point with one vector of its inputs; `wrap(f, params)` a
-    pure function f(params, inputs). Trainable are the inexact arrays among the leaves. `recipe` is what a saved
-    file tells of the architecture (see `tx.nn.mlp`).
+    pure function f(params, inputs). Trainable are the arrays of floats among the leaves, of JAX and NumPy; numbers,
+    such as a frequency, are not. Raises TypeError for complex ones. `recipe` is what a saved file tells of the
+    architecture (see `tx.nn.mlp`).
     """
     if params is None:
-        if not callable(module) or not jax.tree.leaves(eqx.filter(module, eqx.is_inexact_array)):
+        initial, static = parted(f"wrap({type(module).__name__})", module)
+        if not callable(module) or not jax.tree.leaves(initial):
             raise TypeError(
                 f"wrap({module!r}): give a callable module with arrays of floats, or a pure function f(params, "
                 f"inputs) together with its params"
             )
-        initial, static = eqx.partition(module, eqx.is_inexact_array)
         whole, label = module, type(module).__name__
 
         def value(parameters: Any, inputs: Any) -> Any:
             return eqx.combine(parameters, static)(inputs)
     else:
-        initial, static = eqx.partition(params, eqx.is_inexact_array_like)
-        initial = jax.tree.map(jnp.asarray, initial)
         whole, label = params, getattr(module, "__name__", "function")
+        initial, static = parted(f"wrap({label}, params)", params)
 
         def value(parameters: Any, inputs: Any) -> Any:
             return module(eqx.combine(parameters, static), inputs)

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import Node, Selection, Trainable, ops
+from ..expr import Node, Selection, Trainable, ops, refuse_complex
 from .network import check_optimizer
 
 
@@ -40,6 +40,7 @@ class Parameter(Node):
 def parameter(init: Any, *, name: str | None = None) -> Parameter:
     """A trainable number, or array, that starts at `init`."""
     value = np.asarray(init)
+    refuse_complex(f"parameter({init!r})", value.dtype)
     if value.dtype.kind not in "fi" or not np.all(np.isfinite(value)):
         raise ValueError(f"parameter({init!r}): give a finite number, or an array of finite numbers, to start from")
 

@@ -39,6 +39,8 @@ def outline(terms: Terms, rules: Sequence[str], dtype: Any, parameters: Paramete
     lines = [*terms.outline(), *rules, f"trained in {dtype}"]
     for trainable, name in terms.trainables.items():
         lines.append(f"'{name}' of {len(trainable.leaf_names)} arrays {list(trainable.leaf_shapes)}")
+        if trainable.constants:
+            lines.append(f"'{name}' with constants {' '.join(digest(each)[:8] for each in trainable.constants)}")
         if trainable not in terms.trained:
             leaves = map(np.asarray, jax.tree.leaves(parameters[trainable]))
             lines.append(f"'{name}' as it is, {' '.join(digest(leaf)[:8] for leaf in leaves)}")
