@@ -86,4 +86,6 @@ max = lift_reduction(jnp.max, "max")
 min = lift_reduction(jnp.min, "min")
 std = lift_reduction(jnp.std, "std")
 
-linalg = SimpleNamespace(norm=lift(jnp.linalg.norm), det=lift(jnp.linalg.det), inv=lift(jnp.linalg.inv))
+linalg = SimpleNamespace(
+    norm=lift(jnp.linalg.norm, "linalg."), det=lift(jnp.linalg.det, "linalg."), inv=lift(jnp.linalg.inv, "linalg.")
+)

@@ -2,6 +2,7 @@
 
 from . import markup as markup, ops as ops
 from .conflict import cosine as cosine, norms as norms, projections as projections
+from .failure import as_array as as_array, shape_of as shape_of, succeeds as succeeds, told as told
 from .functions import (
     function as function,
     lift as lift,

@@ -8,18 +8,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .foreign import offer
 from .groups import split, within
 from .node import Node, apply, as_node
 from .ops import Opaque
 from .tracker import Tracker
 
 
-def lift(function: Callable[..., Any]) -> Callable[..., Any]:
+def lift(function: Callable[..., Any], prefix: str = "") -> Callable[..., Any]:
     """`function` of jax.numpy as a function of nodes: it acts on the values at each point.
 
-    Keyword arguments are static. Called without any node, it is the jax.numpy function itself.
+    Keyword arguments are static. Called without any node, it is the jax.numpy function itself. `prefix` is how it is
+    reached from `tx.np`.
     """
     name = function.__name__
+    offer(name, prefix)
 
     @functools.wraps(function, updated=())
     def lifted(*args: Any, **kwargs: Any) -> Any:
@@ -34,6 +37,7 @@ def lift(function: Callable[..., Any]) -> Callable[..., Any]:
 def lift_sequence(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same for functions that take a list of arrays, such as `stack`."""
     name = function.__name__
+    offer(name)
     spread = _Spread(function)
 
     def lifted(arrays: Sequence[Any], axis: int = 0) -> Any:
@@ -58,6 +62,7 @@ class _Spread:
 
 def lift_reduction(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
     """`np.mean(field)` is `field.mean`, over points and components; with `axis`, over components at each point."""
+    offer(kind)
 
     def lifted(value: Any, axis: int | tuple[int, ...] | None = None) -> Any:
         if not isinstance(value, Node):

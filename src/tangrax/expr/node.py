@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
 
+from .foreign import Symbolic
 from .graph import Texts, describe, local_nodes
 from .groups import split
 from .held_out import held_out
@@ -39,7 +40,7 @@ N = TypeVar("N", bound="Node")
 _interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()
 
 
-class Node:
+class Node(Symbolic):
     """A symbolic value: a *field* has one value per collocation point, a *term* one in all.
 
     Nodes are immutable and interned: two expressions are one object exactly if they are built alike from the
@@ -47,7 +48,6 @@ class Node:
     """
 
     __slots__ = ("__weakref__", "args", "facts", "op")
-    __array_ufunc__ = None  # NumPy arrays leave `array * node` to the node
 
     op: Op
     args: tuple["Node", ...]
@@ -313,9 +313,6 @@ class Node:
             f"{self} has no truth value before it is computed: combine conditions with & and |, choose with tx.np.where"
         )
 
-    def __float__(self) -> float:
-        raise TypeError(f"{self} is symbolic: solver.eval(...) gives its value")
-
     # Arithmetic: written out so that editors and type checkers see it
 
     def __add__(self, other: Any) -> "Node":
@@ -407,6 +404,8 @@ class Node:
 
 def as_node(value: Any) -> Node:
     """A node as it is, anything else as a constant."""
+    if isinstance(value, (list, tuple)) and any(isinstance(each, Node) for each in value):
+        raise TypeError(f"{value} holds expressions: tx.np.stack makes one of them")
     return value if isinstance(value, Node) else Node(Constant.of(value))
 
 
@@ -415,5 +414,5 @@ def apply(function: Callable[..., Any], name: str, *args: Any, **kwargs: Any) ->
     nodes = [as_node(arg) for arg in args]
     for constant in nodes:
         if isinstance(constant.op, Constant):
-            refuse_point_values(constant, nodes)
+            refuse_point_values(constant, nodes, name)
     return Node(Apply(function, name, tuple(sorted(kwargs.items()))), *nodes)

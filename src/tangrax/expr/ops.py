@@ -12,11 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .failure import is_of_shapes, shape_of, succeeds, told
 from .points import PointSet
 from .real import refuse_complex
 from .trainable import Selection, Trainable
 
 REDUCTIONS = ("mse", "mae", "mean", "sum", "max", "min", "std")
+MOST_INPUTS = 512  # numbers of inputs above it are not tried to explain an error
 INFIX = {"+", "-", "*", "/", "**", "@", "//", "%", "<", "<=", ">", ">=", "==", "!=", "&", "|"}
 
 
@@ -144,15 +146,25 @@ class Call(Op):
     def infer(self, args, texts):
         points = one_point_set(args, texts)
         leaves = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jnp.result_type(x)), self.trainable.initial)
-        try:
-            value = jax.eval_shape(self.trainable.apply, leaves, [facts.struct() for facts in args])
-        except Exception as error:
-            size = sum(int(np.prod(facts.shape)) for facts in args)
-            raise ValueError(
-                f"{self.text(texts)}: the network does not take its input of {size} number(s) per point "
-                f"(shape ({size},)). Give it as many coordinates as its first layer expects. It said: {error}"
-            ) from error
+        size = sum(int(np.prod(facts.shape)) for facts in args)
+
+        def refusal(error: Exception) -> str:
+            for other in sorted({*range(1, 9), *self._dimensions} - {size}, key=lambda other: abs(other - size)):
+                if succeeds(self.trainable.apply, leaves, [jax.ShapeDtypeStruct((other,), "float32")]):
+                    return (
+                        f"{self.text(texts)}: the network does not take its input of {size} number(s) per point, it "
+                        f"takes {other}: give it as many coordinates as its first layer expects. It said: {told(error)}"
+                    )
+            return f"{self.text(texts)}: the network failed at a point. {told(error)}"
+
+        structs = [facts.struct() for facts in args]
+        value = shape_of(self.trainable.apply, (leaves, structs), refusal)
         return Facts.of(points, value, self.text(texts))
+
+    @property
+    def _dimensions(self) -> set[int]:
+        """Of its weights: the number of inputs is one of them, as a rule."""
+        return {size for shape in self.trainable.leaf_shapes for size in shape if size <= MOST_INPUTS}
 
     def text(self, args):
         return f"{self.trainable.name}({', '.join(args)})" if args else self.trainable.name
@@ -168,13 +180,13 @@ class Apply(Op):
 
     def infer(self, args, texts):
         points = one_point_set(args, texts)
-        try:
-            value = jax.eval_shape(self, *[facts.struct() for facts in args])
-        except Exception as error:
+
+        def refusal(error: Exception) -> str:
             shapes = ", ".join(f"{text}: {facts.shape}" for text, facts in zip(texts, args, strict=True))
-            raise ValueError(
-                f"{self.text(texts)} cannot be computed from values of these shapes per point ({shapes}): {error}"
-            ) from error
+            given = f" from values of these shapes per point ({shapes})" if is_of_shapes(error) else ""
+            return f"{self.text(texts)} cannot be computed{given}: {told(error, self.function)}"
+
+        value = shape_of(self, [facts.struct() for facts in args], refusal)
         if not hasattr(value, "shape"):
             raise TypeError(f"{self.text(texts)} must return one array, not {type(value).__name__}")
         return Facts.of(points, value, self.text(texts))
@@ -307,13 +319,13 @@ class Opaque(Op):
             else Facts(None, (len(facts.points), *facts.shape), facts.kind).struct()
             for facts in args
         ]
-        try:
-            value = jax.eval_shape(self.function, *full)
-        except Exception as error:
+
+        def refusal(error: Exception) -> str:
             shapes = ", ".join(str(struct.shape) for struct in full)
-            raise ValueError(
-                f"{self.text(texts)}: the function does not take arrays of shape {shapes}: {error}"
-            ) from error
+            given = f" for arrays of shape {shapes}, all points at once" if is_of_shapes(error) else ""
+            return f"{self.text(texts)}: the function failed{given}: {told(error, self.function)}"
+
+        value = shape_of(self.function, full, refusal)
         if not hasattr(value, "shape"):
             raise TypeError(f"{self.text(texts)}: the function must return one array, not {type(value).__name__}")
         fits = points is not None and value.ndim > 0 and value.shape[0] == len(points)

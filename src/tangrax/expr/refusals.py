@@ -5,6 +5,8 @@ from typing import Any
 
 from .ops import Label, Op, Reduce, Restrict, RowMean
 
+ELEMENTWISE = {"+", "-", "*", "/", "**"}
+
 
 def refuse_group(op: Op, args: Sequence[Any]) -> None:
     if isinstance(op, (Reduce, RowMean, Label)):
@@ -18,12 +20,14 @@ def refuse_group(op: Op, args: Sequence[Any]) -> None:
             )
 
 
-def refuse_point_values(constant: Any, nodes: Sequence[Any]) -> None:
+def refuse_point_values(constant: Any, nodes: Sequence[Any], operation: str) -> None:
     """An array with one number per point is not a constant: it would broadcast to N x N."""
     for node in nodes:
-        if node.points is not None and not node.shape and constant.shape[:1] == (len(node.points),) != (1,):
+        wider = not node.shape or (operation in ELEMENTWISE and len(constant.shape) > len(node.shape))
+        if node.points is not None and wider and constant.shape[:1] == (len(node.points),) != (1,):
             raise ValueError(
                 f"an array of shape {constant.shape} meets {node}, which has {len(node.points)} points on "
-                f"'{node.points.tag}': an array in an expression is the same at every point. Write what depends "
-                f"on the point with its coordinates, or use tx.np.function"
+                f"'{node.points.tag}': an array in an expression is the same at every point. Write what depends on the "
+                f"point with its coordinates; numbers that are known at the points are "
+                f"domain.values('{node.points.tag}', array)"
             )

@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
-from ..expr import Node, PointSet, Selection, Trainable, ops, parted, real
+from ..expr import Node, PointSet, Selection, Trainable, as_array, ops, parted, real, shape_of, succeeds, told
 from ..lower import AtPoint, Executor
 from ..parallel import ShardedRows, make_transport, run_dtype
 from .density import Density
@@ -30,6 +30,7 @@ from .subject import Subject, run
 
 Function = Callable[[Any, Any], Any]
 Where = int | Mesh | None
+ORDER = "the order is (function, params, points)"
 MEMORY = 2**30  # bytes of temporaries on one device
 
 
@@ -205,7 +206,10 @@ def _adopted(function: Function, params: Any, points: Any, mesh: Where, weights:
     initial, _ = parted("params", params)
     leaves = jax.tree.leaves(initial)
     if not callable(function) or not leaves:
-        raise TypeError(f"give a function of (params, point), and params with arrays of floats, not {function!r}")
+        raise TypeError(
+            f"{ORDER}: give a function of (params, point), here {_kind(function)}, and params with arrays of floats, "
+            f"here {_kind(params)}"
+        )
     trainable = Trainable(getattr(function, "__name__", "function"), initial, lambda p, arguments: None, params)
     J = _jacobian(function, trainable, params, points, "points", weights)
     dtype = jnp.dtype(run_dtype(None, jnp.result_type(*leaves).name))
@@ -220,6 +224,8 @@ def _jacobian(
     function: Function, trainable: Trainable, params: Any, points: Any, tag: str, weights: Any = None
 ) -> Node:
     """J of a function at points of any shape, by the parameters of a trainable; weights are one more column."""
+    if np.asarray(points).dtype.kind in "OSU":
+        raise TypeError(f"{ORDER}: points are {_kind(points)}; give an array, one point along its first axis")
     points = real("points", points)
     if points.ndim < 1 or len(points) == 0 or not np.isfinite(points).all():
         raise ValueError(f"points of shape {points.shape}: give finite points, one along the first axis, at least one")
@@ -236,15 +242,43 @@ def _jacobian(
     coordinates = [Node(ops.Coordinate(where, axis)) for axis in range(columns.shape[1])]
 
     def value(parameters: Any, point: Any) -> Any:
-        found = jnp.asarray(function(eqx.combine(parameters, static), point[:size].reshape(shape)))
+        found = as_array(function(eqx.combine(parameters, static), point[:size].reshape(shape)))
         found = found[0] if found.shape == (1,) else found
         return found if weights is None else point[size] * found
 
     like = jax.ShapeDtypeStruct((columns.shape[1],), jnp.result_type(*jax.tree.leaves(trainable.initial)))
-    result = jax.eval_shape(value, trainable.initial, like)
+
+    def refusal(error: Exception) -> str:
+        why = _misread(function, params, jax.ShapeDtypeStruct(points.shape, like.dtype))
+        return f"'{trainable.name}' failed at a point of shape {shape}{why}. {told(error, function)}"
+
+    result = shape_of(value, (trainable.initial, like), refusal)
     if not jnp.issubdtype(result.dtype, jnp.floating):
         raise TypeError(f"{function!r} returns {result.dtype} of shape {result.shape} at a point: give real numbers")
     return Node(ops.Jacobian((Selection(trainable),)), Node(_Called(trainable, value, result.shape), *coordinates))
+
+
+def _kind(given: Any) -> str:
+    """What something is, in a word or two."""
+    return f"the function '{given.__name__}'" if hasattr(given, "__name__") else f"of type {type(given).__name__}"
+
+
+def _misread(function: Function, params: Any, points: jax.ShapeDtypeStruct) -> str:
+    """Why a function does not take params and one point, where it takes something else."""
+    point = jax.ShapeDtypeStruct(points.shape[1:], points.dtype)
+    rows: Any = params if isinstance(params, (jax.Array, np.ndarray)) and params.ndim else ()
+
+    def of_all(z: Any) -> Any:
+        found = as_array(function(params, z))
+        return found.reshape(points.shape[0], *found.shape[1:])
+
+    if succeeds(of_all, points):
+        return ": it takes all points at once; give a function of one, such as lambda p, z: f(p, z[None])[0]"
+    if succeeds(lambda z: as_array(function(z, params)), point):
+        return ": it takes (point, params); give lambda p, z: f(z, p)"
+    if len(rows) and succeeds(lambda z: as_array(function(z, rows[0])), points):
+        return f": it takes params as points and points as params; {ORDER}"
+    return ""
 
 
 @dataclass(frozen=True)

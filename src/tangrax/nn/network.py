@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..expr import Node, Selection, Trainable, as_node, ops, parted
+from ..expr import Node, Selection, Trainable, as_array, as_node, ops, parted
 from .mask import mask_flags
 
 
@@ -98,7 +98,7 @@ def wrap(module: Any, params: Any = None, *, name: str | None = None, recipe: di
     def apply(parameters: Any, arguments: Any) -> Any:
         dtype = jax.tree.leaves(parameters)[0].dtype
         inputs = jnp.concatenate([jnp.ravel(jnp.asarray(argument, dtype)) for argument in arguments])
-        output = value(parameters, inputs)
+        output = as_array(value(parameters, inputs))
         return output[0] if output.shape == (1,) else output
 
     return Network(Trainable(name or label, initial, apply, whole, recipe))
