@@ -92,6 +92,9 @@ FAULTS = {
     "killed-1": ("process 1 on .* died: its connection closed without a word", 1),
     "stopped-0": (NOT_HEARD, 1),
     "stopped-1": (NOT_HEARD, 1),
+    # Process 0 holds JAX's service: were it not the last to go, JAX would abort the others, by code -6.
+    "raises-0": ("process 0 failed: ValueError: a mistake on one process", 1),
+    "breaks-0": ("process 0 failed: KeyboardInterrupt", 130),
     "raises-1": ("process 1 failed: ValueError: a mistake on one process", 1),
     "ends-1": ("process 1 has ended its script, while process [02] is in operation", 1),
     "leaves-2": (r"process [01] is in operation \d+, 'training', .* process 2 does not join it", 1),
@@ -99,7 +102,7 @@ FAULTS = {
     "terminated-1": ("stopped by SIGTERM after epoch", 143),
     "interrupted-0": ("stopped by SIGINT after epoch", -signal.SIGINT),
 }
-ALWAYS = {("killed-1", "xla"), ("stopped-1", "mpi"), ("raises-1", "mpi"), ("terminated-1", "xla")}
+ALWAYS = {("killed-1", "xla"), ("breaks-0", "xla"), ("stopped-1", "mpi"), ("raises-1", "mpi"), ("terminated-1", "xla")}
 
 
 def rows():

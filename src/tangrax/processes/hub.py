@@ -39,6 +39,7 @@ class Hub:
         self._reasons: list[tuple[int | None, str, int]] = []
         self._dead: set[int] = set()
         self._told = False
+        self._here: set[int] = set()  # whose connection stands
 
     async def serve(self, listening: socket.socket, timeout: float) -> None:
         """Until the event loop ends; processes that have not all come after `timeout` seconds are told so."""
@@ -67,16 +68,24 @@ class Hub:
                 if found:
                     self._blame(None, found)
 
+    async def deserted(self, seconds: float) -> None:
+        """Until the others have gone, or for some seconds: JAX aborts those that are there when process 0 is not."""
+        end = time.monotonic() + seconds
+        while len(self._here) > 1 and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
             rank = await self._take_in(reader, writer)
             if rank is None:
                 return
             member = self.members[rank]
+            self._here.add(rank)
             with contextlib.suppress(ValueError):
                 while message := await receive(reader):
                     member.heard = time.monotonic()
                     self._hear(rank, member, message)
+            self._here.discard(rank)
             if not self._complete.is_set():
                 del self.members[rank]  # it gave up before all had come
             elif not member.ended:

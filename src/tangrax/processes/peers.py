@@ -26,6 +26,7 @@ TERM = signal.SIGTERM
 ATTEMPT = 5.0  # seconds for one address, which may swallow what is sent to it
 RETRY = 0.2  # seconds between attempts to reach process 0
 LAST_WORD = 1.0  # seconds that a process which fails waits for process 0 to have heard of it
+LINGER = 3.0  # seconds that process 0, once the run is lost, waits for the others to end before it
 
 
 class Peers(abc.ABC):
@@ -175,6 +176,9 @@ class Joined(Peers):
             self._loop.call_soon_threadsafe(lambda: self._say(bye=True))
             self._gone.wait()
         else:
+            if self._hub is not None:
+                with contextlib.suppress(TimeoutError):
+                    asyncio.run_coroutine_threadsafe(self._hub.deserted(LINGER), self._loop).result(LINGER + 1)
             _exit(self._code)
 
     # In the thread of the connection
@@ -275,6 +279,8 @@ class Joined(Peers):
                 sys.stderr.flush()
         self._lost.set()
         await asyncio.sleep(GRACE)
+        if self._hub is not None:
+            await self._hub.deserted(LINGER)
         _exit(code if self._code is None else self._code)
 
 
