@@ -69,25 +69,27 @@ def test_reference_has_what_there_is(name):
     assert functions - in_prose - {member for _, member in objects} - INTERNAL == set()
 
 
+# Whether they run, not how far they get: few epochs and points.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [
-        "heat",
-        "inverse",
-        "two_networks",
-        "groups",
-        "round_off",
-        "shock",
+        "heat --epochs 50",
+        "inverse --epochs 4",
+        "two_networks --adam 20 --lbfgs 4",
+        "groups --epochs 50",
+        "round_off --epochs 4 --points 200",
+        "shock --epochs 100",
         "batches --points 2000 --batch 300 --seconds 2",
-        "balance",
-        "cylinder",
-        "l_shape",
-        "part",
-        "export",
-        "marching --end 1 --slabs 2 --epochs 10 --points 40",
-        "gallery --epochs 30",
+        "balance --epochs 50",
+        "cylinder --epochs 3 --points 200",
+        "l_shape --epochs 3 --points 200",
+        "part --epochs 3 --points 200",
+        "export --epochs 50",
+        "marching --end 1 --slabs 2 --epochs 4 --points 40",
+        "gallery --epochs 4",
     ],
+    ids=lambda script: script.split()[0],
 )
 def test_script(script, tmp_path):
     env = {**os.environ, "XLA_FLAGS": ""}

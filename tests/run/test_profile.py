@@ -119,7 +119,9 @@ def test_a_heavy_tracker_has_a_larger_share(devices, tmp_path):
         )
         solver.solve(300, progress=False, profile=tmp_path / name)
         (call,) = calls(tmp_path / name)
-        shares[name] = call["parts"]["trackers"] / (call["parts"]["trackers"] + call["parts"]["step"])
+        # On a busy machine an all-reduce alone may take as long as a stretch did.
+        parts = [call["parts"][part] for part in ("trackers", "step", "communication")]
+        shares[name] = parts[0] / sum(parts)
     assert shares["heavy"] > max(0.5, shares["light"])
     assert shares["seldom"] == 0  # it was due in the epochs that compiled, and not again
 
