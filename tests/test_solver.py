@@ -73,6 +73,31 @@ def test_new_points(devices):
     assert len(solver.eval(u)) == 21, "the points of the problem are untouched"
 
 
+def test_of_several_handles_an_absent_one_has_zeros(devices):
+    """Against the rows by the network alone."""
+    solver, net, u = build(devices)
+    k = tx.nn.parameter(np.ones(3), name="k")
+    rows, both, slope = solver.eval([u.grad(net), u.grad(k, net), u.mse.grad(net, k)])
+    np.testing.assert_array_equal(both, np.column_stack([np.zeros((21, 3)), rows]))
+    assert slope[:-3].any() and not slope[-3:].any()
+
+
+def test_a_steady_problem_takes_no_time():
+    solver, _, u = build(1)
+    points = np.random.default_rng(0).uniform(size=(5, 3))
+    for call in (
+        lambda: solver.eval(u, points={"interior": points}),
+        lambda: DOMAIN.points("sensors", points),
+        lambda: tx.domain.line(n=4).points("sensors", points[:, :2]),
+        lambda: solver.plan(u.mse, points={"interior": points}),
+    ):
+        with pytest.raises(ValueError, match=r"the problem is steady, with the columns \(x(, y)?\)"):
+            call()
+    timed = tx.domain.line(n=4).over_time(0.0, 1.0)
+    x, _ = timed.points("sensors", points[:, :2])
+    np.testing.assert_array_equal(x.points.coordinates, points[:, :2])
+
+
 def test_evaluation_is_compiled_once(monkeypatch):
     solver, net, u = build(2)
     solver.eval([u, u.grad(net)])

@@ -16,6 +16,7 @@ LINE = tx.domain.line(mesh_size=0.1)
 X, T = LINE.variable("interior")
 XB, _ = LINE.variable("boundary")
 NET = tx.nn.mlp(1, width=4, depth=1, name="net")
+K = tx.nn.parameter(0.5, name="k")
 PAIR = tx.nn.mlp(2, outputs=2, width=4, depth=1, name="pair")
 
 
@@ -133,6 +134,13 @@ REFUSED = {
     "laplacian of nothing": (lambda: NET(X).laplacian(), ValueError, "name the coordinates"),
     "gradient with respect to a field": (lambda: NET(X).grad(X), TypeError, "tx.nn.wrap"),
     "gradient of nothing": (lambda: NET(X).grad(), ValueError, "name the network"),
+    "J by what a field does not hold": (
+        lambda: NET(X).grad(PAIR),
+        ValueError,
+        r"net\(x\).grad\(pair\): it depends on net, so the derivative is zero everywhere",
+    ),
+    "gradient by what a term does not hold": (lambda: NET(X).mse.grad(K, PAIR), ValueError, "depends on net, so"),
+    "J of an exact solution": (lambda: tx.np.sin(X).grad(NET), ValueError, "nothing that can be trained"),
     "reduction of a term": (lambda: NET(X).mse.mean, TypeError, "a term already"),
     "arithmetic with a group": (lambda: NET(X)[X < 0.5] * 2, TypeError, "reduce it first"),
     "truth of a field": (lambda: bool(X < 0.5), TypeError, "tx.np.where"),

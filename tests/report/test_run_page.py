@@ -174,6 +174,24 @@ def test_what_cannot_be_shown_is_refused_before_training(what, tmp_path):
     assert solver.epoch == 0 and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("columns", [2, 3])
+def test_points_of_what_is_shown_are_those_of_eval(columns, tmp_path, devices):
+    """A steady problem has no time: with a column of zeros for it or without, the same values are written."""
+    x, y, _ = tx.domain.rect(n=8).variable("interior")
+    u = tx.nn.mlp(2, width=3, depth=1)(x, y)
+    at = np.random.default_rng(0).random((5, 2))
+    shown = run.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
+    solver = tx.core([u.mse], optimizer=optax.sgd(0.1), devices=devices, dtype="float64")
+    solver.solve(1, progress=False, run_dir=tmp_path, show={"u": shown})
+    _, arrays = solver._shown(run.Shown({"u": shown}, {}), 1)
+    np.testing.assert_array_equal(arrays["at/0"], np.pad(at, ((0, 0), (0, 1))))
+    np.testing.assert_array_equal(arrays["field/0"], solver.eval(u, points={"interior": at}))
+    with pytest.raises(ValueError, match=r"solve\(show=…\): 'u': .* the problem is steady"):
+        run.Shown({"u": run.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, 1)), constant_values=1.0))}, {})
+    with pytest.raises(TypeError, match="complex numbers"):
+        run.Shown({"u": run.Field(u, np.arange(5) + 1j, at)}, {})
+
+
 # Fields over several coordinates
 
 

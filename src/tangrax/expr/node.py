@@ -31,7 +31,7 @@ from .ops import (
 )
 from .points import PointSet
 from .products import TransposedJacobian, along
-from .refusals import refuse_group, refuse_point_values
+from .refusals import refuse_absent, refuse_group, refuse_point_values
 from .request import Request, spectrum_options
 from .tracker import Tracker
 from .trainable import Selection
@@ -161,7 +161,8 @@ class Node(Symbolic):
         """J, the derivative with respect to the parameters of networks or trainable scalars.
 
         Of a field: rows, one per point, (N, P); (N, C, P) for C components. Of a term: one vector (P,).
-        The P columns are the selected leaves, flattened in the order of `jax.tree.leaves(net.params)`.
+        The P columns are the selected leaves, flattened in the order of `jax.tree.leaves(net.params)`. Of several
+        handles, those that the value does not depend on have columns of zeros; ValueError where it depends on none.
         """
         if not handles:
             raise ValueError(f"{self}.grad(): name the network or parameter to differentiate with respect to")
@@ -176,6 +177,7 @@ class Node(Symbolic):
             selections.append(selection)
         if len({selection.trainable for selection in selections}) < len(selections):
             raise ValueError(f"{self}.grad(): a network is named twice")
+        refuse_absent(self, selections)
         if self.points is None:
             return Node(Gradient(tuple(selections)), self)
         return Node(Jacobian(tuple(selections)), self)

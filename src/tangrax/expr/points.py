@@ -141,13 +141,17 @@ class PointSet:
     def conform(self, points: Any) -> np.ndarray:
         """New points for this tag, in the columns that `coordinates` has.
 
-        A steady problem takes its points without the time column too, a one-dimensional one as a vector.
+        A steady problem takes its points without the time column, or with one of zeros, a one-dimensional one as a
+        vector.
         """
         return conform(points, self.tag, self.axes, self.steady)
 
 
 def conform(points: Any, tag: str, axes: tuple[str, ...], steady: bool) -> np.ndarray:
-    """Points as rows of float64 numbers, one column for each of the axes, the last one time; raises if they are not."""
+    """Points as rows of float64 numbers, one column for each of the axes, the last one time; raises if they are not.
+
+    There is no time in a steady problem: a last column of zeros, as its own points have, may stand for it.
+    """
     columns = len(axes)
     points = real(f"points for '{tag}'", points)
     given = points.shape
@@ -162,4 +166,10 @@ def conform(points: Any, tag: str, axes: tuple[str, ...], steady: bool) -> np.nd
         )
     if not np.isfinite(points).all():
         raise ValueError(f"points for '{tag}' hold a number that is not finite")
+    if steady and points[:, -1].any():
+        raise ValueError(
+            f"points for '{tag}' have shape {given}: the problem is steady, with the columns "
+            f"({', '.join(axes[:-1])}), and the last column given is not zero; leave it out, or make the domain "
+            f".over_time(start, end)"
+        )
     return points

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .ops import Label, Op, Reduce, Restrict, RowMean
+from .graph import all_nodes
+from .ops import Call, Label, Op, Reduce, Restrict, RowMean
+from .trainable import Selection
 
 ELEMENTWISE = {"+", "-", "*", "/", "**"}
 
@@ -18,6 +20,17 @@ def refuse_group(op: Op, args: Sequence[Any]) -> None:
                 f"{arg} is a group of points: reduce it first ({arg}.mse), or compute on all points and restrict "
                 f"the result ((…)[{group}].mean). To keep all points, write tx.np.where({group}, {field}, 0)"
             )
+
+
+def refuse_absent(node: Any, selections: Sequence[Selection]) -> None:
+    """A derivative by what a value does not depend on would be zeros, which look like a finding."""
+    held = dict.fromkeys(each.op.trainable for each in all_nodes([node]) if isinstance(each.op, Call))
+    if not any(selection.trainable in held for selection in selections):
+        wrt = ", ".join(selection.trainable.name for selection in selections)
+        raise ValueError(
+            f"{node}.grad({wrt}): it depends on {', '.join(t.name for t in held) or 'nothing that can be trained'}, so "
+            f"the derivative is zero everywhere: name at least one that it depends on"
+        )
 
 
 def refuse_point_values(constant: Any, nodes: Sequence[Any], operation: str) -> None:

@@ -1,13 +1,13 @@
 """What a run shows of its solution: fields over their points, residuals, spectra, as arrays for its directory."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..domain import written
-from ..expr import Node, PointSet, Request, split
+from ..expr import Node, PointSet, Request, real, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
 from .archive import Arrays
@@ -20,7 +20,7 @@ MOST = 20_000  # points of a field that are kept for pictures, evenly chosen
 class Evaluate(Protocol):
     """`solver.eval`."""
 
-    def __call__(self, nodes: list[Any], *, points: Mapping[str, Any] | None = None) -> list[Any]: ...
+    def __call__(self, nodes: Any, *, points: Mapping[str, Any] | None = None) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +42,22 @@ class Field:
         return self.node.points
 
     def check(self, name: str) -> "Field":
-        """Itself; raises TypeError or ValueError where it could not be shown."""
+        """Itself, `at` in the columns of its tag; raises TypeError or ValueError where it could not be shown."""
         if self.node.points is None or len(split(self.node)) > 1:
             raise _refused(name, self.node)
         other = self.reference
         if self.at is not None:
-            if np.shape(self.at)[1:] != (len(self.points.axes),) or np.shape(other) != (len(self.at), *self.node.shape):
+            try:
+                at = self.points.conform(self.at)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"solve(show=…): '{name}': {error}") from error
+            if np.shape(other) != (len(at), *self.node.shape):
                 raise ValueError(
-                    f"solve(show=…): '{name}' has coordinates {np.shape(self.at)} and values {np.shape(other)}: give a "
-                    f"row of {', '.join(self.points.axes)} and a value of shape {self.node.shape} for each point"
+                    f"solve(show=…): '{name}' has {len(at)} points and values of shape {np.shape(other)}: give a value "
+                    f"of shape {self.node.shape} for each point"
                 )
-        elif other is not None and not (
+            return replace(self, reference=real(f"solve(show=…): values of '{name}'", other), at=at)
+        if other is not None and not (
             isinstance(other, Node) and other.shape == self.node.shape and other.points in (None, self.points)
         ):
             raise TypeError(
