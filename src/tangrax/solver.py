@@ -53,11 +53,10 @@ def core(
     `terms` is a list of terms and trackers (named mse_0, mse_1, tracker_0, …) or a dict from names to them.
     `optimizer` trains everything that has no optimizer of its own. `balance` is what weights the terms, one of
     `tx.optim.ntk_balance()` and the like or a list of them; `conflict` keeps their gradients from undoing each other
-    (`tx.optim.config()`, `tx.optim.pcgrad()`). Points are split over all visible devices, the
-    first `devices` of them, or those of a mesh. A step's temporaries stay below `memory_limit` bytes a device:
-    points are processed in chunks where they would not. `resample` moves points during training: `tx.optim.rad(…)` or
-    another of its kind, or a list of them for several tags. `batch` is how many of a tag's points each step sees,
-    by the tag's name; trackers see all.
+    (`tx.optim.config()`, `tx.optim.pcgrad()`). Points are split over all visible devices, the first `devices` of them,
+    or those of a mesh. A step's temporaries stay below `memory_limit` bytes a device, by chunks of points if they must.
+    `resample` moves points during training: `tx.optim.rad(…)` or another of its kind, or a list of them for tags.
+    `batch` is how many of a tag's points each step sees, by its name; trackers see all. Warns of networks too rough.
     """
     steerings = optim.steerings(balance, conflict)
     return Solver(read_terms(terms), optimizer, steerings, devices, dtype, memory_limit, resample, batch)
@@ -104,6 +103,7 @@ class Solver:
         self.timing = Timing()
         self._set_parameters({t: t.initial for t in terms.trainables})
         self._order()
+        lower.warn_of_rough(terms.roots, self._transport)
 
     def __repr__(self) -> str:
         names = ", ".join([*self._terms.losses, *self._terms.trackers])

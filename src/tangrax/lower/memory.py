@@ -53,20 +53,20 @@ def _results(jaxpr: Any) -> set[Any]:
 def _bytes_of(jaxpr: Any, results: Collection[Any] = ()) -> int:
     total = 0
     for equation in jaxpr.eqns:
-        inner = [_bytes_of(sub) for value in equation.params.values() for sub in _jaxprs(value)]
+        inner = [_bytes_of(sub) for value in equation.params.values() for sub in inner_jaxprs(value)]
         # A nested program's result is counted inside it.
         own = [variable for variable in equation.outvars if variable not in results]
         total += sum(inner) if inner else sum(_size(variable.aval) for variable in own)
     return total
 
 
-def _jaxprs(value: Any) -> list[Any]:
+def inner_jaxprs(value: Any) -> list[Any]:
     if isinstance(value, ClosedJaxpr):
         return [value.jaxpr]
     if isinstance(value, Jaxpr):
         return [value]
     if isinstance(value, (tuple, list)):
-        return [sub for entry in value for sub in _jaxprs(entry)]
+        return [sub for entry in value for sub in inner_jaxprs(entry)]
     return []
 
 

@@ -23,6 +23,11 @@ class Terms:
     trained: tuple[Trainable, ...]
     optimizers: dict[Trainable, Any]
 
+    @property
+    def roots(self) -> list[Node]:
+        """All that is computed of the problem: its terms, and what trackers watch."""
+        return [*self.losses.values(), *(tracker.root for tracker in self.trackers.values())]
+
     def about(self) -> dict[str, Any]:
         """The same for a person: terms and trackers in words, and whether a tracker is a cosine, of what."""
         trackers = {}
@@ -46,7 +51,7 @@ class Terms:
         """What the problem is, in lines that are the same in every process, without points and parameters."""
         names = [f"term '{name}'" for name in self.losses]
         names += [f"tracker '{name}' every {tracker.interval}" for name, tracker in self.trackers.items()]
-        return [*names, *outline([*self.losses.values(), *(tracker.root for tracker in self.trackers.values())])]
+        return [*names, *outline(self.roots)]
 
 
 def read_terms(given: Any) -> Terms:
