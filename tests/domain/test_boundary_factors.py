@@ -5,12 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 
 import tangrax as tx
 from tangrax.domain.factors import Factor, value
 
 rect, disk, polygon = tx.domain.rect, tx.domain.disk, tx.domain.polygon
 L = [(0.0, 0.0), (2.0, 0.0), (2.0, 1.0), (1.0, 1.0), (1.0, 2.0), (0.0, 2.0)]
+TURN = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+NOTCH = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.6, 1.0), (0.5, 0.2), (0.4, 1.0), (0.0, 1.0)]
+STAR = [(r * np.cos(a), r * np.sin(a)) for a, r in zip(np.arange(10) * np.pi / 5, [1.0, 0.4] * 5, strict=True)]
+ROUND = [(np.cos(a), np.sin(a)) for a in np.arange(60) * np.pi / 30]
 SHAPES = {
     "line": lambda: tx.domain.line(-1.0, 2.0),
     "rect": lambda: rect((0.0, 1.0), (2.0, 2.0)),
@@ -70,6 +75,98 @@ def test_it_rises_from_the_boundary(domain):
     away = near > np.median(near) / 30  # not beside a corner, where both boundaries make it small
     assert away.mean() > 0.8
     np.testing.assert_allclose(near[away] / nearer[away], 2, rtol=5e-3)
+
+
+EDGES = {
+    "an L": lambda: polygon(L),
+    "an L, moved": lambda: polygon(L).rotate(0.3),
+    "an L, its corners turned": lambda: polygon(L @ TURN.T),
+    "an L in micrometres": lambda: polygon(1e6 * np.array(L)),
+    "an L with an edge in two pieces": lambda: polygon([*L[:1], (0.7, 0.0), *L[1:]]),
+    "a notch": lambda: polygon(NOTCH),
+    "a star": lambda: polygon(STAR),
+    "60 corners": lambda: polygon(ROUND),
+    "a square with an edge in two pieces": lambda: polygon(
+        [(0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
+    ),
+    "an extruded L": lambda: tx.domain.extrusion(polygon(L), 0.0, 1.0),
+    "an L with a round hole": lambda: polygon(L) - disk((0.5, 0.5), 0.2),
+    "a square with a hole like a star": lambda: rect((-2.0, -2.0), (2.0, 2.0)) - polygon(STAR),
+    "a ring with an L put in": lambda: rect((-2.0, -2.0), (3.0, 3.0)) - (disk((1.0, 1.0), 2.0) - polygon(L)),
+}
+
+
+@pytest.mark.parametrize("name", slow_but(EDGES, "an L, its corners turned", "a square with an edge in two pieces"))
+def test_derivatives_on_the_boundary_are_those_from_inside(name):
+    """Of first order along the normal of the shape alone and above zero; both by differences of values inside."""
+    shape = EDGES[name]().shape
+    random = np.random.default_rng(2)
+    edge = shape.surface(random.random((200, shape.dimension)))
+    points, normals = edge.points[edge.kept], edge.normals[edge.kept]
+    factor, h = Factor(shape), 1e-5 * shape.size
+    f1, f2, f3, f4 = (values(factor, points - k * h * normals) for k in (1, 2, 3, 4))
+    slope, second = (4 * f1 - 3 * f2 + 4 / 3 * f3 - f4 / 4) / h, (4 * f2 - f3 - 5 * f1) / h**2
+    assert (slope > 0).all()
+    clear = (slope > np.median(slope) / 5) & (abs(second) * h < slope / 100)  # not beside a corner
+    assert clear.mean() > 0.75
+
+    def derivatives(x, n):
+        gradient = jax.grad(lambda x: factor(*x))
+        return jax.jvp(gradient, (x,), (n,))
+
+    for dtype, rtol in (("float64", 1e-5), ("float32", 1e-3)):
+        with jax.enable_x64(dtype == "float64"):
+            gradient, along = jax.jit(jax.vmap(derivatives))(jnp.asarray(points, dtype), jnp.asarray(normals, dtype))
+            assert gradient.dtype == dtype
+            gradient, along = np.asarray(gradient), np.asarray(along)
+        assert (np.sum(gradient * normals, axis=1) < 0).all()
+        unit = np.max(slope)
+        np.testing.assert_allclose(gradient[clear] / unit, (-slope[:, None] * normals)[clear] / unit, atol=rtol)
+        found, floor = np.sum(along * normals, axis=1), unit / shape.size
+        np.testing.assert_allclose(found[clear] / floor, second[clear] / floor, rtol=0.03, atol=0.03)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_derivatives_at_corners_are_finite(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        for shape, corners in ((polygon(L).shape, L), ((rect((-2.0, -2.0), (2.0, 2.0)) - polygon(STAR)).shape, STAR)):
+            factor = Factor(shape)
+            near = np.concatenate([np.array(corners) + tiny for tiny in (0.0, 1e-38, 1e-25, 1e-12, -1e-9, 1e-7)])
+            for derivative in (jax.grad, jax.hessian):
+                found = jax.jit(jax.vmap(derivative(lambda x, factor=factor: factor(*x))))(jnp.asarray(near, dtype))
+                assert np.isfinite(found).all()
+                assert derivative is jax.hessian or (np.abs(found).max(axis=1) > 0).all()
+
+
+def test_a_flux_through_edges(devices):
+    """The solver's derivative along the normals of an L, in float32, by differences of values inside."""
+    domain = polygon(L @ TURN.T).sample(n=16, boundary=100)
+    x, y, _ = domain.variable("boundary")
+    across, up = domain.normal("boundary")
+    field = domain.factor(x, y)
+    solver = tx.core([(tx.nn.parameter(1.0) * x).mse], optimizer=optax.sgd(0.1), devices=devices)
+    flux = solver.eval(-field.d(x) * across - field.d(y) * up)
+    points = domain.point_set("boundary").coordinates[:, :2]
+    normals = np.column_stack([np.asarray(solver.eval(across)), np.asarray(solver.eval(up))])
+    h = 1e-6
+    np.testing.assert_allclose(flux, values(Factor(domain.shape), points - h * normals) / h, rtol=1e-3)
+
+
+def test_shared_walls_are_refused():
+    """Inside the factor would be zero on them, on the boundary its slope; not where they lie outside or overlap."""
+    low, high = rect((0.0, 0.0), (2.0, 1.0)), rect((0.0, 1.0), (1.0, 2.0))
+    around = rect((-1.0, -1.0), (3.0, 3.0))
+    x, y, _ = rect(n=4).variable("interior")
+    for touching, what in (
+        (low | high, "itself"),
+        (around - (rect() - rect((0.5, 0.5), (1.0, 1.0))), "itself"),
+        (low & rect(), "its slope"),
+        (low - high, "its slope"),
+    ):
+        with pytest.raises(ValueError, match=rf"share a wall, as at \(.*\), and {what} would be zero there: let one"):
+            touching.factor(x, y)
+    for fine in (low | rect((0.0, 0.5), (1.0, 2.0)), around - (low | high), rect() - rect((0.5, 0.5), (1.0, 1.0))):
+        fine.factor(x, y)
 
 
 @pytest.mark.parametrize("name", ["hole", "an L", pytest.param("capsule", marks=pytest.mark.slow)])

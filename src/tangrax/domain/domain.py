@@ -118,8 +118,9 @@ class Domain:
     def factor(self, *coordinates: Node) -> Node:
         """A field that is zero on the boundary, above zero and smooth inside, about 1 at most: u = factor · net.
 
-        Of the space coordinates, of whichever tag. Smooth but at corners that point inwards, and on the edges of
-        polygons with such corners. Raises for meshes.
+        Of the space coordinates, of whichever tag. It rises along the inward normal of every edge and face. Smooth but
+        at corners that point inwards, and at all corners of polygons that have such or more than six. Raises for
+        meshes, and where shapes share a wall inside or on the boundary.
         """
         if len(coordinates) != self.shape.dimension:
             raise ValueError(f"factor: {len(coordinates)} coordinates; {self.shape} has {', '.join(self.shape.axes)}")

@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from jaxtyping import Float
 
+from .samplers import sobol
 from .shapes import NEAR, Pieced, is_own_name
 
 AT_ONCE = 2**22  # distances from edges that are held in memory together, some 100 MB with what they come from
@@ -83,11 +84,31 @@ class Polygon(Pieced):
         return xp.sum((xp.asarray(self._starts) - x[None]) * xp.asarray(self._normals), axis=-1)
 
     @cached_property
+    def widths(self) -> Float[np.ndarray, " edges"]:
+        """How far it reaches inwards from the line of each edge."""
+        return np.max([self.heights(corner, np) for corner in self._starts], axis=0)
+
+    @cached_property
     def convex(self) -> bool:
         """Whether no corner points inwards."""
-        before, after = np.roll(self._steps, 1, axis=0), self._steps
-        turns = np.sign(self._area) * (before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
-        return bool((turns >= 0).all())
+        return bool((self._turns >= -NEAR).all())
+
+    @cached_property
+    def simplified(self) -> "Polygon":
+        """The same region without corners where its boundary goes straight on, and without names."""
+        corners = tuple(corner for corner, turn in zip(self.corners, self._turns, strict=True) if abs(turn) > NEAR)
+        return self if len(corners) == len(self.corners) else Polygon(corners, (None,) * len(corners))
+
+    @cached_property
+    def depth(self) -> float:
+        """How far from the boundary the deepest point inside lies, of a thousand."""
+        return float(-self.level(self.interior(sobol(1024, 2, 0))[0]).min())
+
+    @cached_property
+    def _turns(self) -> Float[np.ndarray, " corners"]:
+        """The sine of the angle by which the boundary turns at each corner, below zero where it points inwards."""
+        before, after = np.roll(self._along, 1, axis=0), self._along
+        return np.sign(self._area) * (before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
 
     @property
     def edges(self) -> tuple[PerEdge, PerEdge]:
