@@ -16,7 +16,7 @@ def make(how="plain", devices=1, width=8, optimizer=None, points=X, **more):
     other = u - tx.np.sin(tx.np.pi * points)
     terms = {"pde": pde.mse, "fit": other.mse, "seen": other.mse.tracker(7)}
     if how == "watched":
-        terms["rank"] = u.grad(net).spectrum().tracker(9)
+        terms["rank"] = u.grad(net).spectrum(k=3).tracker(9)
     if how in ("moving", "growing"):
         rule = tx.optim.rad(pde, every=6, pool=100)
         more["resample"] = rule if how == "moving" else tx.optim.rar_d(pde, every=6, add=5, pool=100, most=55)

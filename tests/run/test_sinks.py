@@ -6,6 +6,7 @@ import json
 import threading
 
 import numpy as np
+import optax
 import pytest
 from problem import make
 
@@ -55,6 +56,67 @@ def test_arrays_and_numbers_that_are_not_finite(tmp_path):
     names, values = (tmp_path / "b").read_text().splitlines()
     assert next(csv.reader([names])) == ["epoch", "matrix[0,0]", "matrix[0,1]", "matrix[1,0]", "matrix[1,1]"]
     assert values == "3,1.0,nan,0.5,-inf"
+
+
+class Rows(Writer):
+    """Keeps what it is given."""
+
+    def __init__(self):
+        self.rows = []
+
+    def write(self, row):
+        self.rows.append(row)
+
+    def close(self): ...
+
+
+@pytest.mark.parametrize(
+    "how, some",
+    [
+        ("watched", {"rank/effective_rank", "rank/largest", "rank/trace", "rank/eigenvalues"}),
+        ("moving", {"resample/interior", "weight/pde", "weight/fit"}),
+        ("conflict", {"conflict/cosine", "conflict/on"}),
+        ("gauss_newton", {"damping", "radius", "ratio"}),
+    ],
+)
+def test_a_row_has_the_newest_of_all_that_is_recorded(how, some, devices):
+    """Against the history: the last entry of each name up to the row's epoch."""
+    kept = Rows()
+    solver = make(how, devices).solve(13, progress=False, listeners=[Sink("rows", lambda: kept)])
+    assert some <= set(solver.history)
+    for row in kept.rows:
+        due = {name: solver.history.epochs(name) <= row["epoch"] for name in solver.history}
+        assert set(row) == {"epoch", "epochs per second", *(name for name, some in due.items() if some.any())}
+        for name, before in due.items():
+            if before.any():
+                np.testing.assert_array_equal(row[name], solver.history[name][before][-1])
+    assert set(solver.history) < set(kept.rows[-1])
+
+
+def test_a_table_has_a_column_more_for_what_is_recorded_later(devices, tmp_path):
+    """Points move before epochs 6 and 12, and rows are of epochs 5 and 11: the first has none of it."""
+    path = tmp_path / "log.csv"
+    path.write_text("")
+    for epochs in (12, 5):
+        solver = make("moving", devices) if epochs == 12 else solver
+        solver.solve(epochs, progress=False, listeners=[tx.sinks.csv(path)])
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["5", "11", "16"]
+    moved = dict(zip(solver.history.epochs("resample/interior"), solver.history["resample/interior"], strict=True))
+    assert [row["resample/interior"] for row in rows] == ["", str(moved[6]), str(moved[12])]
+    for row in rows:
+        assert float(row["loss"]) == solver.history["loss"][int(row["epoch"])]
+
+
+def test_the_rows_of_a_run_that_fails_go_to_its_last_finite_epoch(tmp_path):
+    """A step of 1e200 is taken in the midst of a stretch: what the history keeps is in the row."""
+    path = tmp_path / "log.jsonl"
+    solver = make(optimizer=optax.sgd(optax.join_schedules([lambda _: 1e-4, lambda _: 1e200], [5])))
+    with pytest.raises(FloatingPointError):
+        solver.solve(30, progress=False, listeners=[tx.sinks.json_lines(path)])
+    (row,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert row["epoch"] == len(solver.history["loss"]) - 1 and row["loss"] == solver.history["loss"][-1]
 
 
 class Stuck(Writer):

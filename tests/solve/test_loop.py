@@ -217,6 +217,27 @@ def test_progress(terminal):
     assert ("\x1b" in text) == terminal
 
 
+def test_a_line_of_progress_names_terms_and_trackers_alone():
+    """Weights of the terms are recorded too, and belong to the history and the sinks."""
+    stream, net = io.StringIO(), line_net()
+    terms = {"half": (net(X) - X).mse, "rest": net(X).mse, "low": net(X).mean.tracker(4)}
+    solver = tx.core(terms, optimizer=optax.sgd(0.1), balance=tx.optim.grad_norm(every=2), devices=1)
+    solver.solve(10, progress=False, listeners=[ProgressBar(Console(file=stream, width=200))])
+    assert "weight/half" in solver.history
+    line = next(line for line in stream.getvalue().splitlines() if line.startswith("epoch "))
+    assert line.split()[2:9:2] == ["loss", "half", "rest", "low"] and "weight" not in line
+
+
+def test_a_tracker_is_not_named_as_what_is_recorded_beside_it():
+    net = line_net()
+    more = {"balance": tx.optim.grad_norm(every=2), "devices": 1}
+    solver = tx.core({"a": net(X).mse, "weight/a": net(X).mean.tracker(2)}, optimizer=optax.sgd(0.1), **more)
+    with pytest.raises(ValueError, match=r"two of the name 'weight/a'.*Nothing was trained"):
+        solver.solve(1, progress=False)
+    with pytest.raises(ValueError, match="'epoch' is what sinks call the epoch"):
+        tx.core({"epoch": net(X).mse}, optimizer=optax.sgd(0.1))
+
+
 def test_the_loop_tells_listeners_and_survives_their_failure():
     class Broken:
         def on_start(self, run): ...

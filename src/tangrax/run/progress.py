@@ -53,14 +53,14 @@ class ProgressBar:
                 self._task,
                 completed=stretch.epoch,
                 speed=f"{stretch.speed:.0f}/s",
-                values=values_line(stretch.newest),
+                values=self._values(stretch),
             )
         else:
             assert self._run is not None
             if stretch.epoch >= min(self._next_line, self._run.end):
                 self._next_line += (self._run.end - self._run.first) / self.lines
                 left = (self._run.end - stretch.epoch) / stretch.speed
-                line = f"epoch {stretch.epoch:>7}  {values_line(stretch.newest)}  {stretch.speed:.0f}/s"
+                line = f"epoch {stretch.epoch:>7}  {self._values(stretch)}  {stretch.speed:.0f}/s"
                 self.console.print(f"{line}  {left:.0f} s left" if left else line, highlight=False, soft_wrap=True)
 
     def on_end(self) -> None:
@@ -69,6 +69,11 @@ class ProgressBar:
             self._progress = None
         if self._newest is not None:
             self.console.print(f"done in {time.perf_counter() - self._began:.1f} s", highlight=False)
+
+    def _values(self, stretch: Stretch) -> str:
+        """Of terms and trackers: a line has no room for all that is recorded."""
+        assert self._run is not None
+        return values_line({name: stretch.newest[name] for name in self._run.names if name in stretch.newest})
 
 
 def values_line(newest: Mapping[str, Any]) -> str:

@@ -10,9 +10,10 @@ from ..optim import Guidance, SecondOrder
 from .batches import Batches
 from .first_order import FirstOrder
 from .loop import Loop, Points, Timing
-from .resampling import Resampler
+from .resampling import MOVED, Resampler
+from .rollback import PACE
 from .stretch import Apart, Guided, Problem, Watched
-from .terms import Terms
+from .terms import TOTAL, Terms
 
 
 def build_loop(
@@ -81,6 +82,7 @@ def build_loop(
         given,
         executor.limit,
     )
+    _refuse_same_names(problem, [PACE, *(f"{MOVED}{name}" for name in resampler.names)])
     trackers = [tracker.named(name) for name, tracker in plain.items()]
     trackers += [tracker.named(f"{name}/{RANK}") for name, (tracker, _) in spectra.items()]
     return Loop(
@@ -94,6 +96,18 @@ def build_loop(
         lambda: build_loop(terms, guidance, order, evaluator, resampler, batches, explain, timing),
         timing,
     )
+
+
+def _refuse_same_names(problem: Problem, more: Iterable[str]) -> None:
+    """All that is recorded has a name of its own."""
+    watched = [name for each in (*problem.guided, *problem.watched) for name in each.names]
+    names = [*problem.names, *watched, TOTAL, *problem.optimizer.measures, *more]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise ValueError(
+            f"the history would have two of the name '{doubled}': a term or tracker has it, and so has what an "
+            f"optimizer, a balancing or a spectrum records. Give the term or tracker another one. Nothing was trained"
+        )
 
 
 def _expanded(nodes: Iterable[Node]) -> list[Node]:

@@ -1,6 +1,6 @@
 """What was recorded during training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,11 @@ class History(Mapping[str, np.ndarray]):
         """The epochs that the values of `name` belong to."""
         return self._joined(self._epochs, name)
 
-    def last(self, names: Sequence[str]) -> dict[str, Any]:
+    def last(self, names: Iterable[str]) -> dict[str, Any]:
         """The newest value of each name that has one."""
-        return {name: self[name][-1] for name in names if len(self._values.get(name, ())) and len(self[name])}
+        # Pieces are not joined for it: that would copy all of the history after every stretch.
+        pieces = {name: next(filter(len, reversed(self._values.get(name, []))), None) for name in names}
+        return {name: values[-1] for name, values in pieces.items() if values is not None}
 
     def _joined(self, parts: dict[str, list[np.ndarray]], name: str) -> np.ndarray:
         if name not in parts:

@@ -7,16 +7,20 @@ from typing import Any, Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class Run:
-    """A call of `solve`, as it begins: from which epoch to which, and one line on where."""
+    """A call of `solve`, as it begins: from which epoch to which, one line on where, names of terms and trackers."""
 
     first: int
     end: int
     where: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A piece of training that has just ended: the next epoch, newest values by name, speed in epochs per second."""
+    """A piece of training that has just ended: the next epoch, the newest value of all that is recorded, by name.
+
+    `speed` is in epochs per second.
+    """
 
     epoch: int
     newest: Mapping[str, Any]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from ..processes import Interruption, raise_for, say_stopped
 from .first_order import Parameters, strong
 from .history import History
 from .listener import Listener, Run, Stretch
-from .resampling import Resampler
+from .resampling import MOVED, Resampler
 from .rollback import PACE, SHORTER, Anchor, Anchors
 from .stretch import LONGEST, Guided, Problem, State, Watched, fired_before, stretch_program
 from .terms import TOTAL, NonFiniteLoss
@@ -140,8 +140,13 @@ class Loop:
         end, length, stop, tries = epoch + epochs, FIRST, 0, kept.tries
         anchors = Anchors(Anchor(state, last, epoch, self.resampler.now()))
         interruption = Interruption()
+
+        def told(stretch: Stretch) -> None:
+            for listener in listeners:
+                listener.on_stretch(stretch)
+
         for listener in listeners:
-            listener.on_start(Run(epoch, end, self._where()))
+            listener.on_start(Run(epoch, end, self._where(), (*self.problem.names, *thresholds, TOTAL)))
         try:
             with interruption.held():
                 while epoch < end and not stop:
@@ -160,7 +165,11 @@ class Loop:
                     else:
                         anchor = anchors.before(epoch + found.done)
                         if not tries or anchor is None:
-                            self._stop(found, epoch, history, keep, kept)
+                            message, reached = self._give_up(found, epoch, history, keep)
+                            if reached > epoch:
+                                told(Stretch(reached, history.last(history), found.done / seconds, warnings))
+                            kept.stopped()
+                            raise NonFiniteLoss(message)
                         tries -= 1
                         anchor, said = self._go_back(anchor, epoch + found.done, history, tries)
                         anchors.replace(anchor)
@@ -173,9 +182,7 @@ class Loop:
                     else:
                         length = max(1, min(LONGEST, round(SECONDS * max(1, found.done) / seconds)))
                     keep(state, last, epoch)
-                    newest = history.last([*self.problem.names, *thresholds, TOTAL])
-                    for listener in listeners:
-                        listener.on_stretch(Stretch(epoch, newest, found.done / seconds, warnings))
+                    told(Stretch(epoch, history.last(history), found.done / seconds, warnings))
                     length, stop = self._agreed(length, interruption.signal or kept.hurry())
                     interruption.answered = bool(stop)
         finally:
@@ -205,7 +212,7 @@ class Loop:
             new = self.resampler.move(epoch)
             self._take_points()
         for name, count in new.items():
-            history.append(f"resample/{name}", np.array([epoch]), np.array([count]))
+            history.append(f"{MOVED}{name}", np.array([epoch]), np.array([count]))
         self.timing.seconds += time.perf_counter() - start
 
     def _take_points(self) -> None:
@@ -313,15 +320,10 @@ class Loop:
                         warnings.append(f"epoch {first_low}: {name} = {least:.3g} {said}{more}")
         return tuple(warnings)
 
-    def _stop(
-        self,
-        found: Recorded,
-        first: int,
-        history: History,
-        keep: Callable[[State, State, int], None],
-        kept: Kept,
-    ) -> NoReturn:
-        """Go back to the last state with a finite loss, forget what came after, and say what happened."""
+    def _give_up(
+        self, found: Recorded, first: int, history: History, keep: Callable[[State, State, int], None]
+    ) -> tuple[str, int]:
+        """Go back to the last state with a finite loss, and forget what came after: what happened, and its epoch."""
         epoch = first + found.done
         message = self.explain(
             self.parameters(found.state), epoch, found.terms[-1, : len(self.problem.names)], found.slope_finite
@@ -329,8 +331,7 @@ class Loop:
         if epoch > 0:
             keep(found.last, found.last, epoch - 1)
             history.truncate(epoch - 1)
-        kept.stopped()
-        raise NonFiniteLoss(message)
+        return message, max(0, epoch - 1)
 
     def _where(self) -> str:
         kind, size = self.transport.mesh.devices.flat[0].platform, self.transport.size

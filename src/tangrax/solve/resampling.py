@@ -18,6 +18,7 @@ from .stretch import LONGEST
 from .terms import NonFiniteLoss, Terms
 
 POINTS, NOISE = 2, 3  # first words of the keys of points and of noise; held-out points have another
+MOVED = "resample/"  # in the history, before the name of a tag: how many of its points moved
 
 
 @dataclass

@@ -7,6 +7,11 @@ from typing import Any
 from ..expr import Node, Tracker, Trainable, all_nodes, describe, ops, outline
 
 TOTAL = "loss"
+RESERVED = {  # beside the terms in a history, or in a row of a sink
+    TOTAL: "is the name of the sum of all terms",
+    "epoch": "is what sinks call the epoch",
+    "epochs per second": "is what sinks call the speed",
+}
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -82,8 +87,8 @@ def read_terms(given: Any) -> Terms:
 
 
 def _put(target: dict[str, Any], name: str, entry: Any, other: Mapping[str, Any]) -> None:
-    if name in target or name in other or name == TOTAL:
-        taken = "is the name of the sum of all terms" if name == TOTAL else "is given twice"
+    if name in target or name in other or name in RESERVED:
+        taken = RESERVED.get(name, "is given twice")
         raise ValueError(f"tx.core: the name '{name}' {taken}; give each term and tracker a name of its own")
     target[name] = entry
 

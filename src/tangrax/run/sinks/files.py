@@ -1,12 +1,14 @@
 """Values of a run in files: a JSON object a line, or a table."""
 
 import csv as tables
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..archive import whole
 from .sink import Sink, Writer
 
 
@@ -25,24 +27,45 @@ class _Lines(Writer):
 
 
 class _Table(Writer):
+    """A name that comes later, such as that of points once they have moved, is a column more."""
+
     def __init__(self, path: Path):
-        self._columns: list[str] = []
+        self._path, self._columns, self._own = path, list[str](), False
         if path.exists() and path.stat().st_size:
             with path.open(newline="", encoding="utf-8") as file:
                 self._columns = next(tables.reader(file))
-        self._file = path.open("a", newline="", encoding="utf-8")
+        self._open()
+
+    def _open(self) -> None:
+        self._file = self._path.open("a", newline="", encoding="utf-8")
         self._writer = tables.writer(self._file)
 
     def write(self, row):
         flat = {name: number for key, value in row.items() for name, number in _entries(key, np.asarray(value))}
-        if not self._columns:
-            self._columns = list(flat)
-            self._writer.writerow(self._columns)
         new = [name for name in flat if name not in self._columns]
         if new:
-            raise ValueError(f"it has no column for {', '.join(new)}: give this run a table of its own")
+            absent = [name for name in self._columns if name not in flat]
+            if absent and not self._own:
+                raise ValueError(
+                    f"it is of another run, with {', '.join(absent)}, and has no column for {', '.join(new)}: give "
+                    f"this run a table of its own"
+                )
+            self._widen(new)
+        self._own = True
         self._writer.writerow([flat.get(name, "") for name in self._columns])
         self._file.flush()
+
+    def _widen(self, new: list[str]) -> None:
+        """More columns, empty in the lines that are there."""
+        self._file.close()
+        self._columns += new
+        with self._path.open(newline="", encoding="utf-8") as old:
+            lines = [[*line, *[""] * (len(self._columns) - len(line))] for line in list(tables.reader(old))[1:]]
+        text = io.StringIO(newline="")
+        tables.writer(text).writerows([self._columns, *lines])
+        with whole(self._path) as file:
+            file.write(text.getvalue().encode())
+        self._open()
 
     def close(self):
         self._file.close()
@@ -58,7 +81,10 @@ def json_lines(path: str | Path) -> Sink:
 
 
 def csv(path: str | Path) -> Sink:
-    """The same as a table whose first line names the columns; arrays have a column for each entry, `name[0,1]`."""
+    """The same as a table whose first line names the columns; arrays have a column for each entry, `name[0,1]`.
+
+    What is recorded for the first time later on, such as `resample/interior`, is a column at the end.
+    """
     return Sink(f"the table {path}", lambda: _Table(Path(path)))
 
 

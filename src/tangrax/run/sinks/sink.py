@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 
 
 class Sink:
-    """Rows for the writer that `opened()` gives, in a thread: epoch, epochs per second, newest value of each name."""
+    """Rows for the writer that `opened()` gives, in a thread: epoch, epochs per second, the newest of each name."""
 
     def __init__(self, name: str, opened: Callable[[], "Writer"]):
         self._name, self._opened = name, opened
@@ -36,7 +36,7 @@ class Sink:
             self._thread.start()
 
     def on_stretch(self, stretch: Stretch) -> None:
-        if self._thread is None:
+        if self._thread is None or not stretch.epoch:  # training that went back to its start has come to no epoch
             return
         try:
             self._rows.put_nowait({"epoch": stretch.epoch - 1, "epochs per second": stretch.speed, **stretch.newest})
