@@ -47,11 +47,13 @@ $(VENV)/mpi-installed: $(VENV)/all
 demo: $(VENV)/plot
 	$(RUN)/python scripts/demo.py --devices 4 --emulate
 
-# A third of a short test's time is compilation: less optimization saves a quarter of all. A jaxlib that does not know these
-# flags does without. Slow tests, and programs that are launched, are compiled as users' are.
-QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
-quick = flags="$(QUICK)"; XLA_FLAGS="$$flags" $(1) -c "import jax; jax.devices()" 2> /dev/null || flags=; \
-	XLA_FLAGS="$$flags" $(1) -m pytest $(WORKERS)
+# A third of a short test's time is compilation: less optimization saves a quarter of all. A jaxlib does without the flags
+# that it does not know. Slow tests, and programs that are launched, are compiled as users' are.
+UNOPTIMIZED := --xla_backend_optimization_level=0
+QUICK := $(UNOPTIMIZED) --xla_cpu_use_fusion_emitters=false
+quick = for flags in "$(QUICK)" "$(UNOPTIMIZED)" ""; do \
+		XLA_FLAGS="$$flags" $(1) -c "import jax; jax.devices()" 2> /dev/null && break; \
+	done; XLA_FLAGS="$$flags" $(1) -m pytest $(WORKERS)
 # A file's tests stay on one worker: they share compiled programs.
 WORKERS := -n 2 --dist loadfile
 FAST := not slow and not slurm and not processes and not pages
@@ -80,7 +82,8 @@ test-docs: $(VENV)/test
 test-slow: mpi
 	$(RUN)/python -m pytest -n 2 -m "slow and not slurm" $(EVERY)
 
-# The core of the suite with the lowest jax that pyproject.toml admits, and with the newest packages there are.
+# The core of the suite with the lowest jax that pyproject.toml admits; all of it with the newest packages there are for
+# an interpreter, `make test-newest PYTHON=python3.13`.
 CORE := tests/oracle tests/lower tests/expr tests/nn tests/domain tests/solve tests/invariance
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
@@ -97,7 +100,7 @@ $(LOWEST)/installed: pyproject.toml
 test-newest:
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python $(INSTALL) --upgrade --upgrade-strategy eager --editable '.[test]'
-	$(call quick,$(NEWEST)/bin/python) -m "$(FAST)" $(CORE)
+	$(call quick,$(NEWEST)/bin/python) -m "$(FAST)"
 
 # The batch files on a Slurm of four nodes that is started for it. Root installs what is missing.
 test-slurm: mpi
