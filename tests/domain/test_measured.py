@@ -110,12 +110,137 @@ def test_points_that_do_not_fit(tag, points, says):
         ("x,y\n1,2,3\n", "2 names stand above 3 columns"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:loadtxt")
 def test_files_that_do_not_fit(text, says, tmp_path):
     path = tmp_path / "sensors.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=says):
         square().points("sensors", path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x,y,u,note\n0.25,0.5,1,first\n0.75,0.5,-2e-1,\n",  # a column of text, with an empty cell
+        'x,y,u\n"0.25","0.5","1"\n"0.75","0.5","-0.2"\n',
+        'x;y;u;"where, if known"\r\n0.25;0.5;1;a\r\n0.75;0.5;-.2;"b;c"\r\n',
+        "# of 3 May\nx,y,u\n# warm\n0.25,0.5,1  # the first\n\n0.75,0.5,-0.2\n",
+        ",x,y,u\n0,0.25,0.5,1\n1,0.75,0.5,-0.2\n",
+        "x,y,u,\n0.25,0.5,1,\n0.75,0.5,-0.2,\n",
+        "x,y,u\n0.25,0.5,1,\n0.75,0.5,-0.2,\n",
+        "\ufeffx\ty\tu\tu2\tu2\n0.25\t0.5\t1\t\t\n0.75\t0.5\t-0.2\t\t\n",  # two columns of one name
+        "# x y u\n 0.25  0.5 1\n 0.75  0.5 -0.2\n",
+    ],
+)
+def test_tables_as_other_programs_write_them(text, tmp_path):
+    path = tmp_path / "sensors.csv"
+    path.write_bytes(text.encode())
+    domain = square()
+    x, _, _ = domain.points("sensors", path)
+    u = domain.values("sensors", "u")
+    np.testing.assert_array_equal(x.points.coordinates, [[0.25, 0.5, 0], [0.75, 0.5, 0]])
+    np.testing.assert_array_equal(x.points.rows[:][:, 3], [1, -0.2])
+    assert str(u) == "u"
+
+
+def test_a_file_with_other_letters_is_read(tmp_path):
+    """Of a degree sign in Latin-1 nothing is asked."""
+    path = tmp_path / "sensors.csv"
+    path.write_bytes("x,y,T in °C\n0.25,0.5,20\n".encode("latin-1"))
+    x, _, _ = square().points("sensors", path)
+    np.testing.assert_array_equal(x.points.coordinates, [[0.25, 0.5, 0]])
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("# hm\nx,y,u,v\n0.25,0.5,1,1\n\n0.75,0.5,nan,1\n", "line 5 holds 'nan' in column 'u'"),
+        ("x,y,u\n0.25,0.5,\n", "line 2 has no 'u'"),
+        ("x,y,u\n0.25,0.5\n", "line 2 has no 'u'"),
+        ("x;y;u\n0.25;0.5;1\n0.25;0.5;1,5\n", "line 3 holds '1,5' in column 'u'"),
+        ("x,y,u\n0.25,0.5,1_0\n", "line 2 holds '1_0' in column 'u'"),
+        ("x,y,u,u\n0.25,0.5,1,2\n", "2 columns are named 'u'"),
+        (
+            "x,y\n0.25,0.5\n0.25,1.5\n",
+            r"1 of 2 points lie outside .* the first in line 3 of .*sensors\.csv, \(0\.25, 1\.5\)",
+        ),
+        ("0.25,0.5,1\n", "line 1 is the first, and holds numbers and no names"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_told_by_line_and_column(text, says, tmp_path):
+    path = tmp_path / "sensors.csv"
+    path.write_text(text)
+    domain = square()
+    with pytest.raises(ValueError, match=says):
+        domain.points("sensors", path)
+        domain.values("sensors", "u")
+
+
+def test_an_archive_with_other_things_in_it(tmp_path):
+    path = tmp_path / "sensors.npz"
+    x, y = PLACES.T
+    np.savez(path, x=x, y=y, u=VALUES, unit=np.array("K"), pair=np.zeros((2, 2)), who=np.array([{}], dtype=object))
+    domain = square()
+    domain.points("sensors", path)
+    np.testing.assert_array_equal(domain.values("sensors", "u").points.rows[:][:, 3], VALUES)
+    for name, says in (("unit", r"'unit' holds <U1 of shape \(\)"), ("who", "'who': Object arrays")):
+        with pytest.raises(ValueError, match=says):
+            domain.values("sensors", name)
+
+
+def masked(values, *place):
+    """With -999 beneath the mask of one entry."""
+    found = np.ma.array(values, dtype=float, copy=True)
+    found[place] = -999
+    found[place] = np.ma.masked
+    return found
+
+
+def test_masked_arrays_are_refused_and_those_without_a_masked_entry_pass(devices):
+    domain = square()
+    x, y, _ = domain.points("sensors", np.ma.array(PLACES))
+    u = domain.values("sensors", np.ma.masked_equal(VALUES, -999))
+    net = tx.nn.parameter(np.ma.array(0.5))
+    solver = tx.core([(net * x).mse], optimizer=optax.sgd(0.1), devices=devices, dtype="float64")
+    np.testing.assert_array_equal(solver.eval(u), VALUES)
+    J, places = (net * x).grad(net), PLACES[:3]
+    line, params = lambda p, point: p * point[0], np.array(0.5)
+    rows = solver.eval(J, sharded=True)
+    held = masked(np.ones(17), 3)
+    for refused, what in (
+        (lambda: domain.values("sensors", held), "values for 'sensors': entry 3 is masked"),
+        (lambda: domain.values("sensors", [*VALUES[:16], np.ma.masked]), "values for 'sensors': entry 16 is masked"),
+        (lambda: domain.points("more", masked(PLACES, 2, 1)), "points for 'more': entry 2, 1 is masked"),
+        (lambda: domain.points("more", [masked(PLACES[0], 1), PLACES[1]]), "points for 'more': entry 0, 1 is masked"),
+        (lambda: tx.domain.cloud({"a": masked(PLACES, 0, 0)}), "points for 'a': entry 0, 0 is masked"),
+        (lambda: tx.domain.cloud({"a": PLACES}, {"a": masked(PLACES, 1, 0)}), "entry 1, 0 is masked"),
+        (lambda: solver.eval(x, points={"sensors": masked(places, 0, 1)}), "points for 'sensors': entry 0, 1"),
+        (lambda: masked([1.0, 2.0], 1) * (x * np.ones(2)), "an array in an expression: entry 1 is masked"),
+        (lambda: x * np.ma.masked, "an array in an expression: the value is masked"),
+        (lambda: tx.np.where(x > 0.5, y, masked([1.0, 2.0], 0)), "an array in an expression: entry 0 is masked"),
+        (lambda: J.T @ held, "array: entry 3 is masked"),
+        (lambda: rows.T @ held, "array: entry 3 is masked"),
+        (lambda: rows @ masked([1.0], 0), "array: entry 0 is masked"),
+        (lambda: tx.nn.parameter(masked([1.0, 2.0], 1)), "entry 1 is masked"),
+        (lambda: tx.domain.rect().translate(masked([1.0, 2.0], 1)), r"translate\(offset=…\): entry 1 is masked"),
+        (lambda: tx.domain.mesh((masked([(0, 0), (1, 0), (0, 1)], 1, 1), [(0, 1, 2)])), "entry 1, 1 is masked"),
+        (lambda: tx.jacobian.rows(line, params, masked(places, 1, 0)), "points: entry 1, 0 is masked"),
+        (
+            lambda: tx.jacobian.means(line, params, places, [np.ma.array([True] * 3, mask=[0, 0, 1])]),
+            "group 0: entry 2",
+        ),
+        (lambda: tx.jacobian.products(line, params, places).T @ masked(np.ones(3), 1), "entry 1 is masked"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            refused()
+
+
+def test_complex_numbers_and_dates_are_refused():
+    """NumPy would drop the imaginary part, and count nanoseconds."""
+    domain = square()
+    domain.points("sensors", PLACES)
+    for values in (VALUES * 1j, np.full(17, np.datetime64("2026-01-01", "ns"))):
+        with pytest.raises(TypeError, match=r"values for 'sensors' holds (complex128|datetime64.*) numbers: give real"):
+            domain.values("sensors", values)
 
 
 def test_an_archive_of_objects_is_not_read(tmp_path):

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import Node, PointSet, conform, real
-from .data import Columns, coordinate_fields, measured, read, rows_and_columns
+from ..expr import Node, PointSet, conform, given_array
+from .data import coordinate_fields, measured, rows_and_columns
+from .tables import Table, read
 
 AXES = ("x", "y", "z")
 
@@ -15,7 +16,7 @@ AXES = ("x", "y", "z")
 class Cloud:
     """Points under tags, all as they were given: none can be drawn, moved or held out, and sums are no integrals."""
 
-    def __init__(self, sets: Mapping[str, PointSet], columns: Mapping[str, Columns], normals: Mapping[str, Any]):
+    def __init__(self, sets: Mapping[str, PointSet], columns: Mapping[str, Table], normals: Mapping[str, Any]):
         self._sets, self._columns = dict(sets), dict(columns)
         self._normals = {tag: self._fields(tag, given) for tag, given in normals.items()}
 
@@ -53,7 +54,7 @@ class Cloud:
     def _fields(self, tag: str, given: Any) -> tuple[Node, ...]:
         points = self.point_set(tag)
         space = points.axes[:-1]
-        rows = real(f"cloud(normals={{'{tag}': …}})", given)
+        rows = given_array(f"cloud(normals={{'{tag}': …}})", given, np.float64)
         if rows.shape != (len(points), len(space)):
             raise ValueError(
                 f"cloud(normals={{'{tag}': …}}): shape {rows.shape}; give {(len(points), len(space))}, a row for each "
@@ -64,7 +65,7 @@ class Cloud:
         if len(wrong):
             raise ValueError(f"cloud(normals={{'{tag}': …}}): row {wrong[0]} is {rows[wrong[0]]}: it has no direction")
         units = rows / lengths[:, None]
-        return tuple(measured(points, {}, units[:, i], f"n{axis}") for i, axis in enumerate(space))
+        return tuple(measured(points, Table(), units[:, i], f"n{axis}") for i, axis in enumerate(space))
 
 
 def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *, over_time: bool = False) -> Cloud:
@@ -92,12 +93,12 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
         rows, columns[tag] = rows_and_columns(tag, given, (*space, *tail), "the cloud", files.get(tag))
         axes, steady = (*space, "t"), not over_time
         sets[tag] = PointSet(tag, conform(rows, tag, axes, steady), axes, steady, "cloud")
-        if all(f"n{axis}" in columns[tag] for axis in space):
+        if tag not in (normals or {}) and all(f"n{axis}" in columns[tag] for axis in space):
             given_normals[tag] = np.column_stack([columns[tag][f"n{axis}"] for axis in space])
     return Cloud(sets, columns, {**given_normals, **(normals or {})})
 
 
-def _dimension(tag: str, given: Any, columns: Columns | None, times: int) -> int:
+def _dimension(tag: str, given: Any, columns: Table | None, times: int) -> int:
     """How many space axes points have, of a file by its columns; `times` columns of an array are not of space."""
     if columns is not None:
         return sum(axis in columns for axis in AXES)

@@ -17,6 +17,7 @@ from .normals import Outward
 from .samplers import FINE, GAUSS, SAMPLERS, Cube, Seed, product_weights
 from .sampling import Sampling, TimeSpan
 from .shapes import ROUNDED, Shape, is_own_name
+from .tables import Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Domain:
     sampling: Sampling | None = None
     time: TimeSpan | None = None
     _sets: dict[str, PointSet] = field(default_factory=dict, repr=False)
-    _given: dict[str, dict[str, np.ndarray]] = field(default_factory=dict, repr=False)  # columns of files, by tag
+    _given: dict[str, Table] = field(default_factory=dict, repr=False)  # columns of files, by tag
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -159,7 +160,7 @@ class Domain:
         points, columns = rows_and_columns(tag, points, axes, str(self))
         names, steady = (*self.shape.axes, "t"), self.time is None
         rows = conform(points, tag, names, steady)
-        self._refuse_outside(tag, rows)
+        self._refuse_outside(tag, rows, columns)
         self._sets[tag] = PointSet(tag, rows, names, steady, str(self), region=self.shape)
         self._given[tag] = columns
         return self.variable(tag)
@@ -169,9 +170,9 @@ class Domain:
 
         They are of these points alone: fields with them cannot be held out, moved or evaluated at other points.
         """
-        return measured(self.point_set(tag), self._given.get(tag, {}), values, name)
+        return measured(self.point_set(tag), self._given.get(tag, Table()), values, name)
 
-    def _refuse_outside(self, tag: str, rows: np.ndarray) -> None:
+    def _refuse_outside(self, tag: str, rows: np.ndarray, table: Table) -> None:
         """Raise where a point lies outside the closed shape, by more than the rounding of a few digits."""
         outside = ~self.shape.holds(rows[:, :-1])
         if self.time is not None:
@@ -181,8 +182,8 @@ class Domain:
             first = int(np.flatnonzero(outside)[0])
             at = ", ".join(f"{value:g}" for value in rows[first][: None if self.time else -1])
             raise ValueError(
-                f"points('{tag}'): {outside.sum()} of {len(rows)} points lie outside {self}, the first in row {first}, "
-                f"({at}): leave them out, or check units and the order of columns"
+                f"points('{tag}'): {outside.sum()} of {len(rows)} points lie outside {self}, the first in "
+                f"{table.place(first)}, ({at}): leave them out, or check units and the order of columns"
             )
 
     def over_time(

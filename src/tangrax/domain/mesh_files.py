@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ..expr import real
+from ..expr import given_array
 from .combined import Combined
 from .meshes import Mesh, PerTriangle, library
 from .polygons import Polygon
@@ -29,15 +29,17 @@ def read_mesh(source: Source, names: Names) -> Shape:
     Corners that coincide become one, triangles without an area are left out, and all are turned to face outwards. If
     vertices are in the plane, the polygons that the triangles fill.
     """
-    if not isinstance(source, (str, Path)) and np.shape(source[0])[1:] == (2,):
-        return _filled(real("mesh(vertices)", source[0]), np.asarray(source[1]), names)
+    if not isinstance(source, (str, Path)):
+        source = given_array("mesh(vertices, …)", source[0], np.float64), given_array("mesh(…, triangles)", source[1])
+        if source[0].shape[1:] == (2,):
+            return _filled(*source, names)
     trimesh = library("trimesh")
     if isinstance(source, (str, Path)):
         path = Path(source)
         name, (vertices, triangles, pieces) = path.name, _file(path, trimesh)
     else:
         name, (vertices, triangles), pieces = f"{len(source[0])} vertices", source, None
-    vertices, triangles = real("mesh(vertices)", vertices), np.asarray(triangles)
+    vertices, triangles = given_array("mesh(vertices)", vertices, np.float64), np.asarray(triangles)
     if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
         raise ValueError(
             f"mesh({name}): arrays of shapes {vertices.shape} and {triangles.shape}: give the corners as (n, 3), and "

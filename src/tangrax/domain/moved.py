@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from ..expr import real
+from ..expr import given_array
 from .shapes import Nodes, Shape, Surface
 
 Vector = Sequence[float] | np.ndarray
@@ -118,7 +118,8 @@ def _moved(shape: Shape, turn: np.ndarray, factor: float, offset: np.ndarray) ->
 def _direction(angle: float, axis: Vector | str | None) -> Float[np.ndarray, "3"]:
     if isinstance(axis, str) and axis in ("x", "y", "z"):
         return np.eye(3)["xyz".index(axis)]
-    found = np.zeros(0) if axis is None or isinstance(axis, str) else real("rotate(axis=…)", axis)
+    named = axis is None or isinstance(axis, str)
+    found = np.zeros(0) if named else given_array(f"rotate({angle}, axis=…)", axis, float)
     if found.shape != (3,) or not np.isfinite(found).all() or not found.any():
         raise ValueError(f"rotate({angle}, axis={axis!r}): in three dimensions an axis, 'x', 'y', 'z' or a vector")
     return found / np.linalg.norm(found)
@@ -130,7 +131,7 @@ def _center(shape: Shape, what: str, about: Vector | None) -> Float[np.ndarray, 
 
 
 def _vector(shape: Shape, what: str, name: str, given: Vector) -> Float[np.ndarray, " dimension"]:
-    found = real(f"{what}({name}=…)", given)
+    found = given_array(f"{what}({name}=…)", given, float)
     if found.shape != (shape.dimension,) or not np.isfinite(found).all():
         raise ValueError(f"{what}({name}={given}): {shape} needs {shape.dimension} finite coordinates there")
     return found

@@ -13,6 +13,7 @@ from .functions import (
     stop_gradient as stop_gradient,
     tracker as tracker,
 )
+from .given import given_array as given_array, refuse_complex as refuse_complex
 from .graph import (
     all_nodes as all_nodes,
     arguments_first as arguments_first,
@@ -23,7 +24,6 @@ from .groups import split as split, within as within
 from .node import Node as Node, apply as apply, as_node as as_node
 from .outline import outline as outline
 from .points import PointSet as PointSet, conform as conform
-from .real import real as real, refuse_complex as refuse_complex
 from .request import Request as Request
 from .tracker import Tracker as Tracker
 from .trainable import (

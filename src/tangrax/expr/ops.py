@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .failure import is_of_shapes, shape_of, succeeds, told
+from .given import given_array, refuse_complex
 from .points import PointSet
-from .real import refuse_complex
 from .trainable import Selection, Trainable
 
 REDUCTIONS = ("mse", "mae", "mean", "sum", "max", "min", "std")
@@ -88,8 +88,7 @@ class Constant(Op):
         if isinstance(value, (bool, int, float)):
             plain = float(value) if isinstance(value, float) else value
             return cls(plain, type(plain).__name__)
-        array = np.asarray(value)
-        refuse_complex(f"{value!r} in an expression", array.dtype)
+        array = given_array(f"{value!r} in an expression", value)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{value!r} cannot stand in an expression: only numbers and arrays of numbers can")
         if array.ndim == 0:

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Float
 
-from .real import real
+from .given import given_array
 
 Draw = Callable[[int, Sequence[int]], np.ndarray]  # how many, by which key -> coordinates
 HELD_OUT = 1  # the first word of the keys of held-out points: they meet no other draw's
@@ -86,7 +86,7 @@ class PointSet:
 
     def add(self, name: str, values: Any) -> int:
         """Keep what was measured at the points; the index of its column in `rows`. Raises if it does not fit."""
-        array = real(f"{name} for '{self.tag}'", values)
+        array = given_array(f"{name} for '{self.tag}'", values, np.float64)
         if array.shape != (len(self),):
             raise ValueError(
                 f"{name} for '{self.tag}' has shape {array.shape}: give {(len(self),)}, a value for each point, "
@@ -153,7 +153,7 @@ def conform(points: Any, tag: str, axes: tuple[str, ...], steady: bool) -> np.nd
     There is no time in a steady problem: a last column of zeros, as its own points have, may stand for it.
     """
     columns = len(axes)
-    points = real(f"points for '{tag}'", points)
+    points = given_array(f"points for '{tag}'", points, np.float64)
     given = points.shape
     if points.ndim == 1 and columns - steady == 1:
         points = points[:, None]
@@ -164,8 +164,9 @@ def conform(points: Any, tag: str, axes: tuple[str, ...], steady: bool) -> np.nd
         raise ValueError(
             f"points for '{tag}' have shape {given}: give one row per point, at least one, with the columns ({wanted})"
         )
-    if not np.isfinite(points).all():
-        raise ValueError(f"points for '{tag}' hold a number that is not finite")
+    wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(wrong):
+        raise ValueError(f"points for '{tag}' hold a number that is not finite, the first in row {wrong[0]}")
     if steady and points[:, -1].any():
         raise ValueError(
             f"points for '{tag}' have shape {given}: the problem is steady, with the columns "

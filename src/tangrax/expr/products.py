@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 
+from .given import given_array
 from .groups import split, within
 from .ops import Apply, Constant, Facts, Gradient, Jacobian, Op, Restrict, one_point_set
 from .points import PointSet
@@ -90,7 +90,7 @@ class TransposedJacobian:
         rows, *group = split(self.rows)
         points, shape = rows.points, rows.shape[:-1]
         if not isinstance(weights, node):
-            array = np.asarray(weights)
+            array = given_array(f"{self} @ array", weights)
             if array.shape != (len(points), *shape):
                 raise ValueError(
                     f"{self} @ array of shape {array.shape}: give {(len(points), *shape)}, an entry for each point of "

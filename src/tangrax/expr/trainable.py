@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .real import refuse_complex
+from .given import refuse_complex, refuse_masked
 
 
 def is_parameter(leaf: Any) -> bool:
@@ -47,6 +47,8 @@ class Trainable:
         self.apply = apply
         self.module = module
         self.recipe = recipe  # plain data that says how to build the module anew, if it can be said
+        for path, leaf in jax.tree_util.tree_flatten_with_path(module)[0]:
+            refuse_masked(f"parameters of '{name}', {jax.tree_util.keystr(path) or 'its array'}", leaf)
         leaves = jax.tree_util.tree_flatten_with_path(initial)[0]
         if not leaves:
             raise ValueError(

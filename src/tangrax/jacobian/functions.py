@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
-from ..expr import Node, PointSet, Selection, Trainable, as_array, ops, parted, real, shape_of, succeeds, told
+from ..expr import Node, PointSet, Selection, Trainable, as_array, given_array, ops, parted, shape_of, succeeds, told
 from ..lower import AtPoint, Executor
 from ..parallel import ShardedRows, make_transport, run_dtype
 from .density import Density
@@ -57,7 +57,7 @@ def means(
         raise ValueError(f"means of a function with values of shape {J.shape[1:-1]}: give one that returns a number")
     found = []
     for index, group in enumerate(groups):
-        inside = np.asarray(group)
+        inside = given_array(f"group {index}", group)
         if inside.dtype != bool or inside.shape != (len(J),) or not inside.any():
             raise ValueError(
                 f"group {index} has {inside.dtype} of shape {inside.shape}: give one bool for each of the {len(J)} "
@@ -153,7 +153,7 @@ class Products:
 
     def __matmul__(self, vectors: Any) -> np.ndarray:
         """J v, (N,), or (N, k) of a matrix (P, k); with C components (N, C) and (N, C, k)."""
-        given = real("J @ array", vectors)
+        given = given_array("J @ array", vectors, np.float64)
         if given.ndim not in (1, 2) or len(given) != self.shape[-1]:
             raise ValueError(
                 f"J of shape {self.shape} @ array of shape {given.shape}: give ({self.shape[-1]},) or a matrix"
@@ -192,7 +192,7 @@ class Transposed:
 
     def __matmul__(self, weights: Any) -> Float[np.ndarray, " p"]:
         """Jᵀ w, of one weight for each number of each point: one all-reduce of P numbers."""
-        J, given = self.products, real("J.T @ array", weights)
+        J, given = self.products, given_array("J.T @ array", weights, np.float64)
         if given.shape != J.shape[:-1]:
             raise ValueError(f"J.T @ array of shape {given.shape}: give {J.shape[:-1]}, one for each row of J")
         evaluator, layout = J.evaluator, J.subject.layout
@@ -226,13 +226,13 @@ def _jacobian(
     """J of a function at points of any shape, by the parameters of a trainable; weights are one more column."""
     if np.asarray(points).dtype.kind in "OSU":
         raise TypeError(f"{ORDER}: points are {_kind(points)}; give an array, one point along its first axis")
-    points = real("points", points)
+    points = given_array("points", points, np.float64)
     if points.ndim < 1 or len(points) == 0 or not np.isfinite(points).all():
         raise ValueError(f"points of shape {points.shape}: give finite points, one along the first axis, at least one")
     _, static = parted("params", params)
     columns = points.reshape(len(points), -1)
     if weights is not None:
-        given = real("weights", weights)
+        given = given_array("weights", weights, np.float64)
         if given.shape != (len(points),) or not (np.isfinite(given).all() and (given >= 0).all()):
             raise ValueError(f"weights of shape {given.shape}: one for each of the {len(points)} points, none negative")
         columns = np.column_stack([columns, np.sqrt(given)])

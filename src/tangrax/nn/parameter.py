@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import Node, Selection, Trainable, ops, refuse_complex
+from ..expr import Node, Selection, Trainable, given_array, ops
 from .network import check_optimizer
 
 
@@ -39,8 +39,7 @@ class Parameter(Node):
 
 def parameter(init: Any, *, name: str | None = None) -> Parameter:
     """A trainable number, or array, that starts at `init`."""
-    value = np.asarray(init)
-    refuse_complex(f"parameter({init!r})", value.dtype)
+    value = given_array(f"parameter({init!r})", init)
     if value.dtype.kind not in "fi" or not np.all(np.isfinite(value)):
         raise ValueError(f"parameter({init!r}): give a finite number, or an array of finite numbers, to start from")
 

@@ -72,7 +72,7 @@ def _undefined(record: Record) -> Iterator[Finding]:
     watched += [name for name in record.history if name.endswith("/effective_rank")]
     for name in watched:
         values = np.asarray(record.history.get(name, ()), dtype=float)
-        undefined = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        undefined = np.asarray([not np.isfinite(value).all() for value in values])
         if len(values) and undefined[-1]:
             since = record.history.epochs(name)[undefined][0]
             yield Finding(

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..domain import written
-from ..expr import Node, PointSet, Request, real, split
+from ..expr import Node, PointSet, Request, given_array, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
 from .archive import Arrays
@@ -56,7 +56,7 @@ class Field:
                     f"solve(show=…): '{name}' has {len(at)} points and values of shape {np.shape(other)}: give a value "
                     f"of shape {self.node.shape} for each point"
                 )
-            return replace(self, reference=real(f"solve(show=…): values of '{name}'", other), at=at)
+            return replace(self, reference=given_array(f"solve(show=…): values of '{name}'", other, np.float64), at=at)
         if other is not None and not (
             isinstance(other, Node) and other.shape == self.node.shape and other.points in (None, self.points)
         ):

@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Float
 
+from ...expr import given_array
 from ..archive import Arrays
 
 AT_ONCE = 100_000  # rows of a table that are made text together
@@ -81,7 +82,7 @@ def check_vtk(names: Iterable[str], cells: Any, count: int) -> None:
     for kind, given in cells.items():
         if kind not in CORNERS:
             raise ValueError(f"export(cells=…): no cells are called {kind!r}, choose from {', '.join(CORNERS)}")
-        array = np.asarray(given)
+        array = given_array(f"export(cells=…): '{kind}'", given)
         if array.ndim != 2 or array.shape[1] != CORNERS[kind] or len(array) == 0 or array.dtype.kind not in "iu":
             raise ValueError(
                 f"export(cells=…): '{kind}' has shape {array.shape} of {array.dtype}: give whole numbers, a row for "
