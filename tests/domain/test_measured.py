@@ -214,7 +214,7 @@ def test_masked_arrays_are_refused_and_those_without_a_masked_entry_pass(devices
         (lambda: tx.domain.cloud({"a": masked(PLACES, 0, 0)}), "points for 'a': entry 0, 0 is masked"),
         (lambda: tx.domain.cloud({"a": PLACES}, {"a": masked(PLACES, 1, 0)}), "entry 1, 0 is masked"),
         (lambda: solver.eval(x, points={"sensors": masked(places, 0, 1)}), "points for 'sensors': entry 0, 1"),
-        (lambda: masked([1.0, 2.0], 1) * (x * np.ones(2)), "an array in an expression: entry 1 is masked"),
+        (lambda: (x * np.ones(2)) * masked([1.0, 2.0], 1), "an array in an expression: entry 1 is masked"),
         (lambda: x * np.ma.masked, "an array in an expression: the value is masked"),
         (lambda: tx.np.where(x > 0.5, y, masked([1.0, 2.0], 0)), "an array in an expression: entry 0 is masked"),
         (lambda: J.T @ held, "array: entry 3 is masked"),
@@ -238,9 +238,10 @@ def test_complex_numbers_and_dates_are_refused():
     """NumPy would drop the imaginary part, and count nanoseconds."""
     domain = square()
     domain.points("sensors", PLACES)
-    for values in (VALUES * 1j, np.full(17, np.datetime64("2026-01-01", "ns"))):
-        with pytest.raises(TypeError, match=r"values for 'sensors' holds (complex128|datetime64.*) numbers: give real"):
-            domain.values("sensors", values)
+    with pytest.raises(TypeError, match=r"values for 'sensors': complex numbers \(complex128\)"):
+        domain.values("sensors", VALUES * 1j)
+    with pytest.raises(TypeError, match=r"values for 'sensors' holds datetime64\[ns\], times with a unit"):
+        domain.values("sensors", np.full(17, np.datetime64("2026-01-01", "ns")))
 
 
 def test_an_archive_of_objects_is_not_read(tmp_path):

@@ -88,7 +88,7 @@ class Constant(Op):
         if isinstance(value, (bool, int, float)):
             plain = float(value) if isinstance(value, float) else value
             return cls(plain, type(plain).__name__)
-        array = given_array(f"{value!r} in an expression", value)
+        array = given_array(f"{value} in an expression" if np.isscalar(value) else "an array in an expression", value)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{value!r} cannot stand in an expression: only numbers and arrays of numbers can")
         if array.ndim == 0:
