@@ -50,7 +50,7 @@ class Launch:
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 2
     """number of processes"""
     devices_per_process: int | None = None
-    """emulated CPU devices in each process; the devices it finds if left out"""
+    """emulated CPU devices in each process (GPUs, with JAX_PLATFORMS=cuda); its share of the devices if left out"""
     mpi: bool = False
     """start them with mpirun, to talk through mpi4jax"""
 

@@ -16,6 +16,8 @@ from typing import IO
 
 import jax
 
+from .processes import DEVICES, detect, own_gpus, uses_gpus
+
 GRACE = 10.0  # seconds between asking the other processes to stop and stopping them
 LAST_LINES = 5.0  # seconds for what the processes have written to be read
 AFTERMATH = 3.0  # seconds that they have, when one has failed, to say so and end by themselves
@@ -52,16 +54,29 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
     if mpi:
         return _with_mpirun(command, count, environment)
     port, token = _free_port(), secrets.token_hex(16)
-    processes = []
-    for rank in range(count):
-        told = {
+    told = [
+        {
+            **environment,
             "TANGRAX_PROCESSES": str(count),
             "TANGRAX_PROCESS": str(rank),
             "TANGRAX_COORDINATOR": f"127.0.0.1:{port}",
             "TANGRAX_TOKEN": token,
         }
-        processes.append(_start(command, {**environment, **told}, f"[{rank}] "))
-    return _wait(processes)
+        for rank in range(count)
+    ]
+    try:
+        _check_gpus(told[0], script)
+    except (RuntimeError, ValueError) as error:
+        print(f"tangrax launch: {error}", file=sys.stderr)
+        return 2
+    return _wait([_start(command, each, f"[{rank}] ") for rank, each in enumerate(told)])
+
+
+def _check_gpus(environment: Mapping[str, str], script: Sequence[str]) -> None:
+    """Say once, before anything is started, what each process would refuse."""
+    joined = detect(environment).transport == "xla"
+    if joined and "--emulate" not in script and uses_gpus(environment.get("JAX_PLATFORMS")):
+        own_gpus(environment)
 
 
 def _environment(devices: int | None) -> dict[str, str]:
@@ -71,6 +86,7 @@ def _environment(devices: int | None) -> dict[str, str]:
         kept = [flag for flag in flags if not flag.startswith("--xla_force_host_platform_device_count")]
         environment["XLA_FLAGS"] = " ".join([*kept, f"--xla_force_host_platform_device_count={devices}"])
         environment.setdefault("JAX_PLATFORMS", "cpu")
+        environment[DEVICES] = str(devices)  # where the platform is GPUs, that many of those
     return environment
 
 

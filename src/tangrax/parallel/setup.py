@@ -8,7 +8,19 @@ from typing import Any
 
 import jax
 
-from ..processes import Alone, Launch, Limits, Peers, announce, detect, meet, mpi_ranks, own_gpus
+from ..processes import (
+    Alone,
+    Launch,
+    Limits,
+    Node,
+    Peers,
+    announce,
+    detect,
+    meet,
+    mpi_ranks,
+    share_out,
+    uses_gpus,
+)
 
 DTYPES = ("float32", "float64")
 PRECISIONS = ("default", "high", "highest")
@@ -149,12 +161,16 @@ def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
             "before arrays or networks are made, or start the script with `tangrax run script.py`"
         )
     peers, greeting = meet(launch, timeout, limits, os.environ)
+    gpus = _gpus(launch, greeting)
+    if launch.transport == "mpi" and gpus is not None and not _jax_has_started():
+        for platform in ("cuda", "rocm"):
+            jax.config.update(f"jax_{platform}_visible_devices", ",".join(map(str, gpus)))
     if launch.transport == "xla":
         jax.distributed.initialize(
             greeting["jax"],
             launch.processes,
             launch.process,
-            local_device_ids=own_gpus(os.environ),
+            local_device_ids=gpus,
             cluster_detection_method="deactivate",
             initialization_timeout=int(timeout) + 1,
             coordinator_bind_address=greeting["bind"],
@@ -164,6 +180,16 @@ def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
     peers.heed_sigterm()
     announce(peers, launch, peers.size if launch.transport == "mpi" else jax.device_count())
     return peers
+
+
+def _gpus(launch: Launch, greeting: Mapping[str, Any]) -> list[int] | None:
+    """This process's part of the GPUs that it sees, before JAX takes all of them; what stays idle is said."""
+    used = uses_gpus(jax.config.jax_platforms)  # pyright: ignore[reportAttributeAccessIssue]
+    node = Node.of(launch.process, greeting["seen"])
+    share = share_out(os.environ, launch.transport, node, used)
+    if share.notice:
+        sys.stderr.write(f"tangrax: {share.notice}\n")
+    return share.own
 
 
 def _jax_has_started() -> bool:

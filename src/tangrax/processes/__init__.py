@@ -1,7 +1,8 @@
 """The processes of a run, on the host's side: how they came to be, find each other, and notice when one is lost."""
 
 from . import mpi as mpi
-from .detect import Launch as Launch, detect as detect, mpi_ranks as mpi_ranks, own_gpus as own_gpus
+from .detect import Launch as Launch, detect as detect, mpi_ranks as mpi_ranks
+from .gpus import DEVICES as DEVICES, Node as Node, own_gpus as own_gpus, share_out as share_out, uses_gpus as uses_gpus
 from .judge import Limits as Limits
 from .meeting import announce as announce, meet as meet, slurm_coordinator as slurm_coordinator
 from .peers import Alone as Alone, Joined as Joined, Peers as Peers

@@ -50,40 +50,6 @@ def detect(environ: Mapping[str, str], transport: str | None = None) -> Launch:
     return Launch("xla", found.launcher, 1, 0, f"{source}; no Slurm step and no tangrax launch")
 
 
-def own_gpus(environ: Mapping[str, str]) -> list[int] | None:
-    """Which of the GPUs that a Slurm task sees are its own, counted among those; None means all of them.
-
-    Tasks of a node may see all of its GPUs (--gres=gpu:N), which they then share out in equal, consecutive parts, or
-    only those bound to them (--gpus-per-task, --gpu-bind). SLURM_LOCALID alone is no device number in the second case.
-    """
-    if any(not environ.get(name) for name in SLURM_STEP):
-        return None
-    tasks, place = _tasks_on_node(environ), int(environ["SLURM_LOCALID"])
-    # SLURM_TRES_PER_TASK may tell of cores alone.
-    bind, each = environ.get("SLURM_GPU_BIND", ""), environ.get("SLURM_TRES_PER_TASK", "")
-    bound = bind or environ.get("SLURM_GPUS_PER_TASK") or "gpu" in each
-    if tasks == 1 or (bound and bind != "none"):
-        return None
-    visible = environ.get("CUDA_VISIBLE_DEVICES", environ.get("ROCR_VISIBLE_DEVICES"))
-    if visible is None:
-        return [place]  # not handed out by Slurm: one each, as many as there are tasks
-    count = len([device for device in visible.split(",") if device])
-    here = environ.get("SLURM_GPUS_ON_NODE", "")
-    if count < tasks or (here.isdigit() and int(here) > count):
-        return None
-    share = count // tasks
-    return list(range(place * share, (place + 1) * share))
-
-
-def _tasks_on_node(environ: Mapping[str, str]) -> int:
-    """Tasks of the step on this node, from a list such as 4(x2),1 of them node by node."""
-    each: list[int] = []
-    for part in environ.get("SLURM_STEP_TASKS_PER_NODE", environ["SLURM_NTASKS"]).split(","):
-        tasks, _, times = part.partition("(x")
-        each += [int(tasks)] * int(times.rstrip(")") or 1)
-    return each[min(int(environ.get("SLURM_NODEID") or 0), len(each) - 1)]
-
-
 def _found(environ: Mapping[str, str]) -> Launch:
     if all(environ.get(name) for name in LAUNCH):
         size, rank, coordinator = (environ[name] for name in LAUNCH)

@@ -20,6 +20,7 @@ class Member:
 
     writer: asyncio.StreamWriter
     node: str
+    gpus: list[str] | None = None  # that it sees
     doing: Doing = field(default_factory=Doing)
     heard: float = field(default_factory=time.monotonic)
     ended: bool = False
@@ -55,8 +56,10 @@ class Hub:
                     f"{', '.join(missing)}{also}. Was the job started with as many tasks as it says?"
                 )
                 return
-            nodes = len({member.node for member in self.members.values()})
-            self._tell(welcome={**self.greeting, "nodes": nodes})
+            came = [self.members[rank] for rank in range(self.size)]
+            nodes = len({member.node for member in came})
+            seen = [(member.node, member.gpus) for member in came]
+            self._tell(welcome={**self.greeting, "nodes": nodes, "seen": seen})
             for member in self.members.values():
                 member.heard = time.monotonic()
             while True:
@@ -115,7 +118,7 @@ class Hub:
             self.refused.append(f"process {rank} on {node}: {why}")
             send(writer, refused=f"process {rank} of {size} on {node} is refused: {why}")
             return None
-        self.members[rank] = Member(writer, node)
+        self.members[rank] = Member(writer, node, hello.get("gpus"))
         if len(self.members) == self.size:
             self._complete.set()
         return rank

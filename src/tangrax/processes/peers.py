@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from types import FrameType
 from typing import Any
 
+from .gpus import visible_gpus
 from .hub import Hub
 from .judge import Doing, Limits
 from .wire import LONGEST, receive, send
@@ -205,7 +206,8 @@ class Joined(Peers):
     ) -> tuple[dict[str, Any], asyncio.StreamReader]:
         end = time.monotonic() + timeout
         reader, where = await self._reach(addresses, end, timeout)
-        hello = {"token": token, "rank": self.rank, "size": self.size, "node": _node()}
+        gpus = visible_gpus(os.environ)
+        hello = {"token": token, "rank": self.rank, "size": self.size, "node": _node(), "gpus": gpus}
         self._say(hello=hello)
         # Process 0 started its clock before this one and has a word to say at the end of it.
         message = None
