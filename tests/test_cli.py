@@ -1,16 +1,22 @@
 """The commands of `tangrax`, called in this process; those that train or start others are in tests/test_launch.py."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 import tangrax as tx
 from tangrax import cli, problems
+from tangrax.parallel import Settings
+from tangrax.refused import one_line
 
 SLURM = os.path.join(os.path.dirname(os.path.dirname(__file__)), "slurm")
 
@@ -37,6 +43,12 @@ def tangrax(capsys):
         return Done(code, out, err + said)
 
     return command
+
+
+@pytest.fixture
+def unset(monkeypatch):
+    """What a command chooses for the process ends with the test."""
+    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "_settings", Settings())
 
 
 def trained(run_dir, rate=1e-2, epochs=100):
@@ -84,12 +96,96 @@ def test_analyse(tmp_path, tangrax):
         (["report", "absent"], "tangrax report: absent holds no run"),
         (["analyse", "absent"], "tangrax analyse: absent holds no run"),
         (["init", SLURM], "train.sbatch is there: give another directory. Nothing was written"),
+        (["init", __file__], "is a file: give a directory. Nothing was written"),
+        (["report", "heat"], "tangrax report: heat holds no run"),
+        (["analyse", "burgers"], "tangrax analyse: burgers holds no run"),
+        (["run", "--profile", "heat", "burgres"], "'burgres' is no file that ends in .py and no problem: did you mean"),
+        (["run", "--timeout", "0", "poisson-1d"], "tangrax run poisson-1d: setup(timeout=0): a positive number"),
+        (["run", "--timeout", "0", __file__], "tangrax run: setup(timeout=0): a positive number of seconds"),
+        (["run", "poisson-1d", "--seed", str(2**70)], "give a number of 64 bits"),
+        (["run", "poisson-1d", "--devices", "9"], "tangrax run poisson-1d: devices=9: 8 visible (cpu)"),
+        (["run", "poisson-1d", "--devices", "1", "--run-dir", __file__], "cannot be written (Not a directory)"),
+        (["run", "poisson-1d", "--save", "absent/solver.npz"], "cannot save to absent/solver.npz"),
     ],
 )
-def test_refused(arguments, message, tangrax):
+def test_refused(arguments, message, tangrax, unset):
     done = tangrax(*arguments)
     assert done.code != 0 and message in done.err, done.out + done.err
+    assert "Traceback" not in done.err
     assert not os.path.exists(os.path.join(SLURM, "train.py"))
+
+
+def test_words_that_name_problems_are_directories_of_other_commands(tmp_path, tangrax, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tangrax("init", "burgers").code == 0
+    assert sorted(os.listdir()) == ["burgers"] and "train.py" in os.listdir("burgers")
+
+
+@pytest.mark.parametrize(
+    "given, options",
+    [
+        ("run heat --epochs 3", 1),
+        ("run --transport xla heat burgers", 3),
+        ("run --profile=heat script.py --mpi 2", 2),
+        ("run --profile heat.py script.py", 3),
+        ("launch -n 4 heat", 3),
+        ("launch --mpi --devices_per_process 2 burgers --devices 2", 4),
+        ("launch --no-mpi --n 2 a.py -n 3", 4),
+        ("run --help", 2),
+        ("report heat --out burgers", 4),
+        ("init --cpu heat", 3),
+        ("", 0),
+    ],
+)
+def test_what_follows_the_first_word_that_is_no_option_is_its_own(given, options):
+    words = given.split()
+    assert cli.parted(words) == (words[:options], words[options:])
+
+
+def test_a_directory_of_another_run_is_refused_in_one_line(tmp_path, tangrax, unset):
+    trained(tmp_path / "run", epochs=2)
+    done = tangrax("run", "poisson-1d", "--devices", "1", "--epochs", "4", "--run-dir", tmp_path / "run")
+    assert done.code == 1 and len(done.err.splitlines()) == 1, done.err
+    assert done.err.startswith("tangrax run poisson-1d: run_dir=") and "is of another problem" in done.err
+
+
+def test_a_record_of_something_else_is_refused(tmp_path, tangrax):
+    (tmp_path / "run.json").write_text('{"starts": [{}]}')
+    done = tangrax("analyse", tmp_path)
+    assert done.code == 1 and "is not what this version of Tangrax writes (KeyError: 'epochs')" in done.err
+
+
+def faults():
+    """What fails as a program does that has an error in it, of the kinds that refusals are of too."""
+    return {
+        "a call": lambda: int("four"),
+        "an operation": lambda: np.ones(2) + np.ones(3),
+        "of JAX": lambda: jnp.zeros(2).reshape(3),
+        "a name": lambda: {}["absent"],
+    }
+
+
+@pytest.mark.parametrize("fault", faults())
+def test_a_fault_of_the_program_keeps_its_traceback(fault):
+    kind = KeyError if fault == "a name" else (TypeError, ValueError)
+    with pytest.raises(kind), one_line("run heat"):
+        tx.domain.line(n=4)
+        faults()[fault]()
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes\nmore"), "on a device: RES"),
+        (RuntimeError("Unable to initialize backend 'cuda': no driver"), "'cuda': no driver. JAX_PLATFORMS=cpu"),
+        (MemoryError("Unable to allocate 8 TiB"), "not enough memory: Unable to allocate 8 TiB"),
+        (PermissionError(13, "Permission denied", "runs"), "Permission denied: 'runs'"),
+    ],
+)
+def test_what_a_machine_refuses_is_one_line(error, said):
+    with pytest.raises(SystemExit, match=re.escape(said)) as stopped, one_line("run heat"):
+        raise error
+    assert str(stopped.value).startswith("tangrax run heat: ") and "\n" not in str(stopped.value)
 
 
 def test_problems_are_listed(tangrax):

@@ -5,7 +5,7 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +15,8 @@ from . import problems
 from .launch import launch_processes, use_devices
 from .parallel import doctor, setup
 from .processes import AGREED
-from .run import PROFILE, findings, read_record, told
+from .refused import one_line
+from .run import PROFILE, as_written, findings, read_record, refuse_unwritable, told
 from .starter import write_starter
 
 GRAVE = 3  # exit code of `analyse` where what it found is grave
@@ -119,15 +120,12 @@ class Solve:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `tangrax`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Everything after the name of a script or a problem is its own.
+    options, script = parted(given)
     known = problems.names()
-    place = next((i for i, word in enumerate(given) if i and (word.endswith(".py") or word in known)), None)
-    options, script = (given, []) if place is None else (given[:place], given[place:])
-    named = place is None and len(given) > 1 and not any(word.startswith("-") for word in given[-2:])
-    if named and given[0] in ("run", "launch"):
-        near = difflib.get_close_matches(given[-1], known, 1)
+    if script and not script[0].endswith(".py") and script[0] not in known:
+        near = difflib.get_close_matches(script[0], known, 1)
         meant = f"did you mean {near[0]}?" if near else "see tangrax problems"
-        sys.exit(f"tangrax {given[0]}: '{given[-1]}' is no file that ends in .py and no problem: {meant}")
+        sys.exit(f"tangrax {given[0]}: '{script[0]}' is no file that ends in .py and no problem: {meant}")
     command = tyro.extras.subcommand_cli_from_dict(
         {
             "run": Run,
@@ -142,28 +140,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="A distributed solver for physics-informed networks.",
         args=options,
     )
-    if isinstance(command, Doctor):
-        sys.exit(doctor.report())
-    if isinstance(command, Problems):
-        show(problems.table())
+    if isinstance(command, (Run, Launch)):
+        if not script:
+            sys.exit("tangrax: name what to run, a file that ends in .py or a problem: tangrax problems lists them")
+        if script[0] not in known and not os.path.isfile(script[0]):
+            sys.exit(f"tangrax: there is no script {script[0]}")
+    if isinstance(command, Run):
+        if command.profile is not None:
+            os.environ[PROFILE] = str(command.profile.absolute())  # for all that the script solves
+        if script[0] not in known:
+            run_script(script, command)
+            return
+        solve = tyro.cli(Solve, prog=f"tangrax run {script[0]}", args=script[1:])
+        with one_line(f"run {script[0]}"):
+            solve_problem(script[0], solve, command)
         return
-    if isinstance(command, (Report, Analyse, Init)):
-        try:
-            sys.exit(look_at(command))
-        except (ImportError, OSError, ValueError) as error:
-            sys.exit(f"tangrax {given[0]}: {error}")
-    if not script:
-        sys.exit("tangrax: name what to run, a file that ends in .py or a problem: tangrax problems lists them")
-    if script[0] not in known and not os.path.isfile(script[0]):
-        sys.exit(f"tangrax: there is no script {script[0]}")
-    if isinstance(command, Launch):
-        sys.exit(launch_processes(script, command.n, command.devices_per_process, command.mpi))
-    if command.profile is not None:
-        os.environ[PROFILE] = str(command.profile.absolute())  # for all that the script solves
-    if script[0] in known:
-        solve_problem(script[0], tyro.cli(Solve, prog=f"tangrax run {script[0]}", args=script[1:]), command)
-    else:
-        run_script(script, command)
+    with one_line(given[0]):
+        if isinstance(command, Launch):
+            sys.exit(launch_processes(script, command.n, command.devices_per_process, command.mpi))
+        sys.exit(look_at(command))
+
+
+def parted(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of the command, and those from the first that is neither an option nor the value of one.
+
+    That is the name of the script or problem to run, and all that follows is its own. Of other commands all words are.
+    """
+    command = {"run": Run, "launch": Launch}.get(given[0] if given else "")
+    if command is None:
+        return list(given), []
+    values = {f"--{field.name.replace('_', '-')}" for field in fields(command) if field.type is not bool} | {"-n"}
+    place = 1
+    while place < len(given) and given[place].startswith("-"):
+        place += 2 if given[place].replace("_", "-") in values else 1
+    return list(given[:place]), list(given[place:])
 
 
 def show(text: str) -> None:
@@ -174,8 +184,13 @@ def show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
 
 
-def look_at(command: Report | Analyse | Init) -> int:
-    """What needs no devices: a page or the state of a run, files to start from. The exit code."""
+def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
+    """What trains nothing: a page or the state of a run, files to start from, what is there. The exit code."""
+    if isinstance(command, Doctor):
+        return doctor.report()
+    if isinstance(command, Problems):
+        show(problems.table())
+        return 0
     if isinstance(command, Init):
         for path in write_starter(command.directory, cpu=command.cpu):
             print(f"wrote {path}")
@@ -188,13 +203,16 @@ def look_at(command: Report | Analyse | Init) -> int:
         print(f"wrote {write_report(command.run_dir, command.out)}")
         return 0
     record = read_record(command.run_dir)
-    show(told(record))
-    return GRAVE if any(finding.grave for finding in findings(record)) else 0
+    with as_written(command.run_dir):
+        said, grave = told(record), any(finding.grave for finding in findings(record))
+    show(said)
+    return GRAVE if grave else 0
 
 
 def run_script(script: Sequence[str], options: Run) -> None:
     """Join the processes, then run the script as if Python had been called with it."""
-    setup(transport=options.transport, timeout=options.timeout)
+    with one_line("run"):
+        setup(transport=options.transport, timeout=options.timeout)
     sys.argv = list(script)
     sys.path.insert(0, os.path.dirname(os.path.abspath(script[0])))
     try:
@@ -209,6 +227,10 @@ def solve_problem(name: str, options: Solve, run: Run) -> None:
     """Solve a problem of the library and say how far off the answers are."""
     if options.epochs is not None and options.epochs < 1:
         sys.exit(f"tangrax run {name} --epochs {options.epochs}: give 1 or more")
+    if not -(2**63) <= options.seed < 2**63:
+        sys.exit(f"tangrax run {name} --seed {options.seed}: give a number of 64 bits")
+    if options.save is not None:
+        refuse_unwritable(options.save)  # before anything is trained
     devices = use_devices(options.devices, options.emulate)
     settings = setup(dtype="float64", transport=run.transport, timeout=run.timeout)
     problem = problems.get(name)

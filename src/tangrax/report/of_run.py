@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..run import read_record
+from ..run import as_written, read_record
 from . import page, sections
 
 NAME = "report.html"
@@ -17,7 +17,7 @@ def write_report(run_dir: str | Path, path: str | Path | None = None) -> Path:
     target = Path(run_dir) / NAME if path is None else Path(path)
     if target.is_dir() or not target.parent.is_dir():
         raise ValueError(f"cannot write a report to {target}: give the name of a file in a directory that exists")
-    try:
+    with as_written(run_dir):
         parts = [
             sections.heading(record),
             sections.advice(record),
@@ -29,10 +29,5 @@ def write_report(run_dir: str | Path, path: str | Path | None = None) -> Path:
             sections.throughput(record),
             sections.settings(record),
         ]
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(
-            f"{run_dir} is not what this version of Tangrax writes ({type(error).__name__}: {error}): read it with the "
-            f"version that wrote it"
-        ) from error
     page.write(target, f"{record.name} · Tangrax", [part for part in parts if part is not None])
     return target

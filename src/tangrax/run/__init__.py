@@ -9,12 +9,13 @@ from .checkpoint import (
     leaves_of as leaves_of,
     matched as matched,
     read as read,
+    refuse_unwritable as refuse_unwritable,
     save as save,
 )
 from .network import load as load, rebuilt as rebuilt
 from .profile import PROFILE as PROFILE, profiling as profiling
 from .progress import ProgressBar as ProgressBar
-from .record import Record as Record, read_record as read_record
+from .record import Record as Record, as_written as as_written, read_record as read_record
 from .saving import Saving as Saving, Snapshot as Snapshot, whole_number as whole_number
 from .shown import Field as Field, Shown as Shown
 from .view import solver_view as solver_view

@@ -1,5 +1,6 @@
 """Trained parameters on disk: one NumPy archive."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +47,17 @@ def save(path: str | Path, saved: Saved) -> None:
             arrays[f"network/{name}/{index}"] = leaf
     for name, (epochs, values) in saved.history.items():
         arrays[f"epochs/{name}"], arrays[f"values/{name}"] = epochs, values
+    refuse_unwritable(path)
+    archive.write(Path(path), about, arrays)
+
+
+def refuse_unwritable(path: str | Path) -> None:
+    """Raise ValueError where `save` could not write a file."""
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"cannot save to {path}: give the name of a file in a directory that exists")
-    archive.write(path, about, arrays)
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot save to {path}: its directory cannot be written; give another one")
 
 
 def read(path: str | Path) -> Saved:

@@ -1,7 +1,9 @@
 """What a run's directory tells of it, read while it runs or after; nothing that is read is executed."""
 
+import contextlib
 import fcntl
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,18 @@ def read_record(path: str | Path) -> Record:
     return Record(
         path, about, History.of(joined(pieces)), speeds, shown, arrays, _running(path / LOCK), read_profile(path)
     )
+
+
+@contextlib.contextmanager
+def as_written(path: str | Path) -> Iterator[None]:
+    """Within, a record is read for what a run writes: ValueError where it has something else."""
+    try:
+        yield
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not what this version of Tangrax writes ({type(error).__name__}: {error}): read it with the "
+            f"version that wrote it"
+        ) from error
 
 
 def _shown(path: Path) -> tuple[dict[str, Any], Arrays]:

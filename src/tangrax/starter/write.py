@@ -10,6 +10,8 @@ PROGRAM, BATCH = "train.py", "train.sbatch"
 def write_starter(directory: Path, *, cpu: bool = False) -> list[Path]:
     """Write both, and return their paths. Raises FileExistsError, and writes nothing, where one of them is there."""
     written = [directory / PROGRAM, directory / BATCH]
+    if directory.exists() and not directory.is_dir():
+        raise FileExistsError(f"{directory} is a file: give a directory. Nothing was written")
     for path in written:
         if path.exists():
             raise FileExistsError(f"{path} is there: give another directory. Nothing was written")
