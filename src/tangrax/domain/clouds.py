@@ -88,13 +88,16 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
                 + (", and a last column for time" if over_time else "")
             )
     space = AXES[:dimension]
-    sets, columns, given_normals = {}, {}, {}
+    given_rows, columns, given_normals = {}, {}, {}
     for tag, given in points.items():
         rows, columns[tag] = rows_and_columns(tag, given, (*space, *tail), "the cloud", files.get(tag))
-        axes, steady = (*space, "t"), not over_time
-        sets[tag] = PointSet(tag, conform(rows, tag, axes, steady), axes, steady, "cloud")
+        given_rows[tag] = conform(rows, tag, (*space, "t"), not over_time)
         if tag not in (normals or {}) and all(f"n{axis}" in columns[tag] for axis in space):
             given_normals[tag] = np.column_stack([columns[tag][f"n{axis}"] for axis in space])
+    spans = np.ptp(np.concatenate(list(given_rows.values())), axis=0).tolist()
+    sets = {
+        tag: PointSet(tag, rows, (*space, "t"), not over_time, "cloud", spans=spans) for tag, rows in given_rows.items()
+    }
     return Cloud(sets, columns, {**given_normals, **(normals or {})})
 
 

@@ -161,7 +161,7 @@ class Domain:
         names, steady = (*self.shape.axes, "t"), self.time is None
         rows = conform(points, tag, names, steady)
         self._refuse_outside(tag, rows, columns)
-        self._sets[tag] = PointSet(tag, rows, names, steady, str(self), region=self.shape)
+        self._sets[tag] = PointSet(tag, rows, names, steady, str(self), region=self.shape, spans=self._spans)
         self._given[tag] = columns
         return self.variable(tag)
 
@@ -213,7 +213,7 @@ class Domain:
             points, steady = self._coordinates[tag], self.time is None
             by_rule = self._sampled.sampler == GAUSS and tag in ("interior", "initial", "final")
             even = fixed or (self._sampled.mesh_size is None and not by_rule)
-            found = PointSet(tag, points, axes, steady, str(self), draw, measure, even, self.shape)
+            found = PointSet(tag, points, axes, steady, str(self), draw, measure, even, self.shape, self._spans)
             if by_rule:
                 columns = self.shape.dimension + (self._unknown if tag == "interior" else 0)
                 found.weigh(product_weights(len(points), columns))
@@ -304,6 +304,12 @@ class Domain:
     def _cube(self, columns: int, seed: Seed, bits: int, by_rule: bool = False) -> Cube:
         sampler = self._sampled.sampler
         return Cube(sampler if by_rule or sampler != GAUSS else "sobol", 0, columns, seed, bits)
+
+    @property
+    def _spans(self) -> tuple[float, ...]:
+        """How long it is along each axis, and over time."""
+        lower, upper = self.shape.bounds
+        return (*np.subtract(upper, lower).tolist(), self.time.end - self.time.start if self.time else 0.0)
 
     @property
     def _unknown(self) -> int:

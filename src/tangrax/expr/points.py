@@ -38,7 +38,7 @@ class PointSet:
     measured at the points beside them, `names` those of its columns; it may be something that makes the rows of a
     slice when asked for them, so that no host need hold them all. `coordinates` holds them all. `even` says that the
     points are spread evenly over a set, whose length, area or volume is `measure`. `region` is the shape of the domain,
-    where it has one.
+    where it has one, `spans` its lengths along the axes: the points themselves may lie close together in it.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class PointSet:
         measure: Callable[[], float] | None = None,
         even: bool = False,
         region: Any = None,
+        spans: Sequence[float] | None = None,
     ):
         if len(coordinates) == 0:
             raise ValueError(
@@ -65,6 +66,7 @@ class PointSet:
         self.names = axes
         self.even = even
         self.region = region
+        self.spans = spans
         self.weights: int | None = None  # the column of `rows` with those of a quadrature, N times their share
         self._draw = draw
         self._measure = measure
@@ -134,7 +136,7 @@ class PointSet:
             coordinates = self.draw(count, HELD_OUT, seed)
             there = f"{self.domain}, held out"
             self._held_out[count, seed] = PointSet(
-                self.tag, coordinates, self.axes, self.steady, there, None, self._measure, True, self.region
+                self.tag, coordinates, self.axes, self.steady, there, None, self._measure, True, self.region, self.spans
             )
         return self._held_out[count, seed]
 

@@ -237,7 +237,9 @@ def _jacobian(
             raise ValueError(f"weights of shape {given.shape}: one for each of the {len(points)} points, none negative")
         columns = np.column_stack([columns, np.sqrt(given)])
     names = tuple(f"x{i}" for i in range(columns.shape[1]))
-    where = PointSet(tag, columns, names, False, "the points given")
+    # Weights are no coordinates: two that are nearly the same need not be told apart.
+    spans = [0.0] * columns.shape[1] if weights is None else [*[0.0] * (columns.shape[1] - 1), np.inf]
+    where = PointSet(tag, columns, names, False, "the points given", spans=spans)
     shape, size = points.shape[1:], int(np.prod(points.shape[1:]))
     coordinates = [Node(ops.Coordinate(where, axis)) for axis in range(columns.shape[1])]
 

@@ -22,4 +22,5 @@ from .pointwise import (
 )
 from .primitives import AtPoint as AtPoint, Columns as Columns, Gathered as Gathered
 from .program import Here as Here, Program as Program
+from .resolution import refuse_merged as refuse_merged
 from .smoothness import too_rough as too_rough, warn_of_rough as warn_of_rough

@@ -14,6 +14,7 @@ from ..parallel import Collectives, Layout, Transport
 from .dependence import trainables_of
 from .primitives import Scattered
 from .program import Here, Program
+from .resolution import refuse_merged
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Executor:
             else:
                 now, (was, found) = self.rows(tag), self._own.get(tag, (None, None))
                 if found is None or was is not now:
-                    found = self._dealt(now) if tag in self.moved else self.put(tag, now)
+                    found = self._dealt(tag, now) if tag in self.moved else self.put(tag, now)
                     self._own[tag] = (now, found)
             placed.rows[tag], placed.layouts[tag] = found
         return placed
@@ -118,13 +119,14 @@ class Executor:
 
     def put(self, tag: PointSet, coordinates: Rows) -> tuple[jax.Array, Layout]:
         """Points of a tag, dealt out to the devices."""
-        return self._dealt(self._agreed(tag, coordinates))
+        return self._dealt(tag, self._agreed(tag, coordinates))
 
     def _agreed(self, tag: PointSet, coordinates: Any) -> Any:
         """The first process's points, should others have drawn or read different ones."""
         return self.transport.first(f"the points of '{tag.tag}'", [coordinates])[0]
 
-    def _dealt(self, coordinates: Rows) -> tuple[jax.Array, Layout]:
+    def _dealt(self, tag: PointSet, coordinates: Rows) -> tuple[jax.Array, Layout]:
+        refuse_merged(tag, coordinates, self.dtype)
         layout = Layout(len(coordinates), self.transport.size)
         return self.transport.place(layout.pad(coordinates, self.dtype)), layout
 

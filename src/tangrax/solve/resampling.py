@@ -12,7 +12,7 @@ import numpy as np
 from ..expr import Node, PointSet, all_nodes, apply, ops
 from ..expr.products import PerPoint
 from ..jacobian import RULES, Evaluator
-from ..lower import Placed, Program, expand, trainables_of
+from ..lower import Placed, Program, expand, refuse_merged, trainables_of
 from ..optim import Resampling, Scene
 from .stretch import LONGEST
 from .terms import NonFiniteLoss, Terms
@@ -46,6 +46,8 @@ class Resampler:
                 )
         names = _named(list(terms.losses.values()))
         trained = list(names.values())
+        for tag in trained:
+            refuse_merged(tag, tag.rows, evaluator.dtype)
         for index, rule in enumerate(rules):
             if rule.points in [earlier.points for earlier in rules[:index]]:
                 raise ValueError(
