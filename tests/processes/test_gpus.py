@@ -5,14 +5,13 @@ The oracle is a table written by hand, and that the parts of a node's processes 
 
 import itertools
 import sys
-import types
 
 import jax
 import pytest
 from launching import launched
 
 from tangrax import launch as launch_module
-from tangrax.processes import Launch, Node, gpus, own_gpus, share_out, uses_gpus
+from tangrax.processes import Alone, Launch, Node, gpus, own_gpus, share_out, uses_gpus
 from tangrax.processes.gpus import visible_gpus
 
 settings_module = sys.modules["tangrax.parallel.setup"]
@@ -227,14 +226,20 @@ def test_launch_refuses_before_it_starts_anything(devices, message, monkeypatch,
     assert message in capsys.readouterr().err
 
 
+class Met(Alone):
+    rank, size = 1, 2
+
+    def heed_sigterm(self):
+        pass
+
+
 @pytest.mark.parametrize("transport", ["xla", "mpi"])
 def test_a_share_reaches_jax_before_it_starts(transport, monkeypatch):
     for name, value in {**launch(1, 2), **seeing(4)}.items():
         monkeypatch.setenv(name, value)
     met = {"jax": "127.0.0.1:6", "bind": "127.0.0.1:6", "seen": [["here", list("0123")]] * 2}
-    peers = types.SimpleNamespace(size=2, rank=1, heed_sigterm=lambda: None)
     told = {}
-    monkeypatch.setattr(settings_module, "meet", lambda *_: (peers, met))
+    monkeypatch.setattr(settings_module, "meet", lambda *_: (Met(), met))
     monkeypatch.setattr(settings_module, "announce", lambda *_: None)
     monkeypatch.setattr(settings_module, "_jax_has_started", lambda: False)
     monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **more: told.update(more))

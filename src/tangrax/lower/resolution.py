@@ -11,13 +11,12 @@ from ..expr.points import Rows
 # it (docs/precision.md). In [0, 1] it is 6e-8; a domain has to lie some thousand of its lengths away to come to it.
 COARSEST = 1e-4
 CONSTANT = 1e-13  # of a coordinate: what rounding in double precision makes of one that is the same at all points
-LOOKED_AT = 4096  # points, where they are made as they are asked for
 
 
 def refuse_merged(tag: PointSet, rows: Rows, dtype: Any) -> None:
     """Raise where points far from the origin would be moved by their cast to `dtype`, onto each other or an edge."""
-    known = rows[:] if isinstance(rows, np.ndarray) else rows[:LOOKED_AT]
-    known = known[:, : len(tag.axes)]
+    # Points that are made as they are asked for lie in a domain whose spans are known: one tells how far away it is.
+    known = (rows if isinstance(rows, np.ndarray) else rows[:1])[:, : len(tag.axes)]
     farthest = np.abs(known).max(axis=0)
     spans = np.maximum(np.ptp(known, axis=0), 0 if tag.spans is None else tag.spans)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -185,7 +185,7 @@ def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
 def _gpus(launch: Launch, greeting: Mapping[str, Any]) -> list[int] | None:
     """This process's part of the GPUs that it sees, before JAX takes all of them; what stays idle is said."""
     used = uses_gpus(jax.config.jax_platforms)  # pyright: ignore[reportAttributeAccessIssue]
-    node = Node.of(launch.process, greeting["seen"])
+    node = Node.of(launch.process, [(name, gpus) for name, gpus in greeting["seen"]])
     share = share_out(os.environ, launch.transport, node, used)
     if share.notice:
         sys.stderr.write(f"tangrax: {share.notice}\n")
