@@ -18,6 +18,7 @@ FLOORS = [
     {"run"},
     {"solver", "report", "numpy", "launch", "starter"},
     {"problems"},
+    {"refused"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -205,9 +205,8 @@ def test_of_many_eigenvalues_some_are_drawn(count, most):
     assert drawn[0][1] < drawn[-1][1] and np.all(np.diff([x for x, *_ in drawn]) >= 0)
 
 
-@pytest.mark.parametrize("singular", [[0.0, 0.0], [np.nan, np.nan]])
-def test_nothing_is_drawn_of_nothing(singular):
-    assert not shown(Spectrum(np.array(singular), rows=2, columns=4, eps=1e-16)).of("svg")
+def test_nothing_is_drawn_of_nothing():
+    assert not shown(Spectrum(np.zeros(2), rows=2, columns=4, eps=1e-16)).of("svg")
 
 
 def test_one_eigenvalue():

@@ -68,11 +68,11 @@ def test_points_that_come_later(devices):
 
 def test_points_of_plain_functions():
     far = LOWER + np.random.default_rng(0).random((5, 2))
-    function, params = (lambda p, x: p * x[0]), np.float32(1.0)
+    function, params = (lambda p, x: p * x[0]), np.ones((), np.float32)
     with pytest.raises(ValueError, match=r"near x0 = 50000.* numbers of float32 are 0.0312 apart"):
         tx.jacobian.rows(function, params, far)
     with jax.enable_x64(True):
-        np.testing.assert_array_equal(tx.jacobian.rows(function, np.float64(1.0), far)[:, 0], far[:, 0])
+        np.testing.assert_array_equal(tx.jacobian.rows(function, np.ones(()), far)[:, 0], far[:, 0])
 
 
 def test_what_single_precision_holds_is_no_matter(devices):
@@ -88,6 +88,6 @@ def test_what_single_precision_holds_is_no_matter(devices):
     solver.eval([edge, sensors])
     near = field(rect(n=20))
     core(near, devices).eval(near, points={"interior": 1 - 1e-6 * np.random.default_rng(0).random((5, 2))})
-    function, params = (lambda p, x: p * x[0]), np.float32(1.0)
+    function, params = (lambda p, x: p * x[0]), np.ones((), np.float32)
     points = np.column_stack([np.linspace(0, 1, 7), np.full(7, 1e6)])  # a column that is the same at all points
     tx.jacobian.rows(function, params, points)

@@ -23,4 +23,3 @@ from .meshes import Mesh as Mesh
 from .moved import Moved as Moved
 from .polygons import Polygon as Polygon
 from .shapes import Ball as Ball, Box as Box, Shape as Shape, Surface as Surface
-from .written import made as made, written as written

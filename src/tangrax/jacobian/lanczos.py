@@ -43,7 +43,8 @@ def normal_product(collectives: Collectives, rows: Rows, vector: Float[Array, " 
         return jax.tree.map(jnp.add, found, pulled)
 
     found = jax.lax.fori_loop(0, cut.tiles, step, jax.tree.map(jnp.zeros_like, leaves))
-    return collectives.sum(jnp.concatenate([leaf.ravel() for leaf in found]))
+    mine = jnp.concatenate([leaf.ravel() for leaf in found])
+    return collectives.sum(jnp.where(counted.any(), mine, 0))
 
 
 def pushed(rows: Rows, vectors: Float[Array, "p k"]) -> Float[Array, "n c k"]:

@@ -73,28 +73,19 @@ def rows_in_shard(
     points: Any,
     layout: Layout,
     known: Mapping[Trainable, Any],
-    collectives: Collectives | None = None,
 ) -> Rows:
     """J of a field, in primitives, at a shard's points; of those in the group alone, if there is one.
 
-    A group needs `collectives`: the field may be singular outside of it, and zero times an infinite slope is NaN, so
-    all other points are replaced by one of the group, which another shard may have.
+    The field may be singular outside of a group, and zero times an infinite slope is NaN: other points are replaced by
+    one of the group. A shard may have none: products with J are masked where no point counts.
     """
     leaves = [leaf for selection in wrt for leaf in selection.take(known[selection.trainable])]
     kept = None
     if group is not None:
-        assert collectives is not None
         inside = at_point(group, (), known)
         kept = jax.vmap(lambda point: inside([], point))(points)
-        points = jnp.where(kept[:, None], points, _one_inside(collectives, kept, points))
+        points = jnp.where(kept[:, None], points, points[jnp.argmax(kept)])
     return Rows(at_point(field, wrt, known), leaves, points, layout, kept)
-
-
-def _one_inside(collectives: Collectives, kept: Any, points: Any) -> Any:
-    """The first point of the first shard that has one which is kept."""
-    mine = jnp.concatenate([kept.any()[None].astype(points.dtype), points[jnp.argmax(kept)]])
-    every = collectives.gather(mine[None])
-    return every[jnp.argmax(every[:, 0]), 1:]
 
 
 Body = Callable[..., tuple[Any, Any]]

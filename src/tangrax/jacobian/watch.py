@@ -49,7 +49,7 @@ class SpectrumProgram:
         self, here: Here, parameters: Mapping[Trainable, Any], given: Sequence[Any] = (), limit: int | None = None
     ) -> list[Any]:
         points, layout, collectives = here.points[self.tag], here.layouts[self.tag], here.collectives
-        rows = rows_in_shard(self.field, self.wrt, self.group, points, layout, parameters, collectives)
+        rows = rows_in_shard(self.field, self.wrt, self.group, points, layout, parameters)
         found = squares(collectives, rows, self.choice, self.dual)
         ritz = largest(collectives, rows, max(self.k, 1), self.steps)
         errors = ritz.residuals + resolvable(ritz.values.dtype) * ritz.values[0]

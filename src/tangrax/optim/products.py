@@ -47,7 +47,7 @@ def pulled(parts: Sequence[Part], weights: Float[Array, " n"], rank: Any) -> Flo
             here = jax.lax.dynamic_slice_in_dim(mine, part.first(chunk, rank), len(chunk.counted))
             _, back = jax.vjp(lambda leaves: part.values(leaves, chunk.points), list(part.rows.leaves))
             (leaves,) = back(jnp.where(chunk.counted, part.scale * here, 0))
-            return found + ravel_pytree(leaves)[0]
+            return found + jnp.where(chunk.counted.any(), ravel_pytree(leaves)[0], 0)
 
         found = over_points(part.rows, rank, add, found, PASS)
     return found
@@ -135,7 +135,8 @@ def _linearized(
     pull = jax.linear_transpose(push, leaves)
 
     def back(weights: Array) -> Array:
-        return ravel_pytree(pull(jnp.where(chunk.counted, weights, 0))[0])[0]
+        pulled = ravel_pytree(pull(jnp.where(chunk.counted, weights, 0))[0])[0]
+        return jnp.where(chunk.counted.any(), pulled, 0)
 
     return values, lambda vector: push(_as_leaves(part, vector)), back
 

@@ -98,7 +98,7 @@ def in_shard(
     known: Mapping[Trainable, Any],
 ) -> Part:
     """A residual at a shard's points."""
-    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, known, collectives)
+    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, known)
     count = layout.count if rows.kept is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
     values = Values(known, {}, {}, jnp.result_type(*rows.leaves))
     weight = math.prod(evaluate(residual.weights, values), start=residual.factor)

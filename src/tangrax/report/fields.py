@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from matplotlib.tri import Triangulation
 from scipy.spatial import KDTree
 
-from ..domain import Shape, made
+from ..domain import Shape
+from ..domain.written import made
 from ..run import Record
 from .canvas import COLOURS, DIVERGING, REFERENCE, Axes, broken, finish, new_axes
 

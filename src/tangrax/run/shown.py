@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..domain import written
+from ..domain.written import written
 from ..expr import Node, PointSet, Request, given_array, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
