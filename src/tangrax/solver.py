@@ -192,7 +192,8 @@ class Solver:
             return self
         problem = run.outline(self._terms, self._rules, self._dtype, self._parameters)
         problem += run.outline_of_points(self._resampler.names, self._transport.writes)
-        saving = profiling.timed(run.Saving(run_dir, keep, resume, self._transport, problem))
+        optimizers = run.optimizers_of(self._chosen(), self._terms.trainables)
+        saving = profiling.timed(run.Saving(run_dir, keep, resume, self._transport, problem, optimizers))
         about = {**self._terms.about(), "precision": self.precision, "points": self._resampler.counted()}
         with saving.opened(about, run.environment(self.mesh, self._transport.processes, self.epoch, end)):
             snapshot = saving.newest(self.epoch, end)
@@ -376,9 +377,12 @@ class Solver:
 
     def _order(self, own: Mapping[Trainable, Any] | None = None) -> FirstOrder | optim.SecondOrder:
         """The optimizers of everything trained as one; refuses those that do not go together."""
+        return joint_order(self._chosen(own), self._guided, self._dtype)
+
+    def _chosen(self, own: Mapping[Trainable, Any] | None = None) -> dict[Trainable, Any]:
+        """The optimizer of each that is trained."""
         chosen = self._own_optimizers if own is None else own
-        found = {t: chosen.get(t) or self._default_optimizer for t in self._terms.trained}
-        return joint_order(found, self._guided, self._dtype)
+        return {t: chosen.get(t) or self._default_optimizer for t in self._terms.trained}
 
     def _make_loop(self) -> Loop:
         if self._loop is None:
@@ -386,15 +390,9 @@ class Solver:
         return self._loop
 
     def _build_loop(self) -> Loop:
+        moving = self._resampler, self._batches
         return build_loop(
-            self._terms,
-            self._guided,
-            self._order(),
-            self._evaluator,
-            self._resampler,
-            self._batches,
-            self._explain,
-            self.timing,
+            self._terms, self._guided, self._order(), self._evaluator, *moving, self._explain, self.timing
         )
 
     def _explain(self, parameters: Parameters, epoch: int, values: np.ndarray, slope_finite: bool) -> str:

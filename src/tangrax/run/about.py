@@ -35,9 +35,9 @@ def environment(mesh: Mesh, processes: int, epoch: int, end: int) -> dict[str, A
 
 
 def outline(terms: Terms, rules: Sequence[str], dtype: Any, parameters: Parameters) -> list[str]:
-    """The problem, but for its points and what is trained, in lines that are the same everywhere."""
-    lines = [*terms.outline(), *rules, f"trained in {dtype}"]
-    for trainable, name in terms.trainables.items():
+    """The problem, but for its points, trackers and what is trained, in lines that are the same everywhere."""
+    lines = [*terms.outline(watched=False), *rules, f"trained in {dtype}"]
+    for trainable, name in terms.in_losses.items():
         lines.append(f"'{name}' of {len(trainable.leaf_names)} arrays {list(trainable.leaf_shapes)}")
         if trainable.constants:
             lines.append(f"'{name}' with constants {' '.join(digest(each)[:8] for each in trainable.constants)}")

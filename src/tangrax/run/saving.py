@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..solve import History, Loop, State, Timing
 from .archive import Arrays, Damaged, decoded, encoded
 from .checkpoint import Moved, points_of, put_points
 from .directory import RunDirectory, tell
+from .identity import Optimizer, changed
 from .snapshot import given_back, taken
 
 AUTO, NEVER = "auto", "never"
@@ -35,8 +36,9 @@ class Snapshot:
         about: Mapping[str, Any],
         arrays: Arrays,
         history: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        changed: Sequence[str],
     ):
-        self._where, self._about, self._arrays = where, about, arrays
+        self._where, self._about, self._arrays, self._changed = where, about, arrays, changed
         self.epoch = int(about["epoch"])
         self.history = dict(history)
 
@@ -46,9 +48,12 @@ class Snapshot:
 
     def state(self, loop: Loop, fresh: State) -> tuple[State, State]:
         """The state and the one an epoch earlier, on the devices of a loop; raises ValueError if they do not fit."""
-        facts = self._about["leaves"]
+        facts, changed = self._about["leaves"], self._changed
         try:
-            state, last = [given_back(facts, self._arrays, fresh, loop, name) for name in ("state", "last")]
+            state, last = [
+                given_back(facts, self._arrays, fresh, loop, name, epoch, changed)
+                for name, epoch in (("state", self.epoch), ("last", self.epoch - 1))
+            ]
         except ValueError as error:
             raise ValueError(
                 f"run_dir={str(self._where)!r}: its checkpoint of epoch {self.epoch} does not fit: {error}. Train as "
@@ -60,18 +65,26 @@ class Snapshot:
 class Saving:
     """Of all processes of a run: what is sharded is collected by all, and the first one writes.
 
-    `problem` are lines that tell the problem; a checkpoint of another one is refused. Writing goes on in a thread of
-    its own, one checkpoint at a time.
+    `problem` are lines that tell the problem, `optimizers` what trains it; a checkpoint of another problem, or of
+    optimizers of another kind, is refused. Writing goes on in a thread of its own, one checkpoint at a time.
     """
 
-    def __init__(self, path: str | Path, keep: int, resume: str, transport: Transport, problem: Sequence[str]):
+    def __init__(
+        self,
+        path: str | Path,
+        keep: int,
+        resume: str,
+        transport: Transport,
+        problem: Sequence[str],
+        optimizers: Mapping[str, Optimizer],
+    ):
         if resume not in (AUTO, NEVER):
             raise ValueError(
                 f"solve(resume={resume!r}): 'auto' goes on from the newest checkpoint, 'never' refuses any"
             )
         self._keep, self._resume = whole_number("keep", keep), resume
         self._directory = RunDirectory(Path(path))
-        self._transport, self._problem = transport, list(problem)
+        self._transport, self._problem, self._optimizers = transport, list(problem), optimizers
         self._writer = ThreadPoolExecutor(1, "tangrax-checkpoints") if transport.writes else None
         self._pending: Future[None] | None = None
         self._deadline = _deadline(os.environ)
@@ -140,7 +153,8 @@ class Saving:
         names = about["arrays"]
         rest = shared[1 + len(names) :]
         history = {name: (rest[2 * i], rest[2 * i + 1]) for i, name in enumerate(about["series"])}
-        return Snapshot(self._directory.path, about, dict(zip(names, shared[1:], strict=False)), history)
+        arrays = dict(zip(names, shared[1:], strict=False))
+        return Snapshot(self._directory.path, about, arrays, history, self._changed(about))
 
     def begin(self, epoch: int, end: int, timing: Timing) -> None:
         """Training goes on from an epoch; to be called before it is."""
@@ -166,6 +180,8 @@ class Saving:
                 tell(f"{error}; looking for the one before")
                 continue
             self._refuse_another(about["problem"], epoch)
+            self._refuse_another_kind(about, epoch)
+            self._say_what_is_new(about, epoch)
             return about, arrays
         if epochs:
             raise ValueError(
@@ -190,6 +206,51 @@ class Saving:
             f"run_dir={str(self._directory.path)!r}: its checkpoint of epoch {epoch} is of another problem: {told}. Go "
             f"back to that problem, or give this one a directory of its own. Nothing was trained"
         )
+
+    @property
+    def _trackers(self) -> dict[str, str]:
+        """In words."""
+        return {name: str(each["of"]) for name, each in self._about["trackers"].items()}
+
+    def _refuse_another_kind(self, about: Mapping[str, Any], epoch: int) -> None:
+        """Raise where something else trained: its state is not what this optimizer would go on from."""
+        before = {name: each["kind"] for name, each in about["optimizers"].items()}
+        now = {name: each.kind for name, each in self._optimizers.items()}
+        if before == now:
+            return
+        differ = next((name for name in now if before.get(name, now[name]) != now[name]), None)
+        if differ is None:
+            told = f"of {' and '.join(map(repr, before))} apart there, of {' and '.join(map(repr, now))} here"
+        else:
+            told = f"of '{differ}', {before[differ]} there, {now[differ]} here"
+        raise ValueError(
+            f"run_dir={str(self._directory.path)!r}: its checkpoint of epoch {epoch} was trained by other optimizers: "
+            f"{told}. Settings (a learning rate, a schedule for it) may change, the kind may not. Go back to that one, "
+            f"or take its parameters, solver.save(path) and load(path), and give another directory. Nothing was trained"
+        )
+
+    def _changed(self, about: Mapping[str, Any]) -> list[str]:
+        """Settings of optimizers that are not what they were."""
+        before = about["optimizers"]
+        return [
+            name
+            for group, each in self._optimizers.items()
+            for name in changed(before[group]["settings"], each.settings)
+        ]
+
+    def _say_what_is_new(self, about: Mapping[str, Any], epoch: int) -> None:
+        """Settings of optimizers, and trackers, that are not what they were."""
+        for group, now in self._optimizers.items():
+            before = about["optimizers"][group]["settings"]
+            for name in changed(before, now.settings):
+                was, here = (each.get(name, "not set") for each in (before, now.settings))
+                tell(f"optimizer of '{group}': {name} is {here} from epoch {epoch} on, and was {was}")
+        watched = about["trackers"]
+        for name, now in self._trackers.items():
+            if name not in watched:
+                tell(f"tracker '{name}' is new: its history begins at epoch {epoch}")
+            elif watched[name] != now:
+                tell(f"tracker '{name}' is {now} from epoch {epoch} on, and was {watched[name]}")
 
     def hurry(self) -> int:
         """SIGUSR1 where Slurm ends the job soon, else 0."""
@@ -219,7 +280,12 @@ class Saving:
         if self._writer is None:
             return
         self._settle()
-        about: dict[str, Any] = {"problem": self._problem, "leaves": facts}
+        about: dict[str, Any] = {
+            "problem": self._problem,
+            "optimizers": {name: asdict(each) for name, each in self._optimizers.items()},
+            "trackers": self._trackers,
+            "leaves": facts,
+        }
         put_points(points, about, arrays)
         series, speed = history.between(self._recorded, epoch), self._speed(loop.timing)
 

@@ -1,5 +1,6 @@
 """What training is made of at one epoch, as arrays of the host, and back."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..parallel import Layout
 from ..solve import Loop, State
 from .archive import Arrays
 
+INJECTED = re.compile(r"\.hyperparams\['(\w+)'\]$")  # numbers in the state of optax.inject_hyperparams
 Facts = dict[str, list[Any]]  # of each leaf: shape, dtype, and the kind of random key if it is one
 
 
@@ -36,11 +38,18 @@ def taken(state: State, loop: Loop, name: str) -> tuple[Facts, Arrays]:
 
 
 def given_back(
-    facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray], fresh: State, loop: Loop, name: str
+    facts: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    fresh: State,
+    loop: Loop,
+    name: str,
+    epoch: int,
+    changed: Sequence[str] = (),
 ) -> State:
     """The state that was taken, on the devices of now; `fresh` is one of this problem at its beginning.
 
-    Raises ValueError, naming what differs, where the two are not alike.
+    Settings of optax.inject_hyperparams that have `changed` are the fresh ones. A schedule that is new begins to count
+    at `epoch`, the count of one that has gone is dropped. Raises ValueError, naming what differs else.
     """
     wanted: dict[str, Any] = {}
     leaves = _leaves(fresh, loop, name)
@@ -49,14 +58,21 @@ def given_back(
         shape = list(raw.shape) if layout is None else [layout.count, *raw.shape[1:]]
         wanted[path] = [shape, str(raw.dtype), key]
     found = {path: list(fact) for path, fact in facts.items() if path.startswith(f"{name}.")}
+    own = {path for path in wanted if (setting := INJECTED.search(path)) and setting[1] in changed}
+    begun = {path for path in wanted.keys() - found.keys() if _counts(path, name)}
+    found = {path: fact for path, fact in found.items() if path in wanted or not _counts(path, name)}
+    found |= {path: wanted[path] for path in own | begun}
     if found != wanted:
         differ = [path for path in dict.fromkeys([*found, *wanted]) if found.get(path) != wanted.get(path)]
         told = [f"{path}: {_said(found.get(path))} there, {_said(wanted.get(path))} here" for path in differ]
         more = f", and {len(differ) - 3} more" if len(differ) > 3 else ""
         raise ValueError(f"it is of another network, optimizer or balancing: {'; '.join(told[:3])}{more}")
     new = []
-    for path, _, layout in leaves:
+    for path, leaf, layout in leaves:
         _, dtype, key = wanted[path]
+        if path in own | begun:
+            new.append(loop.transport.replicate(leaf if path in own else jnp.asarray(epoch, dtype)))
+            continue
         array = arrays[path] if arrays[path].dtype == dtype else arrays[path].view(jnp.dtype(dtype))
         if layout is not None:
             new.append(loop.transport.place(layout.pad(array)))
@@ -64,6 +80,11 @@ def given_back(
             value = jnp.asarray(array)
             new.append(loop.transport.replicate(value if key is None else jax.random.wrap_key_data(value, impl=key)))
     return jax.tree.structure(fresh).unflatten(new)
+
+
+def _counts(path: str, name: str) -> bool:
+    """Whether a leaf is the count of one of optax's transformations: of those of one kind, schedules alone differ."""
+    return path.startswith(f"{name}.optimizers") and path.endswith(".count")
 
 
 def _plain(leaf: Any) -> tuple[Any, str | None]:

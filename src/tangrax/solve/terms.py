@@ -52,11 +52,22 @@ class Terms:
             "networks": {name: {"parameters": t.size, "recipe": t.recipe} for t, name in self.trainables.items()},
         }
 
-    def outline(self) -> list[str]:
-        """What the problem is, in lines that are the same in every process, without points and parameters."""
+    def outline(self, watched: bool = True) -> list[str]:
+        """What the problem is, in lines that are the same in every process, without points and parameters.
+
+        What is only `watched` may be left out: training does not depend on it.
+        """
         names = [f"term '{name}'" for name in self.losses]
+        if not watched:
+            return [*names, *outline(self.losses.values())]
         names += [f"tracker '{name}' every {tracker.interval}" for name, tracker in self.trackers.items()]
         return [*names, *outline(self.roots)]
+
+    @property
+    def in_losses(self) -> dict[Trainable, str]:
+        """Networks and parameters that terms hold, by name, without those of trackers alone."""
+        held = {node.op.trainable for node in all_nodes(self.losses.values()) if isinstance(node.op, ops.Call)}
+        return {trainable: name for trainable, name in self.trainables.items() if trainable in held}
 
 
 def read_terms(given: Any) -> Terms:

@@ -1,0 +1,171 @@
+"""What kind of optimizer trains, and its settings: a run may go on with other settings, not with another kind.
+
+An optax optimizer is two functions. What they were made of is in their closures.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from types import FunctionType, MethodType
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from ..expr import Trainable
+from ..optim import Settings
+from ..parallel import digest
+
+SCALES = ("scale", "scale_by_schedule")  # a rate, and one that changes with epochs: the same kind
+SCHEDULES, INJECTED = ("sched_hps",), "numeric_hps"  # variables of optax.inject_hyperparams: schedules, and numbers
+TRANSFORMATIONS = (optax.GradientTransformation, optax.GradientTransformationExtraArgs)
+NUMBERS = (int, float, complex, np.number, np.ndarray, jax.Array)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Its kind in words, and its numbers and schedules by name."""
+
+    kind: str
+    settings: Mapping[str, str]
+
+
+def optimizers_of(chosen: Mapping[Trainable, Any], names: Mapping[Trainable, str]) -> dict[str, Optimizer]:
+    """By the names of what each of them trains."""
+    groups: dict[int, tuple[Any, list[str]]] = {}
+    for trainable, optimizer in chosen.items():
+        groups.setdefault(id(optimizer), (optimizer, []))[1].append(names[trainable])
+    return {", ".join(members): identified(optimizer) for optimizer, members in groups.values()}
+
+
+def identified(optimizer: Any) -> Optimizer:
+    """An optax transformation, or one of Tangrax's."""
+    if isinstance(optimizer, Settings):
+        said = {each.name: repr(getattr(optimizer, each.name)) for each in fields(optimizer)}  # pyright: ignore[reportArgumentType]
+        return Optimizer(type(optimizer).__qualname__, said)
+    settings: dict[str, str] = {}
+    kind = _kind("", optimizer, settings, ())
+    for name, value in _injected(optimizer, ()):
+        settings[_free(name, settings)] = _number(value)
+    return Optimizer(kind, settings)
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Names of settings that differ."""
+    return [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+
+
+def _kind(name: str, value: Any, settings: dict[str, str], above: tuple[int, ...]) -> str:
+    """In words, without what is a setting; that goes to `settings`."""
+    if id(value) in above:
+        return "…"
+    above = (*above, id(value))
+    if isinstance(value, (bool, str, bytes, type(None), type(np.bool_))):
+        return repr(value)
+    if isinstance(value, NUMBERS):
+        settings[_free(name, settings)] = _number(value)
+        return ""
+    if isinstance(value, TRANSFORMATIONS):  # whose update tells of its init
+        return _kind(name, value.update, settings, above)
+    if isinstance(value, FunctionType):
+        return _function(name, value, settings, above)
+    if isinstance(value, MethodType):
+        return _joined(value.__qualname__, vars(value.__self__).items(), settings, above)
+    return _joined(_called(value), _parts(name, value), settings, above)
+
+
+def _function(name: str, value: FunctionType, settings: dict[str, str], above: tuple[int, ...]) -> str:
+    called = value.__qualname__.removesuffix(".<locals>.update_fn").removesuffix(".<locals>.update")
+    free = dict(_closure(value))
+    if called == "with_extra_args_support":
+        return _kind(name, free["tx"], settings, above)
+    if called in SCALES and value.__module__.startswith("optax."):
+        (size,) = free.values()
+        if callable(size):
+            inside: dict[str, str] = {}
+            words = _kind("rate", size, inside, above)
+            settings[_free("step_size", settings)] = f"{words} of {', '.join(inside.values())}"
+        else:
+            _kind("step_size", size, settings, above)
+        return SCALES[0]
+    scheduled = [free.pop(each) for each in SCHEDULES if each in free]
+    for each, schedule in [item for group in scheduled for item in group.items()]:
+        inside = {}
+        settings[_free(each, settings)] = f"{_kind(each, schedule, inside, above)} of {', '.join(inside.values())}"
+    return _joined(called, free.items(), settings, above)
+
+
+def _joined(called: str, parts: Any, settings: dict[str, str], above: tuple[int, ...]) -> str:
+    words = []
+    for name, part in parts:
+        kind = _kind(name, part, settings, above)
+        if kind:
+            bare = name.isdigit() or isinstance(part, (tuple, list)) or "(" in kind
+            words.append(kind if bare else f"{name}={kind}")
+    return f"{called}({', '.join(words)})" if called and words else called or ", ".join(words)
+
+
+def _injected(value: Any, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    """The numbers that optax.inject_hyperparams was given: they are in its state, and its `init` has them."""
+    if id(value) in above:
+        return
+    above = (*above, id(value))
+    if isinstance(value, TRANSFORMATIONS):
+        yield from _injected(value.init, above)
+    elif isinstance(value, FunctionType):
+        for name, part in _closure(value):
+            if name == INJECTED:
+                yield from part.items()
+            else:
+                yield from _injected(part, above)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _injected(part, above)
+
+
+def _number(value: Any) -> str:
+    array = np.asarray(value)
+    return f"{array.item():.10g}" if array.ndim == 0 else digest(array)[:8]
+
+
+def _closure(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # a variable that was never given a value
+            continue
+
+
+def _called(value: Any) -> str:
+    if isinstance(value, functools.partial):
+        return getattr(value.func, "__qualname__", type(value.func).__qualname__)
+    if isinstance(value, (tuple, list)):
+        return ""
+    return value.__qualname__ if callable(value) and hasattr(value, "__qualname__") else type(value).__qualname__
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What else an object is made of, by name."""
+    match value:
+        case functools.partial():
+            yield from ((str(place), each) for place, each in enumerate(value.args))
+            yield from value.keywords.items()
+        case Mapping():
+            yield from ((str(key), each) for key, each in value.items())
+        case tuple() | list():
+            names = getattr(value, "_fields", [str(place) for place in range(len(value))])
+            yield from zip(names, value, strict=True)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            yield from ((f.name, getattr(value, f.name)) for f in fields(value))
+        case _ if not isinstance(value, type) and hasattr(value, "__dict__"):
+            yield from vars(value).items()
+
+
+def _free(name: str, settings: Mapping[str, str]) -> str:
+    """The name, with a number where it is taken: two transformations may have settings of one name."""
+    number = 2
+    found = name
+    while found in settings:
+        found, number = f"{name} ({number})", number + 1
+    return found
