@@ -79,10 +79,10 @@ class Rows(Writer):
         ("gauss_newton", {"damping", "radius", "ratio"}),
     ],
 )
-def test_a_row_has_the_newest_of_all_that_is_recorded(how, some, devices):
+def test_a_row_has_the_newest_of_all_that_is_recorded(how, some):
     """Against the history: the last entry of each name up to the row's epoch."""
     kept = Rows()
-    solver = make(how, devices).solve(13, progress=False, listeners=[Sink("rows", lambda: kept)])
+    solver = make(how, 2).solve(13, progress=False, listeners=[Sink("rows", lambda: kept)])
     assert some <= set(solver.history)
     for row in kept.rows:
         due = {name: solver.history.epochs(name) <= row["epoch"] for name in solver.history}
@@ -93,12 +93,12 @@ def test_a_row_has_the_newest_of_all_that_is_recorded(how, some, devices):
     assert set(solver.history) < set(kept.rows[-1])
 
 
-def test_a_table_has_a_column_more_for_what_is_recorded_later(devices, tmp_path):
+def test_a_table_has_a_column_more_for_what_is_recorded_later(tmp_path):
     """Points move before epochs 6 and 12, and rows are of epochs 5 and 11: the first has none of it."""
     path = tmp_path / "log.csv"
     path.write_text("")
     for epochs in (12, 5):
-        solver = make("moving", devices) if epochs == 12 else solver
+        solver = make("moving", 2) if epochs == 12 else solver
         solver.solve(epochs, progress=False, listeners=[tx.sinks.csv(path)])
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))

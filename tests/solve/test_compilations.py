@@ -151,8 +151,8 @@ WHOLE = ["widening", *(name for name in OPTAX if not name.startswith("scale_by")
 
 
 @pytest.mark.parametrize("name", slow_but(WHOLE, "lbfgs", "MultiSteps", "widening"))
-def test_an_optimizer_is_compiled_once(name, devices):
-    assert programs(fit({**OPTAX, "widening": widening}[name](), devices=devices)) == (1, 0)
+def test_an_optimizer_is_compiled_once(name):
+    assert programs(fit({**OPTAX, "widening": widening}[name](), devices=2)) == (1, 0)
 
 
 OWN = {
@@ -171,23 +171,23 @@ OWN = {
 
 
 @pytest.mark.parametrize("name", slow_but(OWN, "spring", "causal"))
-def test_own_ways_are_compiled_once(name, devices):
-    assert programs(fit(devices=devices, **{"optimizer": optax.sgd(0.1), **OWN[name]()})) == (1, 0)
+def test_own_ways_are_compiled_once(name):
+    assert programs(fit(devices=2, **{"optimizer": optax.sgd(0.1), **OWN[name]()})) == (1, 0)
 
 
-def test_another_optimizer_is_compiled_once_more(devices):
+def test_another_optimizer_is_compiled_once_more():
     """Whatever the first one left; and the first one anew."""
-    solver = fit(optax.adam(0.01), devices=devices)
+    solver = fit(optax.adam(0.01), devices=2)
     for count, optimizer in enumerate([optax.lbfgs(), optax.adam(0.01)], start=1):
         assert programs(solver, (2, 1, 1)) == (count, 0)
         solver.optimizer(optimizer)
 
 
-def test_lbfgs_in_32_bits_while_64_are_switched_on(devices):
+def test_lbfgs_in_32_bits_while_64_are_switched_on():
     """Its line search tries steps in 64 bits then. It comes to where it does in 64, and that is the best line."""
     a, b = (tx.nn.parameter(0.0, name=name) for name in "ab")
     for dtype, error in (("float32", 1e-5), ("float64", 1e-10)):
-        solver = tx.core([(a * X + b - 2 * X - 1).mse], optimizer=optax.lbfgs(), dtype=dtype, devices=devices)
+        solver = tx.core([(a * X + b - 2 * X - 1).mse], optimizer=optax.lbfgs(), dtype=dtype, devices=2)
         assert programs(solver, (1, 1, 13)) == (1, 0)
         np.testing.assert_allclose([solver.module(a), solver.module(b)], [2, 1], atol=error)
 
