@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from optax.schedules._inject import WrappedScheduleState
 
 import tangrax as tx
 
@@ -45,6 +46,12 @@ def injected(state, fresh):
     return state._replace(hyperparams=fresh.hyperparams)
 
 
+def relabelled(state, fresh):
+    """`injected` within optax.partition, whose one label has a masked state."""
+    mine, new = (each.inner_states["all"] for each in (state, fresh))
+    return state._replace(inner_states={"all": mine._replace(inner_state=injected(mine.inner_state, new.inner_state))})
+
+
 SCHEDULE = optax.exponential_decay(0.1, 4, 0.5)
 CHANGES = {
     "a rate": (optax.adam(0.1), optax.adam(0.02), lambda state, _: state, "step_size is -0.02 from epoch 6 on"),
@@ -78,7 +85,60 @@ CHANGES = {
         lambda state, fresh: (state[0], injected(state[1], fresh[1])),
         "b1 is 0.5 from epoch 6 on, and was 0.9",
     ),
+    "an injected rate within steps of two": (
+        optax.MultiSteps(optax.inject_hyperparams(optax.sgd)(0.1), 2),
+        optax.MultiSteps(optax.inject_hyperparams(optax.sgd)(0.01), 2),
+        lambda state, fresh: state._replace(inner_opt_state=injected(state.inner_opt_state, fresh.inner_opt_state)),
+        "learning_rate is 0.01 from epoch 6 on, and was 0.1",
+    ),
+    "an injected rate by label": (
+        optax.partition({"all": optax.inject_hyperparams(optax.sgd)(0.1)}, "all"),
+        optax.partition({"all": optax.inject_hyperparams(optax.sgd)(0.01)}, "all"),
+        lambda state, fresh: relabelled(state, fresh),
+        "learning_rate is 0.01 from epoch 6 on, and was 0.1",
+    ),
+    "the second of two of one name": (
+        optax.chain(optax.inject_hyperparams(optax.scale)(2.0), optax.inject_hyperparams(optax.scale)(-0.1)),
+        optax.chain(optax.inject_hyperparams(optax.scale)(2.0), optax.inject_hyperparams(optax.scale)(-0.01)),
+        lambda state, fresh: (state[0], injected(state[1], fresh[1])),
+        r"step_size \(2\) is -0.01 from epoch 6 on, and was -0.1",
+    ),
+    "an injected schedule": (
+        optax.inject_hyperparams(optax.sgd)(0.1),
+        optax.inject_hyperparams(optax.sgd)(SCHEDULE),
+        lambda state, fresh: fresh._replace(
+            count=state.count,
+            hyperparams_states={"learning_rate": WrappedScheduleState(state.count)},
+        ),
+        "learning_rate is .*exponential_decay.* from epoch 6 on, and was 0.1",
+    ),
+    "a schedule of steps of two": (
+        optax.MultiSteps(optax.sgd(0.1), 2),
+        optax.MultiSteps(optax.sgd(SCHEDULE), 2),
+        lambda state, _: state._replace(
+            inner_opt_state=(optax.EmptyState(), optax.ScaleByScheduleState(jnp.asarray(BEFORE // 2, jnp.int32)))
+        ),
+        "step_size is .*exponential_decay.* from epoch 6 on, and was -0.1",
+    ),
+    "numbers in a schedule of one's own": (
+        optax.sgd(lambda count: 0.1 * 0.9**count),
+        optax.sgd(lambda count: 0.1 * 0.5**count),
+        lambda state, _: state,
+        "step_size is .*0.1, 0.5.* from epoch 6 on, and was .*0.1, 0.9",
+    ),
+    "a number that such a schedule names": (
+        optax.sgd(eval("lambda count: RATE * 0.9**count", {"RATE": 0.1})),
+        optax.sgd(eval("lambda count: RATE * 0.9**count", {"RATE": 0.01})),
+        lambda state, _: state,
+        "step_size is .* from epoch 6 on, and was",
+    ),
     "nothing": (optax.adam(0.1), optax.adam(0.1), lambda state, _: state, None),
+    "nothing in a schedule of one's own": (
+        optax.sgd(lambda count: 0.1 * 0.9**count),
+        optax.sgd(lambda count: 0.1 * 0.9**count),
+        lambda state, _: state,
+        None,
+    ),
 }
 
 
@@ -113,6 +173,13 @@ def test_another_kind_is_refused(after, words, tmp_path):
     # The way out that is named.
     make(optax.adam(0.1)).solve(BEFORE, progress=False, run_dir=tmp_path).save(tmp_path / "here.npz")
     solver.load(tmp_path / "here.npz").solve(1, progress=False, run_dir=tmp_path / "other")
+
+
+def test_another_kind_in_a_function_of_ones_own_is_refused(tmp_path):
+    """What optax.inject_hyperparams is given may be a function: what it names tells the kind."""
+    make(optax.inject_hyperparams(lambda rate: optax.adam(rate))(0.1)).solve(2, progress=False, run_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"<lambda>\[optax adam\].* there, .*<lambda>\[optax nadam\].* here"):
+        make(optax.inject_hyperparams(lambda rate: optax.nadam(rate))(0.1)).solve(4, progress=False, run_dir=tmp_path)
 
 
 def test_optimizers_of_networks_are_compared_one_by_one(tmp_path, capsys):

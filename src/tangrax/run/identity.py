@@ -1,12 +1,14 @@
 """What kind of optimizer trains, and its settings: a run may go on with other settings, not with another kind.
 
-An optax optimizer is two functions. What they were made of is in their closures.
+An optax optimizer is two functions. What they were made of is in their closures; of functions that are not of a
+library, what they name and the numbers in them tell too.
 """
 
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import jax
@@ -17,7 +19,8 @@ from ..expr import Trainable
 from ..optim import Settings
 from ..parallel import digest
 
-SCALES = ("scale", "scale_by_schedule")  # a rate, and one that changes with epochs: the same kind
+RATES = tuple(f"{name}.<locals>.update_fn" for name in ("scale", "scale_by_schedule"))  # fixed or not: the same kind
+LIBRARIES = ("optax", "jax", "equinox", "functools")
 SCHEDULES, INJECTED = ("sched_hps",), "numeric_hps"  # variables of optax.inject_hyperparams: schedules, and numbers
 TRANSFORMATIONS = (optax.GradientTransformation, optax.GradientTransformationExtraArgs)
 NUMBERS = (int, float, complex, np.number, np.ndarray, jax.Array)
@@ -76,11 +79,12 @@ def _kind(name: str, value: Any, settings: dict[str, str], above: tuple[int, ...
 
 
 def _function(name: str, value: FunctionType, settings: dict[str, str], above: tuple[int, ...]) -> str:
+    library = _of_library(value)
     called = value.__qualname__.removesuffix(".<locals>.update_fn").removesuffix(".<locals>.update")
     free = dict(_closure(value))
     if called == "with_extra_args_support":
         return _kind(name, free["tx"], settings, above)
-    if called in SCALES and value.__module__.startswith("optax."):
+    if library and value.__qualname__ in RATES:
         (size,) = free.values()
         if callable(size):
             inside: dict[str, str] = {}
@@ -88,12 +92,50 @@ def _function(name: str, value: FunctionType, settings: dict[str, str], above: t
             settings[_free("step_size", settings)] = f"{words} of {', '.join(inside.values())}"
         else:
             _kind("step_size", size, settings, above)
-        return SCALES[0]
+        return "scale"
     scheduled = [free.pop(each) for each in SCHEDULES if each in free]
     for each, schedule in [item for group in scheduled for item in group.items()]:
         inside = {}
         settings[_free(each, settings)] = f"{_kind(each, schedule, inside, above)} of {', '.join(inside.values())}"
-    return _joined(called, free.items(), settings, above)
+    if library:
+        return _joined(called, free.items(), settings, above)
+    settings[_free(f"code of {called}", settings)] = _code(value.__code__)
+    return _joined(f"{called}[{' '.join(_names(value.__code__))}]", _held(value, free), settings, above)
+
+
+def _of_library(function: FunctionType) -> bool:
+    return str(function.__module__).partition(".")[0] in LIBRARIES
+
+
+def _held(function: FunctionType, free: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What a user's function computes with: its closure, defaults, and the numbers and functions that it names."""
+    yield from free.items()
+    code = function.__code__
+    given = code.co_varnames[: code.co_argcount][code.co_argcount - len(function.__defaults__ or ()) :]
+    yield from zip(given, function.__defaults__ or (), strict=True)
+    yield from (function.__kwdefaults__ or {}).items()
+    for name in _names(code):
+        value = function.__globals__.get(name)
+        if isinstance(value, (str, *NUMBERS)) or (isinstance(value, FunctionType) and not _of_library(value)):
+            yield name, value
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _nested(each)
+
+
+def _names(code: CodeType) -> list[str]:
+    return list(dict.fromkeys(name for each in _nested(code) for name in each.co_names))
+
+
+def _code(code: CodeType) -> str:
+    """The numbers in it, and a digest of what is done with them."""
+    parts = list(_nested(code))
+    numbers = [f"{each:.10g}" for part in parts for each in part.co_consts if type(each) in (int, float)]
+    return f"{hashlib.sha256(b''.join(part.co_code for part in parts)).hexdigest()[:8]} of {', '.join(numbers)}"
 
 
 def _joined(called: str, parts: Any, settings: dict[str, str], above: tuple[int, ...]) -> str:
@@ -119,8 +161,9 @@ def _injected(value: Any, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
                 yield from part.items()
             else:
                 yield from _injected(part, above)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
+    elif not isinstance(value, NUMBERS):
+        inside = vars(value.__self__).items() if isinstance(value, MethodType) else _parts("", value)
+        for _, part in inside:
             yield from _injected(part, above)
 
 

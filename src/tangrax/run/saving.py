@@ -36,9 +36,8 @@ class Snapshot:
         about: Mapping[str, Any],
         arrays: Arrays,
         history: Mapping[str, tuple[np.ndarray, np.ndarray]],
-        changed: Sequence[str],
     ):
-        self._where, self._about, self._arrays, self._changed = where, about, arrays, changed
+        self._where, self._about, self._arrays = where, about, arrays
         self.epoch = int(about["epoch"])
         self.history = dict(history)
 
@@ -48,10 +47,10 @@ class Snapshot:
 
     def state(self, loop: Loop, fresh: State) -> tuple[State, State]:
         """The state and the one an epoch earlier, on the devices of a loop; raises ValueError if they do not fit."""
-        facts, changed = self._about["leaves"], self._changed
+        facts = self._about["leaves"]
         try:
             state, last = [
-                given_back(facts, self._arrays, fresh, loop, name, epoch, changed)
+                given_back(facts, self._arrays, fresh, loop, name, epoch)
                 for name, epoch in (("state", self.epoch), ("last", self.epoch - 1))
             ]
         except ValueError as error:
@@ -153,8 +152,7 @@ class Saving:
         names = about["arrays"]
         rest = shared[1 + len(names) :]
         history = {name: (rest[2 * i], rest[2 * i + 1]) for i, name in enumerate(about["series"])}
-        arrays = dict(zip(names, shared[1:], strict=False))
-        return Snapshot(self._directory.path, about, arrays, history, self._changed(about))
+        return Snapshot(self._directory.path, about, dict(zip(names, shared[1:], strict=False)), history)
 
     def begin(self, epoch: int, end: int, timing: Timing) -> None:
         """Training goes on from an epoch; to be called before it is."""
@@ -228,15 +226,6 @@ class Saving:
             f"{told}. Settings (a learning rate, a schedule for it) may change, the kind may not. Go back to that one, "
             f"or take its parameters, solver.save(path) and load(path), and give another directory. Nothing was trained"
         )
-
-    def _changed(self, about: Mapping[str, Any]) -> list[str]:
-        """Settings of optimizers that are not what they were."""
-        before = about["optimizers"]
-        return [
-            name
-            for group, each in self._optimizers.items()
-            for name in changed(before[group]["settings"], each.settings)
-        ]
 
     def _say_what_is_new(self, about: Mapping[str, Any], epoch: int) -> None:
         """Settings of optimizers, and trackers, that are not what they were."""

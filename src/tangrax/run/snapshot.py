@@ -1,7 +1,7 @@
 """What training is made of at one epoch, as arrays of the host, and back."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,9 @@ from ..parallel import Layout
 from ..solve import Loop, State
 from .archive import Arrays
 
-INJECTED = re.compile(r"\.hyperparams\['(\w+)'\]$")  # numbers in the state of optax.inject_hyperparams
+INJECTED = re.compile(r"\.hyperparams(\['\w+'\])$")  # settings in the state of optax.inject_hyperparams
+KEY = re.compile(r"\.\w+|\[[^\]]*\]")  # one step on the way to a leaf
+COUNTS = ".count", ".gradient_step"  # of updates, in the states of optax's transformations
 Facts = dict[str, list[Any]]  # of each leaf: shape, dtype, and the kind of random key if it is one
 
 
@@ -44,12 +46,12 @@ def given_back(
     loop: Loop,
     name: str,
     epoch: int,
-    changed: Sequence[str] = (),
 ) -> State:
     """The state that was taken, on the devices of now; `fresh` is one of this problem at its beginning.
 
-    Settings of optax.inject_hyperparams that have `changed` are the fresh ones. A schedule that is new begins to count
-    at `epoch`, the count of one that has gone is dropped. Raises ValueError, naming what differs else.
+    Fresh are what is not trained and settings of optax.inject_hyperparams, which no step changes. A schedule that is
+    new begins at the updates counted round it, or else at `epoch`; the count of one that has gone is dropped. Raises
+    ValueError, naming what differs else.
     """
     wanted: dict[str, Any] = {}
     leaves = _leaves(fresh, loop, name)
@@ -58,9 +60,16 @@ def given_back(
         shape = list(raw.shape) if layout is None else [layout.count, *raw.shape[1:]]
         wanted[path] = [shape, str(raw.dtype), key]
     found = {path: list(fact) for path, fact in facts.items() if path.startswith(f"{name}.")}
-    own = {path for path in wanted if (setting := INJECTED.search(path)) and setting[1] in changed}
+    trained = {selection.trainable for selection in loop.problem.optimizer.wrt}
+    steady = tuple(f"{name}.parameters[{i}]" for i, t in enumerate(loop.problem.trainables) if t in trained)
+
+    def loose(path: str) -> bool:
+        return path.startswith(f"{name}.parameters[") and not path.startswith(steady)
+
+    own = {path for path in wanted if loose(path) or _is_setting(path, wanted.keys() & found.keys())}
     begun = {path for path in wanted.keys() - found.keys() if _counts(path, name)}
-    found = {path: fact for path, fact in found.items() if path in wanted or not _counts(path, name)}
+    counted = {path: arrays[path] for path in found if path.endswith(COUNTS)}
+    found = {path: fact for path, fact in found.items() if path in wanted or not (loose(path) or _counts(path, name))}
     found |= {path: wanted[path] for path in own | begun}
     if found != wanted:
         differ = [path for path in dict.fromkeys([*found, *wanted]) if found.get(path) != wanted.get(path)]
@@ -71,7 +80,8 @@ def given_back(
     for path, leaf, layout in leaves:
         _, dtype, key = wanted[path]
         if path in own | begun:
-            new.append(loop.transport.replicate(leaf if path in own else jnp.asarray(epoch, dtype)))
+            steps = _updates(path, counted, epoch)
+            new.append(leaf if path in own else loop.transport.replicate(jnp.asarray(steps, dtype)))
             continue
         array = arrays[path] if arrays[path].dtype == dtype else arrays[path].view(jnp.dtype(dtype))
         if layout is not None:
@@ -85,6 +95,20 @@ def given_back(
 def _counts(path: str, name: str) -> bool:
     """Whether a leaf is the count of one of optax's transformations: of those of one kind, schedules alone differ."""
     return path.startswith(f"{name}.optimizers") and path.endswith(".count")
+
+
+def _is_setting(path: str, paths: Container[str]) -> bool:
+    """Whether a leaf is a number that optax.inject_hyperparams was given, not what a schedule of before came to."""
+    found = INJECTED.search(path)
+    return found is not None and f"{path[: found.start()]}.hyperparams_states{found[1]}.count" not in paths
+
+
+def _updates(path: str, counted: Mapping[str, Any], epoch: int) -> Any:
+    """The updates that the transformations round a leaf have counted, the nearest of them; else the epoch."""
+    way = KEY.findall(path)
+    near = [(KEY.findall(other), count) for other, count in counted.items()]
+    near = [(keys, count) for keys, count in near if keys[:2] == way[:2] and keys[:-2] == way[: len(keys) - 2]]
+    return max(near, key=lambda each: len(each[0]), default=(way, epoch))[1]
 
 
 def _plain(leaf: Any) -> tuple[Any, str | None]:
