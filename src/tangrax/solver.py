@@ -193,7 +193,9 @@ class Solver:
         problem = run.outline(self._terms, self._rules, self._dtype, self._parameters)
         problem += run.outline_of_points(self._resampler.names, self._transport.writes)
         optimizers = run.optimizers_of(self._chosen(), self._terms.trainables)
-        saving = profiling.timed(run.Saving(run_dir, keep, resume, self._transport, problem, optimizers))
+        known, writes = self._resampler.names.values(), self._transport.writes
+        trackers = run.outline_of_trackers(self._terms, known, self._parameters, writes)
+        saving = profiling.timed(run.Saving(run_dir, keep, resume, self._transport, problem, optimizers, trackers))
         about = {**self._terms.about(), "precision": self.precision, "points": self._resampler.counted()}
         with saving.opened(about, run.environment(self.mesh, self._transport.processes, self.epoch, end)):
             snapshot = saving.newest(self.epoch, end)

@@ -10,18 +10,21 @@ import pytest
 from optax.schedules._inject import WrappedScheduleState
 
 import tangrax as tx
+from tangrax.run.record import read_record
 
-X, _ = tx.domain.line(mesh_size=0.1).variable("interior")
+LINE = tx.domain.line(mesh_size=0.1)
+X, _ = LINE.variable("interior")
+ENDS, _ = LINE.variable("boundary")
 POINTS = np.linspace(0, 1, 11)[1:-1]
 BEFORE, AFTER = 6, 9
 
 
-def make(optimizer, trackers=(), own=None):
+def make(optimizer, trackers=(), own=None, watched=lambda line: {}, devices=1):
     """a x + b fitted to 2 x + 1, as plain optax fits it below."""
     line = tx.nn.wrap(lambda p, z: p["a"] * z[0] + p["b"], {"a": jnp.full((), 0.5), "b": jnp.zeros(())}, name="line")
     line = line if own is None else line.optimizer(own)
     terms = {"fit": (line(X) - 2 * X - 1).mse, **{name: line(X).mean.tracker(each) for name, each in trackers}}
-    return tx.core(terms, optimizer=optimizer, devices=1, dtype="float64")
+    return tx.core({**terms, **watched(line)}, optimizer=optimizer, devices=devices, dtype="float64")
 
 
 def loss(params):
@@ -199,3 +202,39 @@ def test_trackers_come_and_go(tmp_path, capsys):
     np.testing.assert_array_equal(second.history.epochs("seen"), [0, 2, 4])
     np.testing.assert_array_equal(second.history.epochs("new"), np.arange(6, 12))
     assert "tracker 'new' is new: its history begins at epoch 6" in capsys.readouterr().err
+
+
+def reference(a):
+    """A network that no term holds, of the name of the one that is trained."""
+    return tx.nn.wrap(lambda p, z: p["a"] * z[0], {"a": jnp.full((), a)}, name="line").freeze()
+
+
+def seen(of):
+    return lambda line: {"seen": of(line).tracker(1)}
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        (None, lambda line: (line(X) - reference(3.0)(X)).mean),
+        (lambda line: (line(X) - reference(1.0)(X)).mean, lambda line: (line(X) - reference(3.0)(X)).mean),
+        (lambda line: line(X).mean, lambda line: (line(X) * line(X)).mean),
+        (lambda line: line(X).mean, lambda line: line(X).grad(line).mean),
+        (lambda line: line(X).grad(line).mean, lambda line: line(ENDS).mean),
+    ],
+    ids=["another network", "its numbers", "another expression", "another shape", "another tag"],
+)
+def test_what_a_tracker_records_may_change(before, after, tmp_path, capsys, devices):
+    """An unbroken run of the second is the oracle: the history begins where the tracker came, in the directory too."""
+    whole = make(optax.adam(0.1), watched=seen(after), devices=devices).solve(6, progress=False)
+    first = make(optax.adam(0.1), watched=lambda line: {} if before is None else seen(before)(line), devices=devices)
+    first.solve(3, progress=False, run_dir=tmp_path)
+    for end in (5, 6):
+        again = make(optax.adam(0.1), watched=seen(after), devices=devices)
+        again.solve(end, progress=False, run_dir=tmp_path)
+        for history in (again.history, read_record(tmp_path).history):
+            np.testing.assert_array_equal(history.epochs("seen"), np.arange(3, end))
+            np.testing.assert_allclose(history["seen"], whole.history["seen"][3:end], rtol=1e-12)
+            np.testing.assert_allclose(history["fit"], whole.history["fit"][:end], rtol=1e-12)
+    said = [line for line in capsys.readouterr().err.splitlines() if "tracker 'seen'" in line]
+    assert len(said) == 1 and said[0].endswith(f"begins {'' if before is None else 'anew '}at epoch 3")

@@ -1,7 +1,12 @@
 """Around a run: progress on the terminal, parameters and checkpoints on disk."""
 
 from . import export as export, sinks as sinks
-from .about import environment as environment, outline as outline, outline_of_points as outline_of_points
+from .about import (
+    environment as environment,
+    outline as outline,
+    outline_of_points as outline_of_points,
+    outline_of_trackers as outline_of_trackers,
+)
 from .advice import Finding as Finding, findings as findings, told as told
 from .archive import Arrays as Arrays
 from .checkpoint import (

@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ..expr import PointSet
+from ..expr import PointSet, all_nodes, ops, outline as outline_of_nodes
 from ..parallel import digest
 from ..solve import Parameters, Terms
 
@@ -51,6 +51,23 @@ def outline_of_points(names: Mapping[str, PointSet], writes: bool) -> list[str]:
     """The same of the points; other processes than the one that writes may hold other points, and use those of it."""
     digests = {name: digest(tag.rows)[:16] if writes else "" for name, tag in names.items()}
     return [f"{len(tag)} points '{name}' of {tag.domain}, {digests[name]}" for name, tag in names.items()]
+
+
+def outline_of_trackers(
+    terms: Terms, known: Container[PointSet], parameters: Parameters, writes: bool
+) -> dict[str, str]:
+    """A digest of what each tracker records: its nodes, and the networks and points that no term holds."""
+    found = {}
+    for name, tracker in terms.trackers.items():
+        lines = outline_of_nodes([tracker.root])
+        operations = [node.op for node in all_nodes([tracker.root])]
+        held = dict.fromkeys(op.trainable for op in operations if isinstance(op, ops.Call))
+        others = [parameters[trainable] for trainable in held if trainable not in terms.in_losses]
+        lines += [digest(np.asarray(leaf)) for leaf in jax.tree.leaves(others)]
+        tags = {op.points.tag: op.points for op in operations if isinstance(op, ops.Coordinate)}
+        lines += [digest(tag.rows) for tag in tags.values() if writes and tag not in known]
+        found[name] = digest(np.frombuffer("\n".join(lines).encode(), np.uint8))[:16]
+    return found
 
 
 def git_state() -> dict[str, Any] | None:

@@ -115,9 +115,12 @@ class RunDirectory:
             arrays[f"epochs/{index}"], arrays[f"values/{index}"] = epochs, values
         archive.write(self.path / HISTORY / f"{epoch:09d}.npz", {"names": list(series), **speed}, arrays)
 
-    def history(self, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """All that was recorded before an epoch; what a damaged piece held is missing, and that is said."""
-        return joined(self.read_pieces(epoch))
+    def history(self, epoch: int, trackers: Mapping[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """All that was recorded before an epoch, but by trackers whose digest is another now.
+
+        What a damaged piece held is missing, and that is said.
+        """
+        return joined(self.read_pieces(epoch), trackers)
 
     def read_pieces(self, epoch: int) -> Iterator[tuple[int, dict[str, Any], Arrays]]:
         """Pieces of the history up to an epoch, with that which each goes to; damaged ones are said and left out."""
@@ -175,12 +178,26 @@ class RunDirectory:
             file.write(json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1).encode())
 
 
-def joined(pieces: Iterable[tuple[int, dict[str, Any], Arrays]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What pieces of the history hold, by name as (epochs, values)."""
+def joined(
+    pieces: Iterable[tuple[int, dict[str, Any], Arrays]], trackers: Mapping[str, str] | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What pieces of the history hold, by name as (epochs, values).
+
+    A tracker that came to record something else under its name began anew there, or does so now by its digest.
+    """
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    recorded: dict[str, tuple[str, str]] = {}  # by name: the tracker, and the digest of what it recorded
     for _, about, arrays in pieces:
+        watched = about.get("watched", {})
         for index, name in enumerate(about["names"]):
+            by = tuple(watched.get(name, ()))
+            if by and recorded.setdefault(name, by) != by:
+                recorded[name] = by
+                found.pop(name)
             found.setdefault(name, []).append((arrays[f"epochs/{index}"], arrays[f"values/{index}"]))
+    for name, (tracker, of) in recorded.items():
+        if trackers is not None and trackers.get(tracker, of) != of:
+            found.pop(name)
     series = {}
     for name, parts in found.items():
         epochs, values = (np.concatenate(each) for each in zip(*parts, strict=True))

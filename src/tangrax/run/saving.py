@@ -65,7 +65,8 @@ class Saving:
     """Of all processes of a run: what is sharded is collected by all, and the first one writes.
 
     `problem` are lines that tell the problem, `optimizers` what trains it; a checkpoint of another problem, or of
-    optimizers of another kind, is refused. Writing goes on in a thread of its own, one checkpoint at a time.
+    optimizers of another kind, is refused. `trackers` are digests of what these record. Writing goes on in a thread of
+    its own, one checkpoint at a time.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Saving:
         transport: Transport,
         problem: Sequence[str],
         optimizers: Mapping[str, Optimizer],
+        trackers: Mapping[str, str],
     ):
         if resume not in (AUTO, NEVER):
             raise ValueError(
@@ -84,6 +86,7 @@ class Saving:
         self._keep, self._resume = whole_number("keep", keep), resume
         self._directory = RunDirectory(Path(path))
         self._transport, self._problem, self._optimizers = transport, list(problem), optimizers
+        self._digests = trackers
         self._writer = ThreadPoolExecutor(1, "tangrax-checkpoints") if transport.writes else None
         self._pending: Future[None] | None = None
         self._deadline = _deadline(os.environ)
@@ -141,7 +144,7 @@ class Saving:
                 tell(f"going on from epoch {about['epoch']}, as {self._directory.path} has it")
             else:
                 tell(f"epoch {end} is reached, as {self._directory.path} has it: nothing is left to train")
-            series = self._directory.history(about["epoch"])
+            series = self._directory.history(about["epoch"], self._digests)
             said = {**about, "arrays": list(arrays), "series": list(series)}
             return [encoded(said), *arrays.values(), *(each for pair in series.values() for each in pair)]
 
@@ -206,9 +209,9 @@ class Saving:
         )
 
     @property
-    def _trackers(self) -> dict[str, str]:
-        """In words."""
-        return {name: str(each["of"]) for name, each in self._about["trackers"].items()}
+    def _trackers(self) -> dict[str, list[str]]:
+        """In words, and by digest."""
+        return {name: [str(each["of"]), self._digests[name]] for name, each in self._about["trackers"].items()}
 
     def _refuse_another_kind(self, about: Mapping[str, Any], epoch: int) -> None:
         """Raise where something else trained: its state is not what this optimizer would go on from."""
@@ -235,11 +238,13 @@ class Saving:
                 was, here = (each.get(name, "not set") for each in (before, now.settings))
                 tell(f"optimizer of '{group}': {name} is {here} from epoch {epoch} on, and was {was}")
         watched = about["trackers"]
-        for name, now in self._trackers.items():
+        for name, (now, of) in self._trackers.items():
             if name not in watched:
                 tell(f"tracker '{name}' is new: its history begins at epoch {epoch}")
-            elif watched[name] != now:
-                tell(f"tracker '{name}' is {now} from epoch {epoch} on, and was {watched[name]}")
+            elif watched[name][1] != of:
+                was = watched[name][0]
+                told = f"was {was} and is {now} now" if was != now else f"is {now} with other numbers than before"
+                tell(f"tracker '{name}' {told}: its history begins anew at epoch {epoch}")
 
     def hurry(self) -> int:
         """SIGUSR1 where Slurm ends the job soon, else 0."""
@@ -277,10 +282,13 @@ class Saving:
         }
         put_points(points, about, arrays)
         series, speed = history.between(self._recorded, epoch), self._speed(loop.timing)
+        names = [name for each in loop.problem.watched for name in each.names]
+        owners = {name: name if name in self._digests else name.rpartition("/")[0] for name in names}
+        watched = {name: [owner, self._digests[owner]] for name, owner in owners.items()}
 
         def write() -> None:
             if series:
-                self._directory.write_history(epoch, series, speed)
+                self._directory.write_history(epoch, series, {**speed, "watched": watched})
                 self._recorded = epoch
             self._directory.write_shown({**view, "epoch": epoch}, pictures)
             self._directory.write(epoch, about, arrays, end=end)

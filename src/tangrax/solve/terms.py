@@ -93,8 +93,8 @@ def read_terms(given: Any) -> Terms:
             _put(losses, name or _label(entry) or _default_name(entry, losses), entry, trackers)
     if not losses:
         raise ValueError("tx.core has no loss term, only trackers: add one to train on, such as pde.mse")
-    everything = [*losses.values(), *[tracker.root for tracker in trackers.values()]]
-    return Terms(losses, trackers, _named(everything), *_roles(list(losses.values())))
+    roots = [*losses.values()], [tracker.root for tracker in trackers.values()]
+    return Terms(losses, trackers, _named(*roots), *_roles(roots[0]))
 
 
 def _put(target: dict[str, Any], name: str, entry: Any, other: Mapping[str, Any]) -> None:
@@ -132,10 +132,10 @@ def _check_term(entry: Any, name: str | None) -> None:
             )
 
 
-def _named(roots: Sequence[Node]) -> dict[Trainable, str]:
-    """All trainables in the order they appear; a name used twice gets a number."""
+def _named(terms: Sequence[Node], watched: Sequence[Node]) -> dict[Trainable, str]:
+    """All trainables, those of terms first, whatever is watched; a name used twice gets a number."""
     names: dict[Trainable, str] = {}
-    for node in all_nodes(roots):
+    for node in [*all_nodes(terms), *all_nodes(watched)]:
         if isinstance(node.op, ops.Call) and node.op.trainable not in names:
             base = name = node.op.trainable.name
             count = 1
