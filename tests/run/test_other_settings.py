@@ -10,6 +10,7 @@ import pytest
 from optax.schedules._inject import WrappedScheduleState
 
 import tangrax as tx
+from tangrax.run import archive
 from tangrax.run.record import read_record
 
 LINE = tx.domain.line(mesh_size=0.1)
@@ -136,6 +137,12 @@ CHANGES = {
         "step_size is .* from epoch 6 on, and was",
     ),
     "nothing": (optax.adam(0.1), optax.adam(0.1), lambda state, _: state, None),
+    "nothing in a compiled schedule, written on another line": (
+        optax.sgd(jax.jit(lambda count: 0.1 * 0.9**count)),
+        optax.sgd(jax.jit(lambda count: 0.1 * 0.9**count)),
+        lambda state, _: state,
+        None,
+    ),
     "nothing in a schedule of one's own": (
         optax.sgd(lambda count: 0.1 * 0.9**count),
         optax.sgd(lambda count: 0.1 * 0.9**count),
@@ -191,6 +198,45 @@ def test_optimizers_of_networks_are_compared_one_by_one(tmp_path, capsys):
         make(None, own=optax.adamw(0.1)).solve(9, progress=False, run_dir=tmp_path)
     make(optax.sgd(1.0), own=optax.adam(0.2)).solve(9, progress=False, run_dir=tmp_path)
     assert "optimizer of 'line': step_size is -0.2 from epoch 6 on, and was -0.1" in capsys.readouterr().err
+
+
+def test_optimizers_of_one_kind_may_be_given_anywhere(tmp_path, capsys):
+    """To the problem, then to its only network."""
+    make(optax.adam(0.1)).solve(BEFORE, progress=False, run_dir=tmp_path)
+    second = make(None, own=optax.adam(0.1)).solve(9, progress=False, run_dir=tmp_path)
+    whole = make(optax.adam(0.1)).solve(9, progress=False)
+    np.testing.assert_array_equal(second.history["fit"], whole.history["fit"])
+    assert "optimizer of" not in capsys.readouterr().err
+
+
+def test_nothing_is_said_of_a_start_that_is_refused(tmp_path, capsys):
+    make(optax.lbfgs(memory_size=10)).solve(2, progress=False, run_dir=tmp_path)
+    with pytest.raises(ValueError, match="does not fit"):
+        make(optax.lbfgs(memory_size=5)).solve(4, progress=False, run_dir=tmp_path)
+    assert "memory_size" not in capsys.readouterr().err
+
+
+def test_settings_of_resampling_are_compared(tmp_path):
+    def moving(pool):
+        net = tx.nn.mlp(1, width=4, depth=1, key=0)(X)
+        rule = tx.optim.rad(net - X, every=2, pool=pool)
+        return tx.core([(net - X).mse], optimizer=optax.sgd(0.1), resample=rule, devices=1)
+
+    moving(50).solve(1, progress=False, run_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"pool=50.* there, .*pool=80.* here"):
+        moving(80).solve(3, progress=False, run_dir=tmp_path)
+
+
+def test_a_checkpoint_that_does_not_tell_its_optimizers_is_gone_on_from(tmp_path, capsys):
+    """As versions before wrote them; injected settings hold all the same."""
+    before, after, carried, _ = CHANGES["an injected rate of zero"]
+    make(before).solve(BEFORE, progress=False, run_dir=tmp_path)
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    about, arrays = archive.read(path)
+    archive.write(path, {name: about[name] for name in about.keys() - {"optimizers", "trackers"}}, arrays)
+    second = make(after).solve(BEFORE + AFTER, progress=False, run_dir=tmp_path)
+    np.testing.assert_allclose(second.history["fit"], by_hand(before, after, carried), rtol=1e-12)
+    assert "of an older version: settings of its optimizers were not compared" in capsys.readouterr().err
 
 
 def test_trackers_come_and_go(tmp_path, capsys):

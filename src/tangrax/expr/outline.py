@@ -1,7 +1,7 @@
 """An expression in words that are the same in every process that wrote it."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -13,15 +13,17 @@ from .points import PointSet
 from .trainable import Selection, Trainable
 
 
-def outline(roots: Iterable[Node]) -> list[str]:
+def outline(roots: Iterable[Node], but: Container[str] = ()) -> list[str]:
     """One line a node, arguments first: its operation with all constants, and the lines of its arguments.
 
-    Functions are told by their names; points and networks by theirs, as what they hold is compared elsewhere.
+    Functions are told by their names; points and networks by theirs, as what they hold is compared elsewhere. Fields of
+    operations may be left out by name: they are told as None.
     """
     lines: list[str] = []
     place: dict[Node, int] = {}
     for node in all_nodes(roots):
-        words = [f"{field.name}={_word(getattr(node.op, field.name))}" for field in fields(node.op)]
+        told = {field.name: None if field.name in but else getattr(node.op, field.name) for field in fields(node.op)}
+        words = [f"{name}={_word(value)}" for name, value in told.items()]
         arguments = " ".join(str(place[argument]) for argument in node.args)
         place[node] = len(lines)
         lines.append(f"{len(lines)}: {type(node.op).__name__}({', '.join(words)}) of [{arguments}]")

@@ -64,6 +64,9 @@ def _kind(name: str, value: Any, settings: dict[str, str], above: tuple[int, ...
     if id(value) in above:
         return "…"
     above = (*above, id(value))
+    inner = None if isinstance(value, FunctionType) else getattr(value, "__wrapped__", None)
+    if inner is not None:
+        return _kind(name, inner, settings, above)  # compiled by jax.jit, or the like
     if isinstance(value, (bool, str, bytes, type(None), type(np.bool_))):
         return repr(value)
     if isinstance(value, NUMBERS):
@@ -116,7 +119,8 @@ def _held(function: FunctionType, free: Mapping[str, Any]) -> Iterator[tuple[str
     yield from (function.__kwdefaults__ or {}).items()
     for name in _names(code):
         value = function.__globals__.get(name)
-        if isinstance(value, (str, *NUMBERS)) or (isinstance(value, FunctionType) and not _of_library(value)):
+        plain = getattr(value, "__wrapped__", value)
+        if isinstance(value, (str, *NUMBERS)) or (isinstance(plain, FunctionType) and not _of_library(plain)):
             yield name, value
 
 

@@ -95,6 +95,7 @@ class Saving:
         self._timed = Timing()  # what training had taken when the newest was saved
         self._about: dict[str, Any] = {}
         self._start_of: dict[str, Any] = {}
+        self._news: list[str] = []  # what differs from the checkpoint that is gone on from
 
     @contextlib.contextmanager
     def opened(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> Iterator[None]:
@@ -125,9 +126,15 @@ class Saving:
             self._close()
 
     def describe(self) -> None:
-        """Write what the run is, once nothing has been refused."""
+        """Write what the run is, and say what is new in it, once nothing has been refused."""
         about = {**self._about, "problem": self._problem}
-        self._transport.first_writes("what the run is", lambda: self._directory.describe(about, self._start_of))
+
+        def first() -> None:
+            self._directory.describe(about, self._start_of)
+            for line in self._news:
+                tell(line)
+
+        self._transport.first_writes("what the run is", first)
 
     def newest(self, start: int, end: int) -> Snapshot | None:
         """The newest checkpoint after `start` and up to `end` that can be read, on every process.
@@ -181,8 +188,11 @@ class Saving:
                 tell(f"{error}; looking for the one before")
                 continue
             self._refuse_another(about["problem"], epoch)
-            self._refuse_another_kind(about, epoch)
-            self._say_what_is_new(about, epoch)
+            if "optimizers" in about:
+                self._refuse_another_kind(about, epoch)
+                self._news = list(self._new(about, epoch))
+            else:
+                self._news = ["the checkpoint is of an older version: settings of its optimizers were not compared"]
             return about, arrays
         if epochs:
             raise ValueError(
@@ -230,21 +240,21 @@ class Saving:
             f"or take its parameters, solver.save(path) and load(path), and give another directory. Nothing was trained"
         )
 
-    def _say_what_is_new(self, about: Mapping[str, Any], epoch: int) -> None:
+    def _new(self, about: Mapping[str, Any], epoch: int) -> Iterator[str]:
         """Settings of optimizers, and trackers, that are not what they were."""
         for group, now in self._optimizers.items():
             before = about["optimizers"][group]["settings"]
             for name in changed(before, now.settings):
                 was, here = (each.get(name, "not set") for each in (before, now.settings))
-                tell(f"optimizer of '{group}': {name} is {here} from epoch {epoch} on, and was {was}")
+                yield f"optimizer of '{group}': {name} is {here} from epoch {epoch} on, and was {was}"
         watched = about["trackers"]
         for name, (now, of) in self._trackers.items():
             if name not in watched:
-                tell(f"tracker '{name}' is new: its history begins at epoch {epoch}")
+                yield f"tracker '{name}' is new: its history begins at epoch {epoch}"
             elif watched[name][1] != of:
                 was = watched[name][0]
                 told = f"was {was} and is {now} now" if was != now else f"is {now} with other numbers than before"
-                tell(f"tracker '{name}' {told}: its history begins anew at epoch {epoch}")
+                yield f"tracker '{name}' {told}: its history begins anew at epoch {epoch}"
 
     def hurry(self) -> int:
         """SIGUSR1 where Slurm ends the job soon, else 0."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from zlib import crc32
 
@@ -76,7 +76,11 @@ class Resampler:
 
     def outline(self) -> list[str]:
         """The rules in lines that are the same in every process."""
-        return [str(rule) for rule in self.rules]
+        lines = []
+        for rule in self.rules:
+            names = [each.name for each in fields(rule) if each.name not in ("field", "every")]  # `str` tells of these
+            lines.append(f"{rule} of {', '.join(f'{name}={getattr(rule, name)!r}' for name in names)}")
+        return lines
 
     def due(self, epoch: int) -> list[Resampling]:
         """Rules whose tags move before an epoch: at their `every`, 2 · `every`, …"""

@@ -55,11 +55,11 @@ class Terms:
     def outline(self, watched: bool = True) -> list[str]:
         """What the problem is, in lines that are the same in every process, without points and parameters.
 
-        What is only `watched` may be left out: training does not depend on it.
+        What is only `watched` may be left out, as training does not depend on it, and optimizers are with it.
         """
         names = [f"term '{name}'" for name in self.losses]
         if not watched:
-            return [*names, *outline(self.losses.values())]
+            return [*names, *outline(self.losses.values(), but=("optimizer",))]
         names += [f"tracker '{name}' every {tracker.interval}" for name, tracker in self.trackers.items()]
         return [*names, *outline(self.roots)]
 
