@@ -18,6 +18,7 @@ from .stretch import LONGEST
 from .terms import NonFiniteLoss, Terms
 
 POINTS, NOISE = 2, 3  # first words of the keys of points and of noise; held-out points have another
+IN_TEXT = "field", "every"  # what the text of a rule tells of it
 MOVED = "resample/"  # in the history, before the name of a tag: how many of its points moved
 
 
@@ -78,8 +79,10 @@ class Resampler:
         """The rules in lines that are the same in every process."""
         lines = []
         for rule in self.rules:
-            names = [each.name for each in fields(rule) if each.name not in ("field", "every")]  # `str` tells of these
-            lines.append(f"{rule} of {', '.join(f'{name}={getattr(rule, name)!r}' for name in names)}")
+            told = {each.name: getattr(rule, each.name) for each in fields(rule) if each.name not in IN_TEXT}
+            # Of a function its name: its own text has an address in it.
+            words = [f"{name}={getattr(value, '__qualname__', repr(value))}" for name, value in told.items()]
+            lines.append(f"{rule} of {', '.join(words)}")
         return lines
 
     def due(self, epoch: int) -> list[Resampling]:
