@@ -39,7 +39,7 @@ def read_mesh(source: Source, names: Names) -> Shape:
         name, (vertices, triangles, pieces) = path.name, _file(path, trimesh)
     else:
         name, (vertices, triangles), pieces = f"{len(source[0])} vertices", source, None
-    vertices, triangles = given_array("mesh(vertices)", vertices, np.float64), np.asarray(triangles)
+    vertices, triangles = np.asarray(vertices, np.float64), np.asarray(triangles)
     if vertices.ndim != 2 or vertices.shape[1] != 3 or triangles.ndim != 2 or triangles.shape[1] != 3:
         raise ValueError(
             f"mesh({name}): arrays of shapes {vertices.shape} and {triangles.shape}: give the corners as (n, 3), and "

@@ -43,6 +43,7 @@ def normal_product(collectives: Collectives, rows: Rows, vector: Float[Array, " 
         return jax.tree.map(jnp.add, found, pulled)
 
     found = jax.lax.fori_loop(0, cut.tiles, step, jax.tree.map(jnp.zeros_like, leaves))
+    # Nothing where no point counts: slopes may be infinite there.
     mine = jnp.concatenate([leaf.ravel() for leaf in found])
     return collectives.sum(jnp.where(counted.any(), mine, 0))
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from ..expr import Request
-from ..parallel import decomposed, singular_values, singular_values_bytes, triangle
+from ..parallel import decomposed, singular_values, singular_values_bytes, triangle, undefined
 from .density import Density
 from .evaluator import Evaluator
 from .gram import accumulation, dual, over_chunks, squares, stored
@@ -197,7 +197,7 @@ def _by_matrix(subject: Subject, way: Way, evaluator: Evaluator, vectors: int) -
             return ""
         whole = held.astype(np.float64)
         if not np.isfinite(whole).all():  # for which LAPACK has no answer
-            return json.dumps([[np.nan] * len(whole), [[np.nan] * vectors] * len(whole)])
+            return undefined(len(whole), vectors)
         if not vectors:
             return json.dumps([np.linalg.eigvalsh(whole)[::-1].tolist(), []])
         values, right = scipy.linalg.eigh(whole)

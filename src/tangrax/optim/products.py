@@ -47,7 +47,7 @@ def pulled(parts: Sequence[Part], weights: Float[Array, " n"], rank: Any) -> Flo
             here = jax.lax.dynamic_slice_in_dim(mine, part.first(chunk, rank), len(chunk.counted))
             _, back = jax.vjp(lambda leaves: part.values(leaves, chunk.points), list(part.rows.leaves))
             (leaves,) = back(jnp.where(chunk.counted, part.scale * here, 0))
-            return found + jnp.where(chunk.counted.any(), ravel_pytree(leaves)[0], 0)
+            return found + _of_counted(chunk, leaves)
 
         found = over_points(part.rows, rank, add, found, PASS)
     return found
@@ -135,10 +135,14 @@ def _linearized(
     pull = jax.linear_transpose(push, leaves)
 
     def back(weights: Array) -> Array:
-        pulled = ravel_pytree(pull(jnp.where(chunk.counted, weights, 0))[0])[0]
-        return jnp.where(chunk.counted.any(), pulled, 0)
+        return _of_counted(chunk, pull(jnp.where(chunk.counted, weights, 0))[0])
 
     return values, lambda vector: push(_as_leaves(part, vector)), back
+
+
+def _of_counted(chunk: Chunk, leaves: Any) -> Float[Array, " p"]:
+    """What was pulled back to leaves, as a vector; nothing where no point counts: slopes may be infinite there."""
+    return jnp.where(chunk.counted.any(), ravel_pytree(leaves)[0], 0)
 
 
 def _as_leaves(part: Part, vector: Float[Array, " p"]) -> Any:

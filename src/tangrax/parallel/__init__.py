@@ -19,5 +19,6 @@ from .singular import (
     singular_values as singular_values,
     singular_values_bytes as singular_values_bytes,
     triangle as triangle,
+    undefined as undefined,
 )
 from .transport import make_transport as make_transport

@@ -45,7 +45,7 @@ def decomposed(
             return ""
         held = np.asarray(matrix)
         if not np.isfinite(held).all():
-            return json.dumps([[np.nan] * len(held), [[np.nan] * vectors] * len(held)])
+            return undefined(len(held), vectors)
         if not vectors:
             return json.dumps([np.linalg.svd(held, compute_uv=False).tolist(), []])
         _, values, right = np.linalg.svd(held)
@@ -54,6 +54,11 @@ def decomposed(
     values, right = json.loads(transport.peers.exchange("decomposing", say)[0])
     dtype = np.asarray(matrix).dtype
     return np.array(values, dtype), np.array(right, dtype).reshape(len(values), vectors)
+
+
+def undefined(size: int, vectors: int) -> str:
+    """What is said of a decomposition that is none: NaN for each value, and in each vector."""
+    return json.dumps([[np.nan] * size, [[np.nan] * vectors] * size])
 
 
 def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors: int = 0) -> Any:

@@ -17,7 +17,7 @@ from .checkpoint import (
     refuse_unwritable as refuse_unwritable,
     save as save,
 )
-from .identity import identified as identified, optimizers_of as optimizers_of
+from .identity import optimizers_of as optimizers_of
 from .network import load as load, rebuilt as rebuilt
 from .profile import PROFILE as PROFILE, profiling as profiling
 from .progress import ProgressBar as ProgressBar

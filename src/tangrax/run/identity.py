@@ -18,10 +18,11 @@ import optax
 from ..expr import Trainable
 from ..optim import Settings
 from ..parallel import digest
+from ..solve import by_optimizer
 
 RATES = tuple(f"{name}.<locals>.update_fn" for name in ("scale", "scale_by_schedule"))  # fixed or not: the same kind
 LIBRARIES = ("optax", "jax", "equinox", "functools")
-SCHEDULES, INJECTED = ("sched_hps",), "numeric_hps"  # variables of optax.inject_hyperparams: schedules, and numbers
+SCHEDULES, INJECTED = "sched_hps", "numeric_hps"  # variables of optax.inject_hyperparams
 TRANSFORMATIONS = (optax.GradientTransformation, optax.GradientTransformationExtraArgs)
 NUMBERS = (int, float, complex, np.number, np.ndarray, jax.Array)
 
@@ -36,10 +37,8 @@ class Optimizer:
 
 def optimizers_of(chosen: Mapping[Trainable, Any], names: Mapping[Trainable, str]) -> dict[str, Optimizer]:
     """By the names of what each of them trains."""
-    groups: dict[int, tuple[Any, list[str]]] = {}
-    for trainable, optimizer in chosen.items():
-        groups.setdefault(id(optimizer), (optimizer, []))[1].append(names[trainable])
-    return {", ".join(members): identified(optimizer) for optimizer, members in groups.values()}
+    groups = by_optimizer(chosen)
+    return {", ".join(names[member] for member in members): identified(each) for each, members in groups}
 
 
 def identified(optimizer: Any) -> Optimizer:
@@ -78,7 +77,7 @@ def _kind(name: str, value: Any, settings: dict[str, str], above: tuple[int, ...
         return _function(name, value, settings, above)
     if isinstance(value, MethodType):
         return _joined(value.__qualname__, vars(value.__self__).items(), settings, above)
-    return _joined(_called(value), _parts(name, value), settings, above)
+    return _joined(_called(value), _parts(value), settings, above)
 
 
 def _function(name: str, value: FunctionType, settings: dict[str, str], above: tuple[int, ...]) -> str:
@@ -89,21 +88,20 @@ def _function(name: str, value: FunctionType, settings: dict[str, str], above: t
         return _kind(name, free["tx"], settings, above)
     if library and value.__qualname__ in RATES:
         (size,) = free.values()
-        if callable(size):
-            inside: dict[str, str] = {}
-            words = _kind("rate", size, inside, above)
-            settings[_free("step_size", settings)] = f"{words} of {', '.join(inside.values())}"
-        else:
-            _kind("step_size", size, settings, above)
+        settings[_free("step_size", settings)] = _whole(size, above) if callable(size) else _number(size)
         return "scale"
-    scheduled = [free.pop(each) for each in SCHEDULES if each in free]
-    for each, schedule in [item for group in scheduled for item in group.items()]:
-        inside = {}
-        settings[_free(each, settings)] = f"{_kind(each, schedule, inside, above)} of {', '.join(inside.values())}"
+    for each, schedule in free.pop(SCHEDULES, {}).items():
+        settings[_free(each, settings)] = _whole(schedule, above)
     if library:
         return _joined(called, free.items(), settings, above)
     settings[_free(f"code of {called}", settings)] = _code(value.__code__)
     return _joined(f"{called}[{' '.join(_names(value.__code__))}]", _held(value, free), settings, above)
+
+
+def _whole(schedule: Any, above: tuple[int, ...]) -> str:
+    """A schedule as one setting: its kind, and the numbers in it."""
+    inside: dict[str, str] = {}
+    return f"{_kind('', schedule, inside, above)} of {', '.join(inside.values())}"
 
 
 def _of_library(function: FunctionType) -> bool:
@@ -166,7 +164,7 @@ def _injected(value: Any, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
             else:
                 yield from _injected(part, above)
     elif not isinstance(value, NUMBERS):
-        inside = vars(value.__self__).items() if isinstance(value, MethodType) else _parts("", value)
+        inside = vars(value.__self__).items() if isinstance(value, MethodType) else _parts(value)
         for _, part in inside:
             yield from _injected(part, above)
 
@@ -192,7 +190,7 @@ def _called(value: Any) -> str:
     return value.__qualname__ if callable(value) and hasattr(value, "__qualname__") else type(value).__qualname__
 
 
-def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     """What else an object is made of, by name."""
     match value:
         case functools.partial():

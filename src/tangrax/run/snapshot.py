@@ -79,9 +79,11 @@ def given_back(
     new = []
     for path, leaf, layout in leaves:
         _, dtype, key = wanted[path]
-        if path in own | begun:
-            steps = _updates(path, counted, epoch)
-            new.append(leaf if path in own else loop.transport.replicate(jnp.asarray(steps, dtype)))
+        if path in own:
+            new.append(leaf)
+            continue
+        if path in begun:
+            new.append(loop.transport.replicate(jnp.asarray(_updates(path, counted, epoch), dtype)))
             continue
         array = arrays[path] if arrays[path].dtype == dtype else arrays[path].view(jnp.dtype(dtype))
         if layout is not None:

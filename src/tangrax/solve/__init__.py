@@ -5,6 +5,7 @@ from .build import build_loop as build_loop
 from .first_order import (
     FirstOrder as FirstOrder,
     Parameters as Parameters,
+    by_optimizer as by_optimizer,
 )
 from .history import History as History
 from .listener import Listener as Listener, Run as Run, Stretch as Stretch

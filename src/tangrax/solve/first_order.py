@@ -29,10 +29,8 @@ class FirstOrder:
 
     @classmethod
     def of(cls, optimizers: Mapping[Trainable, Any]) -> "FirstOrder":
-        groups: dict[int, tuple[Any, list[Trainable]]] = {}
-        for trainable, optimizer in optimizers.items():
-            groups.setdefault(id(optimizer), (optimizer, []))[1].append(trainable)
-        return cls(tuple((optax.with_extra_args_support(o), tuple(members)) for o, members in groups.values()))
+        groups = by_optimizer(optimizers)
+        return cls(tuple((optax.with_extra_args_support(o), tuple(members)) for o, members in groups))
 
     @property
     def wrt(self) -> tuple[Selection, ...]:
@@ -119,6 +117,14 @@ class FirstOrder:
             return value, sum(jax.tree.leaves(products))
 
         return loss
+
+
+def by_optimizer(optimizers: Mapping[Trainable, Any]) -> list[tuple[Any, list[Trainable]]]:
+    """Each optimizer, with what it trains; of two objects alike each has its own."""
+    groups: dict[int, tuple[Any, list[Trainable]]] = {}
+    for trainable, optimizer in optimizers.items():
+        groups.setdefault(id(optimizer), (optimizer, []))[1].append(trainable)
+    return list(groups.values())
 
 
 def strong(tree: Any, dtype: Any) -> Any:
