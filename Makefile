@@ -54,8 +54,10 @@ QUICK := $(UNOPTIMIZED) --xla_cpu_use_fusion_emitters=false
 quick = for flags in "$(QUICK)" "$(UNOPTIMIZED)" ""; do \
 		XLA_FLAGS="$$flags" $(1) -c "import jax; jax.devices()" 2> /dev/null && break; \
 	done; XLA_FLAGS="$$flags" $(1) -m pytest $(WORKERS)
-# A file's tests stay on one worker: they share compiled programs.
+# A file's tests stay on one worker: they share compiled programs. Programs that are started wait for each other: a
+# third worker fills the cores.
 WORKERS := -n 2 --dist loadfile
+WAITING := -n 3
 FAST := not slow and not slurm and not processes and not pages
 # Annotations of shapes and types are checked while tests run; that takes a third of their time.
 CHECKED := --jaxtyping-packages=tangrax,typechecker.checked
@@ -73,22 +75,22 @@ EVERY := --devices=1,3,8
 
 # Tests that start programs: the command line, processes, MPI ranks.
 test-processes: mpi
-	$(RUN)/python -m pytest $(WORKERS) -m "processes and not slow and not slurm" $(EVERY)
+	$(RUN)/python -m pytest $(WAITING) --dist loadfile -m "processes and not slow and not slurm" $(EVERY)
 
 # Python blocks of the pages that `make test` leaves out.
 test-docs: $(VENV)/test
 	$(call quick,$(RUN)/python) -m pages --dist load
 
 test-slow: mpi
-	$(RUN)/python -m pytest -n 2 -m "slow and not slurm" $(EVERY)
+	$(RUN)/python -m pytest $(WAITING) -m "slow and not slurm" $(EVERY)
 
-# The core of the suite with the lowest jax that pyproject.toml admits; all of it with the newest packages there are for
-# an interpreter, `make test-newest PYTHON=python3.13`.
-CORE := tests/oracle tests/lower tests/expr tests/nn tests/domain tests/solve tests/invariance
+# The core of the suite with the lowest jax that pyproject.toml admits, and with the newest packages there are for an
+# interpreter: `make test-newest PYTHON=python3.13`. SUITE=tests runs all of it.
+SUITE ?= tests/oracle tests/lower tests/expr tests/nn tests/domain tests/solve tests/invariance
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
 test-lowest: $(LOWEST)/installed
-	$(call quick,$(LOWEST)/bin/python) -m "$(FAST)" $(CORE)
+	$(call quick,$(LOWEST)/bin/python) -m "$(FAST)" $(SUITE)
 
 $(LOWEST)/installed: pyproject.toml
 	$(PYTHON) -m venv $(LOWEST)
@@ -100,7 +102,7 @@ $(LOWEST)/installed: pyproject.toml
 test-newest:
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python $(INSTALL) --upgrade --upgrade-strategy eager --editable '.[test]'
-	$(call quick,$(NEWEST)/bin/python) -m "$(FAST)"
+	$(call quick,$(NEWEST)/bin/python) -m "$(FAST)" $(SUITE)
 
 # The batch files on a Slurm of four nodes that is started for it. Root installs what is missing.
 test-slurm: mpi

@@ -87,7 +87,7 @@ def test_reference_has_what_there_is(name):
         "part --epochs 3 --points 200",
         "export --epochs 50",
         "marching --end 1 --slabs 2 --epochs 4 --points 40",
-        "gallery --epochs 4",
+        "gallery --epochs 4 --names poisson-1d poisson-l-shape",
     ],
     ids=lambda script: script.split()[0],
 )

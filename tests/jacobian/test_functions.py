@@ -147,7 +147,7 @@ def test_products(devices):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(
     count=st.integers(1, 20),
     size=st.sampled_from([1, 2, 3, 4, 8]),

@@ -102,7 +102,7 @@ def test_jobs_that_are_stopped_go_on(cluster, clone, say):
 def test_a_job_over_two_nodes_goes_on(cluster, clone, say):
     """The first task to leave makes srun end the other one, which still has to tell that it was SIGUSR1."""
     runs, two = Runs(cluster, clone), ["--nodes=2", "--ntasks-per-node=1", "--time=20"]
-    runs.submit("spread", "node1,node2", *two)
+    runs.submit("spread", "node1,node2", *two, pause="0.3")
     runs.submit("spread-whole", "node3,node4", *two, pause="0")
     runs.until_checkpoint("spread", 30)
     cluster.ask("scancel", "--signal=USR1", runs.jobs["spread"])

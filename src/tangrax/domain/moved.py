@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 
 from ..expr import given_array
 from .shapes import Nodes, Shape, Surface
@@ -95,7 +95,7 @@ def rotated(shape: Shape, angle: float, about: Vector | None, axis: Vector | str
             raise ValueError(f"rotate({angle}, axis={axis!r}): {shape} is 2-D, and turns in its plane; leave axis out")
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     else:
-        turn = Rotation.from_rotvec(angle * _direction(angle, axis)).as_matrix()
+        turn = scipy.spatial.transform.Rotation.from_rotvec(angle * _direction(angle, axis)).as_matrix()
     center = _center(shape, "rotate", about)
     return _moved(shape, turn, 1.0, center - turn @ center)
 

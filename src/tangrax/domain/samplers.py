@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+import scipy  # its subpackages are imported when they are first used: scipy.stats takes a second
 from jaxtyping import Float, Int
-from scipy.stats import qmc
 
 FINE = 52  # bits of a float64 below 1: points of two sequences do not meet by rounding
 BLOCK = 2**17  # points that are made at once
@@ -47,7 +47,7 @@ def sobol(count: int, dimension: int, seed: Seed) -> Uniform:
 
 def _sobol(cube: Cube, start: int) -> Next:
     """A scrambled Sobol sequence; coordinates are multiples of 2^-bits (Joe and Kuo 2008; Owen's scrambling, LMS)."""
-    engine = qmc.Sobol(cube.dimension, scramble=True, bits=cube.bits, rng=np.random.default_rng(cube.seed))
+    engine = scipy.stats.qmc.Sobol(cube.dimension, scramble=True, bits=cube.bits, rng=np.random.default_rng(cube.seed))
 
     def following(count: int) -> Uniform:
         with warnings.catch_warnings():
@@ -64,7 +64,7 @@ def _sobol(cube: Cube, start: int) -> Next:
 
 def _halton(cube: Cube, start: int) -> Next:
     """A scrambled Halton sequence (Owen 2017)."""
-    engine = qmc.Halton(cube.dimension, scramble=True, rng=np.random.default_rng(cube.seed))
+    engine = scipy.stats.qmc.Halton(cube.dimension, scramble=True, rng=np.random.default_rng(cube.seed))
     engine.fast_forward(start)
     return engine.random
 

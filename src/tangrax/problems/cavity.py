@@ -5,8 +5,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import spsolve
+import scipy
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
@@ -23,12 +22,12 @@ def flow(n: int) -> tuple[np.ndarray, np.ndarray]:
     h, m = 1 / n, n - 1
     node = np.arange((n + 1) ** 2).reshape(n + 1, n + 1)
     inner = node[1:-1, 1:-1].ravel()
-    place: Any = sparse.csr_matrix((np.ones(m * m), (inner, np.arange(m * m))), shape=((n + 1) ** 2, m * m))
+    place: Any = scipy.sparse.csr_matrix((np.ones(m * m), (inner, np.arange(m * m))), shape=((n + 1) ** 2, m * m))
 
     def stencil(weights: dict[int, float]) -> Any:
         rows, shifts = np.tile(np.arange(m * m), len(weights)), np.repeat(list(weights), m * m)
         values = np.repeat(list(weights.values()), m * m)
-        return sparse.csr_matrix((values, (rows, inner[rows] + shifts)), shape=(m * m, (n + 1) ** 2))
+        return scipy.sparse.csr_matrix((values, (rows, inner[rows] + shifts)), shape=(m * m, (n + 1) ** 2))
 
     d_x = stencil({1: 0.5 / h, -1: -0.5 / h})
     d_y = stencil({n + 1: 0.5 / h, -n - 1: -0.5 / h})
@@ -36,7 +35,7 @@ def flow(n: int) -> tuple[np.ndarray, np.ndarray]:
     edges = (0, slice(1, -1)), (-1, slice(1, -1)), (slice(1, -1), 0), (slice(1, -1), -1)
     beside = (1, slice(1, -1)), (-2, slice(1, -1)), (slice(1, -1), 1), (slice(1, -1), -2)
     rows, columns = (np.concatenate([node[each] for each in sides]) for sides in (edges, beside))
-    thom = sparse.csr_matrix((np.full(4 * m, -2 / h**2), (rows, columns)), shape=((n + 1) ** 2,) * 2) @ place
+    thom = scipy.sparse.csr_matrix((np.full(4 * m, -2 / h**2), (rows, columns)), shape=((n + 1) ** 2,) * 2) @ place
     lid = np.zeros((n + 1) ** 2)
     lid[node[-1, 1:-1]] = -2 / h
 
@@ -47,10 +46,10 @@ def flow(n: int) -> tuple[np.ndarray, np.ndarray]:
         ω_x, ω_y = d_x @ vorticity, d_y @ vorticity
         first = laplace @ place @ ψ + ω
         second = u * ω_x + v * ω_y - laplace @ vorticity / REYNOLDS
-        carried = sparse.diags(u) @ d_x + sparse.diags(v) @ d_y - laplace / REYNOLDS
-        by_ψ = sparse.diags(ω_x) @ d_y @ place - sparse.diags(ω_y) @ d_x @ place + carried @ thom
-        jacobian = sparse.bmat([[laplace @ place, sparse.identity(m * m)], [by_ψ, carried @ place]]).tocsc()
-        change = np.asarray(spsolve(jacobian, -np.concatenate([first, second])))
+        carried = scipy.sparse.diags(u) @ d_x + scipy.sparse.diags(v) @ d_y - laplace / REYNOLDS
+        by_ψ = scipy.sparse.diags(ω_x) @ d_y @ place - scipy.sparse.diags(ω_y) @ d_x @ place + carried @ thom
+        jacobian = scipy.sparse.bmat([[laplace @ place, scipy.sparse.identity(m * m)], [by_ψ, carried @ place]]).tocsc()
+        change = np.asarray(scipy.sparse.linalg.spsolve(jacobian, -np.concatenate([first, second])))
         ψ, ω = ψ + change[: m * m], ω + change[m * m :]
         if abs(change[: m * m]).max() < 1e-12:
             break

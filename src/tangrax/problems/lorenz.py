@@ -1,7 +1,7 @@
 """Lorenz' equations with unknown coefficients: an inverse problem of ordinary differential equations."""
 
 import numpy as np
-from scipy.integrate import solve_ivp
+import scipy
 
 from .. import domain, nn
 from .problem import Answer, Problem, Task, refuse_outside
@@ -20,7 +20,9 @@ def trajectory(times: np.ndarray) -> np.ndarray:
         x, y, z = state
         return [SIGMA * (y - x), x * (RHO - z) - y, x * y - BETA * z]
 
-    solved = solve_ivp(rate, (0.0, END), START, method="DOP853", rtol=1e-13, atol=1e-13, dense_output=True)
+    solved = scipy.integrate.solve_ivp(
+        rate, (0.0, END), START, method="DOP853", rtol=1e-13, atol=1e-13, dense_output=True
+    )
     return solved.sol(times).T
 
 
