@@ -6,6 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +49,19 @@ def launched(options, command, timeout=PATIENCE, **more):
     run = subprocess.run(whole, capture_output=True, text=True, timeout=timeout, env=environment(**more))
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout + run.stderr
+
+
+def alive(pid):
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(happened, *arguments, seconds=PATIENCE):
+    """Wait for it."""
+    end = time.monotonic() + seconds
+    while not happened(*arguments):
+        assert time.monotonic() < end, f"{happened} has not happened within {seconds} s"
+        time.sleep(0.02)

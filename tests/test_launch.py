@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from launching import PATIENCE, TRANSPORTS
+from launching import NEEDS_MPI, PATIENCE, TRANSPORTS, alive, environment, until
 
 from tangrax import run as around
 
@@ -62,6 +63,57 @@ time.sleep(100)
 """
     run = tangrax("launch", "-n", 2, script(tmp_path, text), TANGRAX_TRANSPORT="single")
     assert run.returncode == 137 and "process 0 was killed by signal 9" in run.stderr
+
+
+DEAF = """
+import os, pathlib, signal, time
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+pid = os.getpid()
+rank = os.environ.get("TANGRAX_PROCESS") or os.environ["PMI_RANK"]
+whole = pathlib.Path(__file__).parent / f"{rank}.pid"
+whole.with_suffix(".part").write_text(str(pid))
+whole.with_suffix(".part").rename(whole)
+if rank == "1": os.kill(pid, signal.SIGSTOP)
+time.sleep(1000)
+"""
+
+
+@pytest.fixture(params=["xla", pytest.param("mpi", marks=[NEEDS_MPI, pytest.mark.slow])])
+def deaf(request, tmp_path):
+    """A launcher of two processes that answer no signal, one of them stopped; and their numbers."""
+    mpi = request.param == "mpi"
+    options = ["-n", "2", *(["--mpi"] if mpi else [])]
+    command = [sys.executable, "-m", "tangrax", "launch", *options, str(script(tmp_path, DEAF))]
+    env = environment(**({} if mpi else {"TANGRAX_TRANSPORT": "single"}))
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launcher:
+        files = [tmp_path / f"{rank}.pid" for rank in range(2)]
+        until(lambda: all(path.exists() for path in files))
+        pids = [int(path.read_text()) for path in files]
+        try:
+            yield launcher, pids
+        finally:
+            launcher.kill()
+            for pid in filter(alive, pids):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_processes_end_with_a_launcher_that_is_killed(deaf):
+    launcher, pids = deaf
+    launcher.kill()
+    until(lambda: not any(map(alive, pids)), seconds=30)
+
+
+@pytest.mark.slow
+def test_a_second_signal_kills_at_once(deaf):
+    """The exit code is that of the first; tests/test_launcher.py has what is said."""
+    launcher, pids = deaf
+    for number in (signal.SIGINT, signal.SIGTERM):
+        launcher.send_signal(number)
+        assert signal.Signals(number).name in launcher.stderr.readline()
+    assert launcher.wait(timeout=8) == 130  # less than processes are given to answer the first one
+    assert launcher.stderr.read() == ""
+    until(lambda: not any(map(alive, pids)), seconds=30)
 
 
 def test_a_refusal_is_said_and_fails():

@@ -10,8 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from types import FrameType
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
 import jax
@@ -21,6 +20,20 @@ from .processes import DEVICES, detect, own_gpus, uses_gpus
 GRACE = 10.0  # seconds between asking the other processes to stop and stopping them
 LAST_LINES = 5.0  # seconds for what the processes have written to be read
 AFTERMATH = 3.0  # seconds that they have, when one has failed, to say so and end by themselves
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What kills the groups of processes that it was told of once the launcher has ended without a word: a pipe is closed
+# by SIGKILL too. PR_SET_PDEATHSIG would not reach the ranks, which are mpirun's; that kills them when it is killed.
+GUARD = """
+groups=
+while read -r word; do
+  [ "$word" = done ] && exit
+  groups="$groups $word"
+done
+for group in $groups; do kill -s KILL -- "-$group"; done
+"""
+
+Command = tuple[Sequence[str], Mapping[str, str], str]  # with its environment, and what begins its lines of output
+Process = subprocess.Popen[str]
 
 
 def use_devices(devices: int | None, emulate: bool) -> int | None:
@@ -69,7 +82,7 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
     except (RuntimeError, ValueError) as error:
         print(f"tangrax launch: {error}", file=sys.stderr)
         return 2
-    return _wait([_start(command, each, f"[{rank}] ") for rank, each in enumerate(told)])
+    return _run([(command, each, f"[{rank}] ") for rank, each in enumerate(told)])
 
 
 def _check_gpus(environment: Mapping[str, str], script: Sequence[str]) -> None:
@@ -100,11 +113,70 @@ def _with_mpirun(command: Sequence[str], count: int, environment: Mapping[str, s
     version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False).stdout
     label = ["--tag-output"] if "Open MPI" in version or "OpenRTE" in version else ["-prepend-rank"]
     told = {**environment, "TANGRAX_TRANSPORT": "mpi"}
-    return _wait([_start([mpirun, *label, "-n", str(count), *command], told, "")])
+    return _run([([mpirun, *label, "-n", str(count), *command], told, "")])
 
 
-def _start(command: Sequence[str], environment: Mapping[str, str], prefix: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+def _run(commands: Sequence[Command]) -> int:
+    """Start them and wait; the exit code of all. However this process ends, they do not outlive it."""
+    processes: list[Process] = []
+    copying: list[threading.Thread] = []
+    with _noted_signals() as stops, _guard() as tell:
+        try:
+            for command, environment, prefix in commands:
+                if not stops:
+                    processes.append(_start(command, environment))
+                    tell(str(processes[-1].pid))
+                    copying.append(threading.Thread(target=_copy, args=(processes[-1].stdout, prefix), daemon=True))
+                    copying[-1].start()
+            code = _wait(processes, stops)
+        except OSError as error:  # limits of ulimit: descriptors, processes, memory
+            _say(f"process {len(processes)} of {len(commands)} could not be started ({error}); stopping the others")
+            code = 1
+        _stop(processes, stops)
+        for thread in copying:
+            thread.join(LAST_LINES)
+    return code
+
+
+@contextlib.contextmanager
+def _noted_signals() -> Iterator[list[signal.Signals]]:
+    """Within, the signals that ask this process to end are noted, but for those that whoever started it has ignored."""
+    stops: list[signal.Signals] = []
+    previous = {number: signal.getsignal(number) for number in STOPS}
+    heeded = {number: handler for number, handler in previous.items() if handler != signal.SIG_IGN}
+    for number in heeded:
+        signal.signal(number, lambda number, frame: stops.append(signal.Signals(number)))
+    try:
+        yield stops
+    finally:
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _guard() -> Iterator[Callable[[str], None]]:
+    """A process that kills the groups it is told of, unless this one leaves in good order."""
+    guard = subprocess.Popen(
+        ["sh", "-c", GUARD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # what kills the launcher's group or closes its terminal spares it
+    )
+    assert guard.stdin is not None
+
+    def tell(word: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+            print(word, file=guard.stdin, flush=True)
+
+    with guard:
+        yield tell
+        tell("done")
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> Process:
+    return subprocess.Popen(
         command,
         env=dict(environment),
         stdout=subprocess.PIPE,
@@ -113,81 +185,63 @@ def _start(command: Sequence[str], environment: Mapping[str, str], prefix: str) 
         errors="replace",
         start_new_session=True,  # so that all a process starts can be stopped with it
     )
-    assert process.stdout is not None
-    copying = threading.Thread(target=_copy, args=(process.stdout, prefix), daemon=True)
-    copying.start()
-    _COPYING.append(copying)
-    return process
 
 
 def _copy(stream: IO[str], prefix: str) -> None:
-    for line in stream:
-        print(f"{prefix}{line}", end="", flush=True)
+    with stream:
+        for line in stream:
+            with contextlib.suppress(OSError):  # nobody reads any more: a process that writes would wait for ever
+                print(f"{prefix}{line}", end="", flush=True)
 
 
-def _wait(processes: Sequence[subprocess.Popen[str]]) -> int:
-    """Until all have ended, or one has failed: then the others are stopped."""
-    number = signal.SIGTERM
-    # A terminal that closes takes this process with it, but not those in sessions of their own.
-    previous = {name: signal.signal(name, _raise_terminated) for name in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        while True:
-            codes = [process.poll() for process in processes]
-            failed = [(rank, code) for rank, code in enumerate(codes) if code]
-            if failed:
-                rank, code = failed[0]
-                how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                others = sum(code is None for code in codes)
-                _await_end(processes, AFTERMATH)  # their own last words come first
-                print(f"tangrax launch: process {rank} {how}; stopping {others} other(s)", file=sys.stderr, flush=True)
-                return code if code > 0 else 128 - code
-            if all(code == 0 for code in codes):
-                return 0
-            time.sleep(0.05)
-    except (KeyboardInterrupt, _Terminated) as stopped:
-        # A terminal's Ctrl-C does not reach the processes, which have sessions of their own.
-        number = signal.SIGINT if isinstance(stopped, KeyboardInterrupt) else signal.SIGTERM
-        print(f"tangrax launch: {number.name}; stopping all processes", file=sys.stderr, flush=True)
-        return 128 + number
-    finally:
-        _stop([process for process in processes if process.poll() is None], number)
-        for name, handler in previous.items():
-            signal.signal(name, handler)
-        for copying in _COPYING:
-            copying.join(LAST_LINES)
+def _wait(processes: Sequence[Process], stops: Sequence[signal.Signals]) -> int:
+    """Until all have ended, one has failed or a signal has come."""
+    while not stops:
+        codes = [process.poll() for process in processes]
+        failed = [(rank, code) for rank, code in enumerate(codes) if code]
+        if failed:
+            rank, code = failed[0]
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            others = sum(code is None for code in codes)
+            _await_end(processes, AFTERMATH, lambda: bool(stops))  # their own last words come first
+            _say(f"process {rank} {how}; stopping {others} other(s)")
+            return code if code > 0 else 128 - code
+        if all(code == 0 for code in codes):
+            return 0
+        time.sleep(0.05)
+    _say(f"{stops[0].name}; stopping all processes, a second signal kills them")
+    return 128 + stops[0]
 
 
-_COPYING: list[threading.Thread] = []  # what copies the output of the processes
-
-
-class _Terminated(Exception):
-    """SIGTERM came."""
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
-
-
-def _stop(processes: Sequence[subprocess.Popen[str]], number: signal.Signals) -> None:
-    """Ask, then stop: a compiled stretch ends before a process can answer."""
-    for process in processes:
+def _stop(processes: Sequence[Process], stops: Sequence[signal.Signals]) -> None:
+    """Ask those that run, then kill: a compiled stretch ends before a process can answer. One more signal: at once."""
+    # A terminal's Ctrl-C does not reach the processes, which have sessions of their own.
+    number = signal.SIGINT if stops and stops[0] == signal.SIGINT else signal.SIGTERM
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
         _signal(process, number)
-    _await_end(processes, GRACE)
-    for process in processes:
+    _await_end(running, GRACE, lambda: len(stops) > 1)
+    if len(stops) > 1:
+        _say(f"{stops[-1].name}; killing all processes")
+    for process in running:
         if process.poll() is None:
             _signal(process, signal.SIGKILL)
             process.wait()
 
 
-def _await_end(processes: Sequence[subprocess.Popen[str]], seconds: float) -> None:
+def _await_end(processes: Sequence[Process], seconds: float, cut_short: Callable[[], bool]) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end and any(process.poll() is None for process in processes):
+    while time.monotonic() < end and not cut_short() and any(process.poll() is None for process in processes):
         time.sleep(0.05)
 
 
-def _signal(process: subprocess.Popen[str], number: int) -> None:
+def _signal(process: Process, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def _say(what: str) -> None:
+    print(f"tangrax launch: {what}", file=sys.stderr, flush=True)
 
 
 def _free_port() -> int:
