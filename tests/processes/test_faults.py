@@ -5,6 +5,7 @@ be kept from it). The summary lists the seconds from the fault until all other p
 """
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -182,6 +183,23 @@ def refused(run, says):
     assert all(run.codes) and "joined" not in run.text(), run.text()
     for index in range(len(run.processes)):
         assert re.search(says, run.text(index)), run.text(index)
+
+
+def test_where_a_run_on_one_machine_listens(run, tmp_path):
+    """JAX's service at a name in a private folder that is gone once all have met; at a port, gloo alone."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    port = free_port()
+    for rank in range(2):
+        run.start([sys.executable, SCRIPT.parent / "listening.py"], **told(rank, 2, port), TMPDIR=str(folder))
+    run.wait()
+    assert run.codes == [0, 0], run.text()
+    found = [json.loads(re.search("^{.*}$", run.text(rank), re.MULTILINE)[0]) for rank in range(2)]
+    assert [each["files"] for each in found] == [[], []]
+    assert [Path(name).parent.parent for name in found[0]["names"]] == [folder] and found[1]["names"] == []
+    # The hub's port is closed, JAX has none, and gloo has one a process.
+    assert [len(each["ports"]) for each in found] == [1, 1]
+    assert f"{port:04X}" not in str(found)
 
 
 def test_fewer_processes_than_told(run):

@@ -160,12 +160,18 @@ def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
             "tx.setup() came too late: JAX has started its devices already. Call it at the top of the script, "
             "before arrays or networks are made, or start the script with `tangrax run script.py`"
         )
-    peers, greeting = meet(launch, timeout, limits, os.environ)
+    peers, greeting = meet(launch, timeout, limits, os.environ, _certified())
     gpus = _gpus(launch, greeting)
     if launch.transport == "mpi" and gpus is not None and not _jax_has_started():
         for platform in ("cuda", "rocm"):
             jax.config.update(f"jax_{platform}_visible_devices", ",".join(map(str, gpus)))
     if launch.transport == "xla":
+        if not os.path.isdir(greeting.get("folder", "/")):
+            raise RuntimeError(
+                f"process {launch.process} does not see {greeting['folder']}, where process 0 listens: they share no "
+                f"directory for temporary files. Set TMPDIR to one that they share, or a "
+                f"JAX_COORDINATOR_ADDRESS=host:port that is not loopback's"
+            )
         jax.distributed.initialize(
             greeting["jax"],
             launch.processes,
@@ -179,7 +185,18 @@ def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
         )
     peers.heed_sigterm()
     announce(peers, launch, peers.size if launch.transport == "mpi" else jax.device_count())
+    peers.shut_door()
     return peers
+
+
+def _certified() -> bool:
+    """Whether JAX's service has been given certificates (mTLS), which JAX reads from its own settings."""
+    if not hasattr(jax.config, "jax_mtls_cert_file") and os.environ.get("JAX_MTLS_CERT_FILE"):
+        raise RuntimeError(
+            f"JAX_MTLS_CERT_FILE is set, and jax {jax.__version__} would ignore it and communicate in the open: "
+            f"install jax 0.12, or unset it"
+        )
+    return bool(getattr(jax.config, "jax_mtls_cert_file", None))
 
 
 def _gpus(launch: Launch, greeting: Mapping[str, Any]) -> list[int] | None:

@@ -2,15 +2,20 @@
 
 import asyncio
 import contextlib
+import hmac
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from .judge import Doing, Limits, Seen, different_ways, verdict
-from .wire import LONGEST, encoded, receive, send, send_line
+from .wire import encoded, receive, send, send_line
 
+HELLO_BYTES = 2**16  # of the line in which who connects says who it is
 HELLO = 5.0  # seconds that who connects has to say who it is
+STRANGERS = 128  # connections that have not said yet who they are; of more, the oldest is closed
+REFUSED = 20  # reasons that are kept
 SETTLE = 0.5  # seconds from the first sign of trouble to the verdict
 
 
@@ -27,12 +32,16 @@ class Member:
 
 
 class Hub:
-    """Serves `size` processes on a listening socket, from within an event loop."""
+    """Serves `size` processes on a listening socket, from within an event loop.
 
-    def __init__(self, size: int, token: str, limits: Limits, greeting: dict[str, Any]):
+    Once all have come, `greeting` is made and told to all, and nobody else can connect.
+    """
+
+    def __init__(self, size: int, token: str, limits: Limits, greeting: Callable[[], dict[str, Any]]):
         self.size, self.token, self.limits, self.greeting = size, token, limits, greeting
         self.members: dict[int, Member] = {}
-        self.refused: list[str] = []
+        self.refused: dict[str, None] = {}  # the reasons, in the order in which they came
+        self._strangers: dict[asyncio.StreamWriter, None] = {}
         self._complete = asyncio.Event()
         self._said: dict[int, dict[int, str]] = {}
         self._entered: dict[int, dict[int, str]] = {}
@@ -44,7 +53,7 @@ class Hub:
 
     async def serve(self, listening: socket.socket, timeout: float) -> None:
         """Until the event loop ends; processes that have not all come after `timeout` seconds are told so."""
-        server = await asyncio.start_server(self._talk, sock=listening, limit=LONGEST)
+        server = await asyncio.start_server(self._talk, sock=listening, limit=HELLO_BYTES)
         async with server:
             try:
                 await asyncio.wait_for(self._complete.wait(), timeout)
@@ -56,10 +65,11 @@ class Hub:
                     f"{', '.join(missing)}{also}. Was the job started with as many tasks as it says?"
                 )
                 return
+            server.close()  # those that have come stay connected
             came = [self.members[rank] for rank in range(self.size)]
             nodes = len({member.node for member in came})
             seen = [(member.node, member.gpus) for member in came]
-            self._tell(welcome={**self.greeting, "nodes": nodes, "seen": seen})
+            self._tell(welcome={**self.greeting(), "nodes": nodes, "seen": seen})
             for member in self.members.values():
                 member.heard = time.monotonic()
             while True:
@@ -79,7 +89,13 @@ class Hub:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
+            self._strangers[writer] = None
+            if len(self._strangers) > STRANGERS:
+                oldest = next(iter(self._strangers))  # ours say who they are as soon as they have connected
+                del self._strangers[oldest]
+                oldest.transport.abort()
             rank = await self._take_in(reader, writer)
+            self._strangers.pop(writer, None)
             if rank is None:
                 return
             member = self.members[rank]
@@ -102,20 +118,21 @@ class Hub:
     async def _take_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int | None:
         """The rank of who has connected; None if it is none of this run."""
         try:
-            message = await asyncio.wait_for(receive(reader), HELLO) or {}
+            message = await asyncio.wait_for(receive(reader, HELLO_BYTES), HELLO) or {}
             hello = message["hello"]
-            token, rank, size, node = hello["token"], int(hello["rank"]), int(hello["size"]), str(hello["node"])
+            token, rank, size, node = hello["token"], int(hello["rank"]), int(hello["size"]), str(hello["node"])[:100]
         except Exception:
             return None  # a stranger: nothing is said to it
         why = None
-        if token != self.token:
+        if not hmac.compare_digest(str(token).encode(), self.token.encode()):
             why = "it belongs to another run, which uses the same address"
         elif size != self.size:
             why = f"it was told of {size} processes, process 0 of {self.size}"
         elif not 0 <= rank < size or rank in self.members:
             why = f"there is a process {rank} already"
         if why:
-            self.refused.append(f"process {rank} on {node}: {why}")
+            if len(self.refused) < REFUSED:
+                self.refused[f"process {rank} on {node}: {why}"] = None
             send(writer, refused=f"process {rank} of {size} on {node} is refused: {why}")
             return None
         self.members[rank] = Member(writer, node, hello.get("gpus"))

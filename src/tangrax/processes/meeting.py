@@ -3,8 +3,10 @@
 import contextlib
 import os
 import re
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +16,17 @@ from .hub import Hub
 from .judge import Limits
 from .peers import Joined, Peers
 
+JAX = "jax"  # the socket's name
 Started = tuple[Hub, socket.socket]
 
 
-def meet(launch: Launch, timeout: float, limits: Limits, environ: Mapping[str, str]) -> tuple[Joined, dict[str, Any]]:
+def meet(
+    launch: Launch, timeout: float, limits: Limits, environ: Mapping[str, str], certified: bool = False
+) -> tuple[Joined, dict[str, Any]]:
     """Join this process to the others of its launch; what process 0 greets them with.
+
+    It says where JAX's service is to listen: on one machine at a name in the file system that this user alone can
+    reach, unless it has certificates (`certified`), which are made for names of hosts.
 
     Raises RuntimeError with the reason if they have not all come after `timeout` seconds.
     """
@@ -26,12 +34,12 @@ def meet(launch: Launch, timeout: float, limits: Limits, environ: Mapping[str, s
     if launch.transport == "mpi":
         addresses, token, hub = _told_by_mpi(launch, limits)
     else:
-        addresses, token, hub = _told_by_launcher(launch, limits, environ)
+        addresses, token, hub = _told_by_launcher(launch, limits, environ, certified)
     return peers, peers.join(addresses, token, timeout, hub)
 
 
 def _told_by_launcher(
-    launch: Launch, limits: Limits, environ: Mapping[str, str]
+    launch: Launch, limits: Limits, environ: Mapping[str, str], certified: bool
 ) -> tuple[list[tuple[str, int]], str, Started | None]:
     """Where process 0 listens follows from the environment."""
     address = environ.get("JAX_COORDINATOR_ADDRESS") or launch.coordinator or slurm_coordinator(environ)
@@ -59,9 +67,14 @@ def _told_by_launcher(
                 f"process 0 cannot listen on port {port} of {socket.gethostname()} ({error.strerror}): another program "
                 f"has it; set JAX_COORDINATOR_ADDRESS={host}:PORT to a free one, the same for all processes"
             ) from error
-        jax_bind = host if loopback else "[::]"
-        jax_port = _free_port(host if loopback else "")
-        greeting = {"jax": f"{host}:{jax_port}", "bind": f"{jax_bind}:{jax_port}"}
+
+        def greeting() -> dict[str, Any]:
+            folder = _private_folder() if loopback and not certified else None
+            if folder is not None:
+                return {"jax": f"unix:{folder}/{JAX}", "bind": f"unix:{folder}/{JAX}", "folder": folder}
+            jax_port = _free_port(host if loopback else "")
+            return {"jax": f"{host}:{jax_port}", "bind": f"{host if loopback else '[::]'}:{jax_port}"}
+
         hub = Hub(launch.processes, token, limits, greeting), listening
     return [(host, port)], token, hub
 
@@ -80,7 +93,7 @@ def _told_by_mpi(launch: Launch, limits: Limits) -> tuple[list[tuple[str, int]],
         listening = _listen("127.0.0.1" if alone else "", 0)
         port, token = listening.getsockname()[1], os.urandom(16).hex()
         addresses = [(host, port) for host in (["127.0.0.1"] if alone else _own_names())]
-        hub = Hub(launch.processes, token, limits, {}), listening
+        hub = Hub(launch.processes, token, limits, dict), listening
     addresses, token = world.bcast((addresses, token))
     return addresses, token, hub
 
@@ -117,6 +130,22 @@ def _listen(host: str, port: int) -> socket.socket:
 def _free_port(host: str) -> int:
     with _listen(host, 0) as probe:
         return probe.getsockname()[1]
+
+
+def _private_folder() -> str | None:
+    """A new one that this user alone can enter, fit for a socket; None where the system has no such sockets."""
+    try:
+        folder = tempfile.mkdtemp(prefix="tangrax-")
+    except OSError:
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(f"{folder}/{JAX}")  # too long a name, or a file system that has none
+        os.unlink(f"{folder}/{JAX}")
+    except (AttributeError, OSError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return folder
 
 
 def _own_names() -> list[str]:

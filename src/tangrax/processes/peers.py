@@ -6,6 +6,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -89,6 +90,7 @@ class Joined(Peers):
         self._pid = os.getpid()
         self._code: int | None = None  # of a process that has failed
         self._hub: Hub | None = None
+        self._folder: str | None = None
         self._lost, self._gone = threading.Event(), threading.Event()
         self._answers: dict[int, concurrent.futures.Future[list[str]]] = {}
         self._begins: dict[int, concurrent.futures.Future[None]] = {}
@@ -110,7 +112,7 @@ class Joined(Peers):
             self._start(hub[0].serve(hub[1], timeout))
         joining = asyncio.run_coroutine_threadsafe(self._join(addresses, token, timeout), self._loop)
         greeting, reader = joining.result()
-        self.nodes = greeting["nodes"]
+        self.nodes, self._folder = greeting["nodes"], greeting.get("folder")
         self._heard = time.monotonic()
         self._state = (Doing(), self._heard)
         self._start(self._listen(reader))
@@ -125,6 +127,11 @@ class Joined(Peers):
         # Registered after JAX's and MPI's own, so run before them: they would wait for processes that are lost.
         atexit.register(self._leave)
         return greeting
+
+    def shut_door(self) -> None:
+        """All have connected to JAX's service: its socket, which stays open, needs no name any more."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def heed_sigterm(self) -> None:
         """End by SIGTERM as by a failure, telling the others. JAX's notifier would swallow it: call this after JAX."""
@@ -180,7 +187,7 @@ class Joined(Peers):
             if self._hub is not None:
                 with contextlib.suppress(TimeoutError):
                     asyncio.run_coroutine_threadsafe(self._hub.deserted(LINGER), self._loop).result(LINGER + 1)
-            _exit(self._code)
+            self._exit(self._code)
 
     # In the thread of the connection
 
@@ -283,16 +290,16 @@ class Joined(Peers):
         await asyncio.sleep(GRACE)
         if self._hub is not None:
             await self._hub.deserted(LINGER)
-        _exit(code if self._code is None else self._code)
+        self._exit(code if self._code is None else self._code)
+
+    def _exit(self, code: int) -> None:
+        """End here and now: other threads may be held inside a collective that will not return."""
+        self.shut_door()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)
 
 
 def _node() -> str:
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-
-
-def _exit(code: int) -> None:
-    """End here and now: other threads may be held inside a collective that will not return."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code)

@@ -21,14 +21,18 @@ def send_line(writer: asyncio.StreamWriter, line: bytes) -> None:
         writer.write(line)
 
 
-async def receive(reader: asyncio.StreamReader) -> dict[str, Any] | None:
-    """The next message, None at the end; raises ValueError for what is none of ours."""
-    try:
-        line = await reader.readline()
-    except OSError:
-        return None
-    if not line.endswith(b"\n"):
-        return None
+async def receive(reader: asyncio.StreamReader, longest: int = LONGEST) -> dict[str, Any] | None:
+    """The next message, None at the end; raises ValueError for what is none of ours or longer than `longest` bytes."""
+    line = b""
+    while not line.endswith(b"\n"):
+        try:
+            line += await reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError as more:  # of what the reader holds at a time
+            line += await reader.readexactly(more.consumed)
+        except (OSError, asyncio.IncompleteReadError):
+            return None
+        if len(line) > longest:
+            raise ValueError(f"a message of more than {longest} bytes: {line[:80]!r}")
     message = json.loads(line)
     if not isinstance(message, dict):
         raise ValueError(f"a message that is no object: {line[:80]!r}")
