@@ -47,7 +47,7 @@ class Attempt:
 
     def writing(self):
         """Whether there is a file that is not whole; nothing removes one before the next attempt."""
-        return any((self.out / "checkpoints").glob(".*.npz.*"))
+        return any((self.out / "checkpoints").glob(".tangrax-*.part"))
 
     def until(self, happened, seconds=120):
         """Whether something happened before the program ended, or the time was over."""

@@ -16,6 +16,8 @@ try:
 except ImportError as error:
     raise ImportError("tangrax.report draws with matplotlib: pip install 'tangrax[plot]'") from error
 
+from ..run.files import refuse_unwritable, whole
+
 # Okabe and Ito's palette: told apart with every common kind of colour blindness. Black is kept for references.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 REFERENCE = "#000000"
@@ -49,6 +51,9 @@ def save(axes: Axes, path: str | Path, dpi: int = 150) -> Path:
     figure = axes.get_figure(root=True)
     assert figure is not None
     path = Path(path)
+    path = path if path.suffix else path.with_suffix(".png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
+    refuse_unwritable(path, "write a picture to")
+    with whole(path) as file:
+        figure.savefig(file, dpi=dpi, format=path.suffix[1:])
     return path

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..run import as_written, read_record
+from ..run import as_written, read_record, refuse_unwritable
 from . import page, sections
 
 NAME = "report.html"
@@ -15,8 +15,7 @@ def write_report(run_dir: str | Path, path: str | Path | None = None) -> Path:
     """
     record = read_record(run_dir)
     target = Path(run_dir) / NAME if path is None else Path(path)
-    if target.is_dir() or not target.parent.is_dir():
-        raise ValueError(f"cannot write a report to {target}: give the name of a file in a directory that exists")
+    refuse_unwritable(target, "write a report to")
     with as_written(run_dir):
         parts = [
             sections.heading(record),

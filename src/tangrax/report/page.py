@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from matplotlib import rc_context
 
 from ..expr.markup import Child, Element, element
-from ..run.archive import whole
+from ..run.files import whole
 from .canvas import Axes
 
 STYLE = (Path(__file__).parent / "page.css").read_text()

@@ -14,9 +14,9 @@ from .checkpoint import (
     leaves_of as leaves_of,
     matched as matched,
     read as read,
-    refuse_unwritable as refuse_unwritable,
     save as save,
 )
+from .files import refuse_unwritable as refuse_unwritable
 from .identity import optimizers_of as optimizers_of
 from .network import load as load, rebuilt as rebuilt
 from .profile import PROFILE as PROFILE, profiling as profiling

@@ -1,15 +1,14 @@
 """Arrays and what is said of them in one file, written whole or not at all, read without running any code."""
 
-import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+
+from .files import whole
 
 Arrays = dict[str, np.ndarray]
 ABOUT = "about"
@@ -30,27 +29,6 @@ def decoded(array: np.ndarray) -> dict[str, Any]:
     if not isinstance(about, dict):
         raise TypeError(f"{type(about).__name__} where it tells of itself")
     return about
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is at `path` when the block has ended well; until then, and else, what was there stays as it was.
-
-    It has the permissions that a file of the user's would have.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mode = os.umask(0)
-        os.umask(mode)
-        os.chmod(temporary, 0o666 & ~mode)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

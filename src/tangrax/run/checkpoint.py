@@ -1,6 +1,5 @@
 """Trained parameters on disk: one NumPy archive."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from ..expr import Trainable
 from . import archive
 from .archive import Arrays
+from .files import refuse_unwritable
 
 FORMAT = 1
 Moved = dict[str, tuple[str, int, np.ndarray]]  # by tag: of which domain, the epoch of the last move, coordinates
@@ -49,15 +49,6 @@ def save(path: str | Path, saved: Saved) -> None:
         arrays[f"epochs/{name}"], arrays[f"values/{name}"] = epochs, values
     refuse_unwritable(path)
     archive.write(Path(path), about, arrays)
-
-
-def refuse_unwritable(path: str | Path) -> None:
-    """Raise ValueError where `save` could not write a file."""
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"cannot save to {path}: give the name of a file in a directory that exists")
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"cannot save to {path}: its directory cannot be written; give another one")
 
 
 def read(path: str | Path) -> Saved:

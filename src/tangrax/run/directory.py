@@ -15,6 +15,7 @@ import numpy as np
 
 from . import archive
 from .archive import Arrays, Damaged
+from .files import clean, whole
 
 FORMAT = 1
 CHECKPOINTS, HISTORY, LOCK, ABOUT, SHOWN = "checkpoints", "history", "lock", "run.json", "shown.npz"
@@ -54,9 +55,7 @@ class RunDirectory:
         lock.flush()
         self._lock = lock
         for folder in (".", CHECKPOINTS, HISTORY):
-            for kind in ("npz", "json"):
-                for unfinished in (self.path / folder).glob(f".*.{kind}.*"):
-                    unfinished.unlink()  # of a run that was killed while it wrote
+            clean(self.path / folder)
 
     def close(self) -> None:
         """Give up the lock; one that is killed loses it too."""
@@ -174,7 +173,7 @@ class RunDirectory:
         starts: list[Any] = []
         with contextlib.suppress(KeyError, TypeError):
             starts = list(self.about()["starts"])
-        with archive.whole(self.path / ABOUT) as file:
+        with whole(self.path / ABOUT) as file:
             file.write(json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1).encode())
 
 

@@ -15,9 +15,9 @@ from rich.table import Table
 
 from ..parallel import Transport
 from ..solve import Listener, Loop, Run, State, Stretch, Timing
-from .archive import whole
 from .compared import Compared, compared
 from .directory import tell
+from .files import whole
 
 PROFILE = "TANGRAX_PROFILE"  # the directory, where `solve` is not given one
 FILE = "profile.json"

@@ -1,5 +1,6 @@
 """A program and a batch file in a directory of the user's."""
 
+import os
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -13,11 +14,13 @@ def write_starter(directory: Path, *, cpu: bool = False) -> list[Path]:
     if directory.exists() and not directory.is_dir():
         raise FileExistsError(f"{directory} is a file: give a directory. Nothing was written")
     for path in written:
-        if path.exists():
+        if os.path.lexists(path):
             raise FileExistsError(f"{path} is there: give another directory. Nothing was written")
     directory.mkdir(parents=True, exist_ok=True)
-    written[0].write_text((files("tangrax.starter") / "program.txt").read_text())
-    written[1].write_text(batch_file((files("tangrax.starter") / BATCH).read_text(), cpu))
+    texts = [(files("tangrax.starter") / name).read_text() for name in ("program.txt", BATCH)]
+    for path, text in zip(written, (texts[0], batch_file(texts[1], cpu)), strict=True):
+        with path.open("x") as file:  # what came there since then stays
+            file.write(text)
     return written
 
 

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from ...expr import Trainable
 from ...jacobian import Evaluator
-from ..archive import whole
+from ..files import refuse_unwritable, whole
 from .asked import Asked
 from .formats import check_vtk, library, write_csv, write_npz, write_vtk
 from .function import Function
@@ -30,7 +30,7 @@ def export(
     path = Path(path)
     _check(path, fields, points, cells)
     transport = evaluator.transport
-    transport.first_writes("the exported file", partial(_check_place, path))
+    transport.first_writes("the exported file", partial(refuse_unwritable, path, "export to"))
     if fields is None:
         write = _parameters(evaluator, names)
     elif path.suffix == FUNCTION:
@@ -87,8 +87,3 @@ def _check(path: Path, fields: Any, points: Any, cells: Any) -> None:
         raise ValueError(f"export(points=…) to '{path.name}': {what} no points; values are written to {TABLE}")
     if cells is not None and path.suffix not in VTK:
         raise ValueError(f"export(cells=…) to '{path.name}': only {' and '.join(VTK)} have cells")
-
-
-def _check_place(path: Path) -> None:
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"cannot export to {path}: give the name of a file in a directory that exists")

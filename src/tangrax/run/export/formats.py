@@ -2,12 +2,9 @@
 
 import csv
 import io
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -61,12 +58,8 @@ def write_vtk(
     """Points with values, and the cells between them: vertices unless others are given."""
     meshio = library("meshio", "vtk")
     blocks = {name: np.asarray(given) for name, given in (cells or {"vertex": np.arange(len(places))[:, None]}).items()}
-    with tempfile.TemporaryDirectory() as directory:
-        # meshio writes .vtu files by their names alone.
-        path = Path(directory) / f"points.{kind}"
-        meshio.Mesh(places, blocks, point_data=fields).write(path, file_format=kind)
-        with path.open("rb") as written:
-            shutil.copyfileobj(written, file)
+    # meshio writes .vtu files by their names alone.
+    meshio.Mesh(places, blocks, point_data=fields).write(file.name, file_format=kind)
 
 
 def check_vtk(names: Iterable[str], cells: Any, count: int) -> None:

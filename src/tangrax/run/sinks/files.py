@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..archive import whole
+from ...parallel import settings
+from ..files import other_kind, whole
 from .sink import Sink, Writer
 
 
@@ -77,6 +78,7 @@ def json_lines(path: str | Path) -> Sink:
     Lines are put at the end of the file. A run that was killed goes on some epochs earlier: the last line of an epoch
     counts. Numbers that are not finite are null.
     """
+    _refuse_another_kind(path)
     return Sink(f"the file {path}", lambda: _Lines(Path(path)))
 
 
@@ -85,7 +87,14 @@ def csv(path: str | Path) -> Sink:
 
     What is recorded for the first time later on, such as `resample/interior`, is a column at the end.
     """
+    _refuse_another_kind(path)
     return Sink(f"the table {path}", lambda: _Table(Path(path)))
+
+
+def _refuse_another_kind(path: str | Path) -> None:
+    kind = other_kind(Path(path))
+    if kind and settings().writes:
+        raise ValueError(f"tx.sinks: {path} is {kind}: give the name of a file. Nothing was trained")
 
 
 def _listed(value: np.ndarray) -> Any:
