@@ -1,7 +1,6 @@
 """The directory of a run: its lock, checkpoints, the history between them, and what the run is."""
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -9,17 +8,21 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from . import archive
 from .archive import Arrays, Damaged
-from .files import clean, whole
+from .files import clean, opened, other_kind, whole
+from .lock import Lock, is_held, said
 
 FORMAT = 1
-CHECKPOINTS, HISTORY, LOCK, ABOUT, SHOWN = "checkpoints", "history", "lock", "run.json", "shown.npz"
+CHECKPOINTS, HISTORY, ABOUT, SHOWN = "checkpoints", "history", "run.json", "shown.npz"
+LOCK, RUNNING = "lock", "running"  # a lock for runs, and one for those who ask whether one is going on
 NAME = re.compile(r"(epoch|end)-(\d{9,})\.npz")
+PIECE = re.compile(r"(\d{9,})\.npz")
+HOLDER = re.compile(r"(process \d+ on [\w.:-]+\n?)?")
 
 
 class RunDirectory:
@@ -27,41 +30,62 @@ class RunDirectory:
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock: IO[str] | None = None
+        self._lock, self._running = Lock(path / LOCK), Lock(path / RUNNING)
 
     def open(self) -> None:
         """Make the directory if there is none, and take its lock. Raises OSError or ValueError."""
         try:
+            self._refuse_other_files()
             for folder in (CHECKPOINTS, HISTORY):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
-            lock = (self.path / LOCK).open("a+")
+            if not self._lock.take():
+                raise ValueError(
+                    f"run_dir={str(self.path)!r} is in use by {said(self._lock.path).strip() or 'another process'}: "
+                    f"wait for that run to end, or give each run a directory of its own. Nothing was trained"
+                )
+            try:
+                self._begin()
+            except BaseException:
+                self.close()
+                raise
         except OSError as error:
             raise type(error)(
                 f"run_dir={str(self.path)!r}: cannot be written ({error.strerror or error}); give another directory, "
                 f"or make room and see to its permissions. Nothing was trained"
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            lock.close()
+
+    def _refuse_other_files(self) -> None:
+        """Raise ValueError where a run would write over what none has written."""
+        ours = bool(said(self.path / LOCK)) or "starts" in self.about() or bool(self.epochs())
+        names = [name for name in (ABOUT, SHOWN) if not ours and os.path.lexists(self.path / name)]
+        for name in (LOCK, RUNNING, ABOUT, SHOWN):
+            kind = other_kind(self.path / name)
+            names += [f"{name} ({kind})"] if kind else []
+        if not HOLDER.fullmatch(said(self.path / LOCK)):
+            names.append(LOCK)
+        if said(self.path / RUNNING):
+            names.append(RUNNING)
+        if names:
             raise ValueError(
-                f"run_dir={str(self.path)!r} is in use by {holder}: wait for that run to end, or give each run a "
-                f"directory of its own. Nothing was trained"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        lock.flush()
-        self._lock = lock
+                f"run_dir={str(self.path)!r} holds {' and '.join(names)}, which no run has written: give a directory "
+                f"that is empty, new, or a run's. Nothing was trained"
+            )
+
+    def _begin(self) -> None:
+        self._lock.say(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._running.take(patience=1.0)  # those who ask keep it for a moment
         for folder in (".", CHECKPOINTS, HISTORY):
-            clean(self.path / folder)
+            clean(self.path / folder)  # of a run that was killed while it wrote
 
     def close(self) -> None:
         """Give up the lock; one that is killed loses it too."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._running.release()
+        self._lock.release()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is going on there. The lock is left to runs: whoever asks keeps none from starting."""
+        return is_held(self._running.path)
 
     # Checkpoints
 
@@ -100,8 +124,15 @@ class RunDirectory:
             path.unlink(missing_ok=True)
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
-        found = [(NAME.fullmatch(path.name), path) for path in (self.path / CHECKPOINTS).iterdir()]
-        return [(int(match[2]), path) for match, path in found if match]
+        return [(int(match[2]), path) for match, path in self._files(CHECKPOINTS, NAME)]
+
+    def _files(self, folder: str, names: re.Pattern[str]) -> Iterator[tuple[re.Match[str], Path]]:
+        """Files that a run gives such names; what has one and is something else, such as a pipe, is none of them."""
+        where = self.path / folder
+        for name in os.listdir(where) if where.is_dir() else ():
+            match = names.fullmatch(name)
+            if match and (where / name).is_file():
+                yield match, where / name
 
     # History: a piece for each checkpoint, so that none is written twice
 
@@ -133,7 +164,7 @@ class RunDirectory:
 
     def pieces(self) -> list[int]:
         """The epochs up to which pieces go, in order."""
-        return sorted(int(path.stem) for path in (self.path / HISTORY).glob("*.npz") if path.stem.isdigit())
+        return sorted(int(match[1]) for match, _ in self._files(HISTORY, PIECE))
 
     def begin(self, epoch: int, end: int) -> int:
         """Training goes on from an epoch to another: up to which epoch the history is written.
@@ -163,7 +194,8 @@ class RunDirectory:
     def about(self) -> dict[str, Any]:
         """What `describe` wrote; nothing where that is missing or something else."""
         try:
-            found = json.loads((self.path / ABOUT).read_text())
+            with opened(self.path / ABOUT) as file:
+                found = json.loads(file.read())
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

@@ -17,7 +17,7 @@ from ..parallel import Transport
 from ..solve import Listener, Loop, Run, State, Stretch, Timing
 from .compared import Compared, compared
 from .directory import tell
-from .files import whole
+from .files import opened, whole
 
 PROFILE = "TANGRAX_PROFILE"  # the directory, where `solve` is not given one
 FILE = "profile.json"
@@ -46,7 +46,7 @@ def profiling(
 ) -> Profiling:
     """A profile in the directory `wanted` or, left out, in that of TANGRAX_PROFILE; the first process says where.
 
-    Raises OSError on every process where nothing can be written there.
+    Raises OSError on every process where nothing can be written there, ValueError where another file is in its place.
     """
     began = time.perf_counter()
     path = str(wanted or os.environ.get(PROFILE, ""))
@@ -55,7 +55,9 @@ def profiling(
     # Where only some were told to profile, this is where they learn that the others do something else.
     path = transport.peers.exchange("where the profile goes", lambda: path)[0]
     transport.first_writes("the profile", lambda: _make(Path(path)))
-    return Profile(Path(path), transport, timing, None if run_dir is None else Path(run_dir), began)
+    beside = None if run_dir is None else Path(run_dir)
+    transport.first_writes("the profile", lambda: _refuse_other_files(Path(path), beside))
+    return Profile(Path(path), transport, timing, beside, began)
 
 
 def _make(path: Path) -> None:
@@ -68,6 +70,12 @@ def _make(path: Path) -> None:
             f"profile={str(path)!r}: nothing can be written there ({error}). Give a directory of your own. Nothing "
             f"was trained"
         ) from error
+
+
+def _refuse_other_files(*directories: Path | None) -> None:
+    for path in [directory / FILE for directory in directories if directory is not None]:
+        if os.path.lexists(path) and not read_profile(path.parent):
+            raise ValueError(f"{path} is no profile, and one would take its place: move it away. Nothing was trained")
 
 
 class Profile(Profiling):
@@ -262,7 +270,8 @@ def _how(found: Compared | None) -> dict[str, str]:
 def read_profile(directory: Path) -> list[dict[str, Any]]:
     """What calls of `solve` took, as `profile.json` of a directory has it; of what is missing or damaged, nothing."""
     try:
-        calls = json.loads((directory / FILE).read_text())["calls"]
+        with opened(directory / FILE) as file:
+            calls = json.loads(file.read())["calls"]
         return [
             {
                 "epochs": [int(epoch) for epoch in call["epochs"]],

@@ -1,7 +1,6 @@
 """What a run's directory tells of it, read while it runs or after; nothing that is read is executed."""
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 from ..solve import History
 from . import archive
 from .archive import Arrays, Damaged
-from .directory import ABOUT, LOCK, SHOWN, RunDirectory, joined
+from .directory import ABOUT, SHOWN, RunDirectory, joined
 from .profile import read_profile
 
 
@@ -78,9 +77,7 @@ def read_record(path: str | Path) -> Record:
         if "time" in said
     ]
     shown, arrays = _shown(path / SHOWN)
-    return Record(
-        path, about, History.of(joined(pieces)), speeds, shown, arrays, _running(path / LOCK), read_profile(path)
-    )
+    return Record(path, about, History.of(joined(pieces)), speeds, shown, arrays, directory.running, read_profile(path))
 
 
 @contextlib.contextmanager
@@ -97,22 +94,10 @@ def as_written(path: str | Path) -> Iterator[None]:
 
 def _shown(path: Path) -> tuple[dict[str, Any], Arrays]:
     nothing: dict[str, Any] = {"places": [], "fields": [], "numbers": {}, "spectra": []}
-    if not path.exists():
+    if not path.is_file():
         return nothing, {}
     try:
         about, arrays = archive.read(path)
     except Damaged:
         return nothing, {}
     return {**nothing, **about}, {name: np.asarray(value) for name, value in arrays.items()}
-
-
-def _running(lock: Path) -> bool:
-    """Whether a run holds the lock."""
-    try:
-        with lock.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
