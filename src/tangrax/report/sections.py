@@ -163,6 +163,7 @@ def _profile(call: Mapping[str, Any]) -> Element:
 def settings(record: Record) -> Element:
     about, start = record.about, record.start
     git = start.get("git") or {}
+    changes = {True: ", with changes", None: ", changes not known"}.get(git.get("changed"), "")
     rows = [
         ("command", " ".join(map(str, start["command"]))),
         ("started", f"{start['time']} on {start['host']}"),
@@ -175,7 +176,7 @@ def settings(record: Record) -> Element:
                 f"{name} ({each['parameters']:,} parameters)" for name, each in about.get("networks", {}).items()
             ),
         ),
-        ("git", f"{git['commit'][:12]}{', with changes' if git.get('changed') else ''}" if git else "no repository"),
+        ("git", f"{git['commit'][:12]}{changes}" if git else "no repository"),
         ("versions", ", ".join(f"{name} {version}" for name, version in start["versions"].items())),
     ]
     terms = [(name, str(text)) for name, text in about["terms"].items()]

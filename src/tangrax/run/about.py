@@ -1,11 +1,14 @@
 """What is run: the problem, and where and by what it was started."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +20,7 @@ from ..parallel import digest
 from ..solve import Parameters, Terms
 
 PACKAGES = ("tangrax", "jax", "jaxlib", "equinox", "optax", "numpy")
+KEPT = ("core.fileMode", "core.symlinks", "core.autocrlf", "core.eol")  # settings that say what a difference is
 
 
 def environment(mesh: Mesh, processes: int, epoch: int, end: int) -> dict[str, Any]:
@@ -71,13 +75,37 @@ def outline_of_trackers(
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the working directory, and whether files differ from it; None where there is no repository."""
+    """Commit of the working directory, and whether files differ from it (None: not known); None without a repository.
+
+    A repository's settings name programs that git starts: monitors, hooks, filters, ways to fetch what is missing. The
+    directory may be someone else's, so git compares its files as those of a repository without settings.
+    """
     try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+        commit, *places = _git(
+            {}, "rev-parse", "HEAD", "--show-toplevel", "--git-path", "index", "--git-path", "objects"
+        )
     except (OSError, subprocess.SubprocessError):
         return None
+    try:
+        return {"commit": commit, "changed": _changed(commit, *map(os.path.abspath, places))}
+    except (OSError, TypeError, subprocess.SubprocessError):
+        return {"commit": commit, "changed": None}
 
 
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+def _changed(commit: str, files: str, index: str, objects: str) -> bool:
+    """Whether files differ from a commit, by its objects and the index alone; those of submodules are not looked at."""
+    kept = [f"{name}={value}" for name in KEPT for value in _git({}, "config", "--default", "", name) if value]
+    with tempfile.TemporaryDirectory() as bare:
+        (Path(bare) / "refs").mkdir()
+        (Path(bare) / "HEAD").write_text(f"{commit}\n")
+        there = {"GIT_DIR": bare, "GIT_WORK_TREE": files, "GIT_INDEX_FILE": index, "GIT_OBJECT_DIRECTORY": objects}
+        options = [word for setting in (*kept, "core.fsmonitor=false") for word in ("-c", setting)]
+        status = "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"
+        return bool(_git({**there, "GIT_OPTIONAL_LOCKS": "0"}, *options, *status))
+
+
+def _git(more: Mapping[str, str], *words: str) -> list[str]:
+    run = subprocess.run(
+        ["git", *words], capture_output=True, text=True, check=True, timeout=10, env={**os.environ, **more}
+    )
+    return run.stdout.splitlines()
