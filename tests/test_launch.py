@@ -34,6 +34,38 @@ def test_run_passes_arguments_on(tmp_path):
     assert run.stdout == "__main__ ['--n', '3', '--transport', 'x']\n"
 
 
+def test_modules_and_settings_of_the_working_directory_are_not_loaded(tmp_path):
+    """By processes of `launch`, and by a report, which leaves a pipe that would be a matplotlibrc unread.
+
+    The first process shows that Python alone would load them.
+    """
+    for name in ("jax", "json", "optax"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the working directory')")
+    os.mkfifo(tmp_path / "matplotlibrc")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "beside.py").write_text("NUMBER = 42")
+    program = """
+import beside, json, optax, os, tangrax as tx
+x, _ = tx.domain.line(n=4).variable("interior")
+u = tx.nn.mlp(1, width=2, depth=1)(x)
+tx.core([u.mse], optimizer=optax.sgd(0.1), devices=1).solve(2, progress=False, run_dir="run")
+print("trained", beside.NUMBER)
+"""
+    (tmp_path / "scripts" / "train.py").write_text(program)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_FLAGS", "TANGRAX"))}
+    env |= {"TANGRAX_TRANSPORT": "single"}
+
+    def called(*words):
+        command = [sys.executable, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=env, cwd=tmp_path)
+
+    assert "a module of the working directory" in called("-m", "json").stderr
+    run = called("-P", "-m", "tangrax", "launch", "-n", "1", "scripts/train.py")
+    assert run.returncode == 0 and "[0] trained 42" in run.stdout, run.stdout + run.stderr
+    run = called("-P", "-m", "tangrax", "report", "run")
+    assert run.returncode == 0 and run.stdout == "wrote run/report.html\n", run.stdout + run.stderr
+
+
 def test_launch_prefixes_output_and_forwards_exit_codes(tmp_path):
     """One process fails: the others are stopped, one line says which and how."""
     text = """

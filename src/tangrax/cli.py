@@ -1,5 +1,6 @@
 """The command line: `tangrax run`, `launch`, `report`, `analyse`, `init`, `problems`, `doctor`."""
 
+import contextlib
 import difflib
 import os
 import runpy
@@ -198,7 +199,9 @@ def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
         print(f"next: {there}python train.py --help")
         return 0
     if isinstance(command, Report):
-        from .report import write_report  # needs the extra `plot`, which says so
+        # Matplotlib, as it is loaded, reads the settings of the directory that it is in: it may be someone else's.
+        with contextlib.chdir(Path(__file__).parent):
+            from .report import write_report  # needs the extra `plot`, which says so
 
         print(f"wrote {write_report(command.run_dir, command.out)}")
         return 0

@@ -63,7 +63,8 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
         print("tangrax launch --mpi: an MPI rank has one device; raise -n instead", file=sys.stderr)
         return 2
     environment = _environment(devices)
-    command = [sys.executable, "-m", "tangrax", "run", *script]
+    # As the command `tangrax run` would, look for no modules in the working directory (-P).
+    command = [sys.executable, "-P", "-m", "tangrax", "run", *script]
     if mpi:
         return _with_mpirun(command, count, environment)
     port, token = _free_port(), secrets.token_hex(16)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 
+import matplotlib
 import numpy as np
 import optax
 import pytest
@@ -113,6 +114,31 @@ def test_a_page_needs_nothing_else(tmp_path):
     for image in page.images():
         content = base64.b64decode(image["src"].split(",", 1)[1])
         assert content.startswith((b"<?xml", b"\x89PNG"))
+
+
+SETTINGS = {
+    "text.usetex": True,
+    "text.latex.preamble": r"\input{|id}",
+    "font.size": 40.0,
+    "axes.facecolor": "red",
+    "axes.prop_cycle": matplotlib.cycler(color=["red"]),
+    "savefig.dpi": 10,
+    "savefig.bbox": "tight",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "other",
+    "path.sketch": (1, 100, 2),
+    "image.cmap": "gray",
+    "lines.linewidth": 20.0,
+}
+
+
+def test_a_page_is_the_same_under_any_settings_of_matplotlib(tmp_path):
+    """Such as a `matplotlibrc` makes; they hold again afterwards."""
+    poisson(tmp_path, epochs=20)
+    page = report.write_report(tmp_path).read_bytes()
+    with matplotlib.rc_context(SETTINGS):
+        assert report.write_report(tmp_path, tmp_path / "other.html").read_bytes() == page
+        assert {name: matplotlib.rcParams[name] for name in SETTINGS} == SETTINGS
 
 
 def test_texts_of_a_run_are_escaped(tmp_path):

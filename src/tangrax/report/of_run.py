@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from matplotlib import style
+
 from ..run import as_written, read_record, refuse_unwritable
 from . import page, sections
 
@@ -16,7 +18,8 @@ def write_report(run_dir: str | Path, path: str | Path | None = None) -> Path:
     record = read_record(run_dir)
     target = Path(run_dir) / NAME if path is None else Path(path)
     refuse_unwritable(target, "write a report to")
-    with as_written(run_dir):
+    # The page of a run is the same wherever it is made: settings of the directory or the user would change it.
+    with as_written(run_dir), style.context("default"):
         parts = [
             sections.heading(record),
             sections.advice(record),
