@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+import warnings
 
 import pytest
 
@@ -83,3 +84,16 @@ def until(happened, *arguments, seconds=PATIENCE):
     while not happened(*arguments):
         assert time.monotonic() < end, f"{happened} has not happened within {seconds} s"
         time.sleep(0.02)
+
+
+def forked(act):
+    """The number of a child that does something and ends, without the tests' own way out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX and Python warn of forks beside threads; this child starts neither
+        child = os.fork()
+    if child:
+        return child
+    try:
+        act()
+    finally:
+        os._exit(0)

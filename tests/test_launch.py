@@ -45,11 +45,12 @@ def test_modules_and_settings_of_the_working_directory_are_not_loaded(tmp_path):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "beside.py").write_text("NUMBER = 42")
     program = """
-import beside, json, optax, os, tangrax as tx
+import beside, json, optax, tangrax as tx, tangrax.cli
 x, _ = tx.domain.line(n=4).variable("interior")
 u = tx.nn.mlp(1, width=2, depth=1)(x)
 tx.core([u.mse], optimizer=optax.sgd(0.1), devices=1).solve(2, progress=False, run_dir="run")
-print("trained", beside.NUMBER)
+print("trained", beside.NUMBER, flush=True)
+tx.cli.main(["report", "run"])
 """
     (tmp_path / "scripts" / "train.py").write_text(program)
     env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_FLAGS", "TANGRAX"))}
@@ -62,8 +63,7 @@ print("trained", beside.NUMBER)
     assert "a module of the working directory" in called("-m", "json").stderr
     run = called("-P", "-m", "tangrax", "launch", "-n", "1", "scripts/train.py")
     assert run.returncode == 0 and "[0] trained 42" in run.stdout, run.stdout + run.stderr
-    run = called("-P", "-m", "tangrax", "report", "run")
-    assert run.returncode == 0 and run.stdout == "wrote run/report.html\n", run.stdout + run.stderr
+    assert "[0] wrote run/report.html" in run.stdout
 
 
 def test_launch_prefixes_output_and_forwards_exit_codes(tmp_path):

@@ -4,30 +4,17 @@ import os
 import signal
 import socket
 import stat
-import warnings
 
 import numpy as np
 import optax
 import pytest
+from launching import forked
 
 import tangrax as tx
 from tangrax import report
 from tangrax.report import write_report
 from tangrax.run.files import clean, whole
 from tangrax.starter import write_starter
-
-
-def forked(act):
-    """The number of a child that does something and ends, without the tests' own way out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # JAX and Python warn of forks beside threads; this child starts neither
-        child = os.fork()
-    if child:
-        return child
-    try:
-        act()
-    finally:
-        os._exit(0)
 
 
 def killed_while_it_writes(path):

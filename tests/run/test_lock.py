@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from test_files import forked
+from launching import forked
 
 from tangrax.run.directory import LOCK, RUNNING, RunDirectory
 
