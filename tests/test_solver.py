@@ -382,7 +382,7 @@ def test_a_crash_while_saving_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "run.npz"
     solver.save(path)
     before = path.read_bytes()
-    monkeypatch.setattr(np, "savez", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(np.lib.format, "write_array", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         solver.save(path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["run.npz"]

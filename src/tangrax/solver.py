@@ -272,8 +272,8 @@ class Solver:
         """
         saved = run.read(path)
         new = run.matched(saved, {name: t for t, name in self._terms.trainables.items()}, self._dtype, path)
+        self._resampler.take(saved.points)  # may refuse them
         self._set_parameters(new)
-        self._resampler.take(saved.points)
         self.epoch = saved.epoch
         self.history = History.of(saved.history)
         self._forget_optimizer()

@@ -10,7 +10,6 @@ import pytest
 from optax.schedules._inject import WrappedScheduleState
 
 import tangrax as tx
-from tangrax.run import archive
 from tangrax.run.record import read_record
 
 LINE = tx.domain.line(mesh_size=0.1)
@@ -225,18 +224,6 @@ def test_settings_of_resampling_are_compared(tmp_path):
     moving(50).solve(1, progress=False, run_dir=tmp_path)
     with pytest.raises(ValueError, match=r"pool=50.* there, .*pool=80.* here"):
         moving(80).solve(3, progress=False, run_dir=tmp_path)
-
-
-def test_a_checkpoint_that_does_not_tell_its_optimizers_is_gone_on_from(tmp_path, capsys):
-    """As versions before wrote them; injected settings hold all the same."""
-    before, after, carried, _ = CHANGES["an injected rate of zero"]
-    make(before).solve(BEFORE, progress=False, run_dir=tmp_path)
-    (path,) = (tmp_path / "checkpoints").iterdir()
-    about, arrays = archive.read(path)
-    archive.write(path, {name: about[name] for name in about.keys() - {"optimizers", "trackers"}}, arrays)
-    second = make(after).solve(BEFORE + AFTER, progress=False, run_dir=tmp_path)
-    np.testing.assert_allclose(second.history["fit"], by_hand(before, after, carried), rtol=1e-12)
-    assert "of an older version: settings of its optimizers were not compared" in capsys.readouterr().err
 
 
 def test_trackers_come_and_go(tmp_path, capsys):

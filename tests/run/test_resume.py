@@ -335,8 +335,8 @@ def test_settings_that_make_no_sense(settings, words, tmp_path):
 
 def test_another_version_is_refused(tmp_path, monkeypatch):
     make().solve(6, progress=False, run_dir=tmp_path)
-    monkeypatch.setattr("tangrax.run.directory.FORMAT", 2)
-    refused(make(), 9, tmp_path, "format 1 where this version reads 2")
+    monkeypatch.setattr("tangrax.run.archive.FORMAT", 3)
+    refused(make(), 9, tmp_path, "format 2 where this version reads 3")
 
 
 def test_a_directory_in_use_is_refused(tmp_path):
@@ -400,10 +400,10 @@ def test_a_full_disk_stops_nothing_until_the_end(tmp_path, monkeypatch, capsys):
 
     written = archive.write
 
-    def full(path, about, arrays):
+    def full(path, *rest):
         if "checkpoints" in str(path):
             raise OSError(28, "No space left on device")
-        written(path, about, arrays)
+        written(path, *rest)
 
     monkeypatch.setattr(archive, "write", full)
     solver = make()

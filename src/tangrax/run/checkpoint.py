@@ -10,10 +10,9 @@ import numpy as np
 
 from ..expr import Trainable
 from . import archive
-from .archive import Arrays
+from .archive import Arrays, Damaged, OtherFormat
 from .files import refuse_unwritable
 
-FORMAT = 1
 Moved = dict[str, tuple[str, int, np.ndarray]]  # by tag: of which domain, the epoch of the last move, coordinates
 
 
@@ -34,12 +33,7 @@ class Saved:
 def save(path: str | Path, saved: Saved) -> None:
     """Write `path` by way of a temporary file beside it: a crash leaves the old file as it was."""
     arrays: Arrays = {}
-    about: dict[str, Any] = {
-        "format": FORMAT,
-        "epoch": saved.epoch,
-        "networks": {},
-        "history": list(saved.history),
-    }
+    about: dict[str, Any] = {"epoch": saved.epoch, "networks": {}, "history": list(saved.history)}
     put_points(saved.points, about, arrays)
     for name, leaves in saved.leaves.items():
         about["networks"][name] = {"leaves": list(leaves), "recipe": saved.recipes.get(name)}
@@ -48,27 +42,28 @@ def save(path: str | Path, saved: Saved) -> None:
     for name, (epochs, values) in saved.history.items():
         arrays[f"epochs/{name}"], arrays[f"values/{name}"] = epochs, values
     refuse_unwritable(path)
-    archive.write(Path(path), about, arrays)
+    archive.write(Path(path), archive.SOLVER, about, arrays)
 
 
 def read(path: str | Path) -> Saved:
     """What `save` wrote; raises ValueError for a file that is something else or damaged."""
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise FileNotFoundError(f"no saved solver at {path}: solver.save(path) writes one")
     try:
-        about, arrays = archive.read(Path(path))
-        if about["format"] != FORMAT:
-            raise ValueError(f"{path} has format {about['format']} where this version reads {FORMAT}")
-        leaves = {
-            name: {leaf: arrays[f"network/{name}/{i}"] for i, leaf in enumerate(network["leaves"])}
-            for name, network in about["networks"].items()
-        }
-        recipes = {name: network["recipe"] for name, network in about["networks"].items()}
-        history = {name: (arrays[f"epochs/{name}"], arrays[f"values/{name}"]) for name in about["history"]}
-        return Saved(leaves, recipes, int(about["epoch"]), history, points_of(about, arrays))
-    except (KeyError, ValueError, TypeError) as error:
-        why = f" (it holds no {error})" if isinstance(error, KeyError) else f" ({error})"
-        raise ValueError(f"{path} is not what solver.save writes, or is damaged{why}: save it anew") from error
+        about, arrays = archive.read(path, archive.SOLVER)
+        with archive.reading(path):
+            leaves = {
+                name: {leaf: arrays[f"network/{name}/{i}"] for i, leaf in enumerate(network["leaves"])}
+                for name, network in about["networks"].items()
+            }
+            if not leaves or not all(leaves.values()):
+                raise ValueError("it holds no network, or one without parameters")
+            recipes = {name: network["recipe"] for name, network in about["networks"].items()}
+            history = {name: (arrays[f"epochs/{name}"], arrays[f"values/{name}"]) for name in about["history"]}
+            return Saved(leaves, recipes, int(about["epoch"]), history, points_of(about, arrays))
+    except (Damaged, OtherFormat) as error:
+        raise type(error)(f"{error}. Save it anew with solver.save") from error
 
 
 def put_points(points: Moved, about: dict[str, Any], arrays: Arrays) -> None:
@@ -78,9 +73,12 @@ def put_points(points: Moved, about: dict[str, Any], arrays: Arrays) -> None:
 
 
 def points_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Moved:
-    """What `put_points` put there; files of the first versions hold none."""
-    moved = about.get("points", {}).items()
-    return {name: (domain, int(epoch), arrays[f"points/{name}"]) for name, (domain, epoch) in moved}
+    """What `put_points` put there; raises where it is no points."""
+    for name in about["points"]:
+        array = arrays[f"points/{name}"]
+        if array.ndim != 2 or array.dtype.kind != "f":
+            raise ValueError(f"points of '{name}' are {array.dtype} of shape {array.shape}")
+    return {name: (domain, int(epoch), arrays[f"points/{name}"]) for name, (domain, epoch) in about["points"].items()}
 
 
 def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:

@@ -1,6 +1,5 @@
 """The directory of a run: its lock, checkpoints, the history between them, and what the run is."""
 
-import contextlib
 import json
 import os
 import re
@@ -14,10 +13,10 @@ import numpy as np
 
 from . import archive
 from .archive import Arrays, Damaged
-from .files import clean, opened, other_kind, whole
+from .files import clean, other_kind, whole
 from .lock import Lock, is_held, said
+from .snapshot import check_checkpoint
 
-FORMAT = 1
 CHECKPOINTS, HISTORY, ABOUT, SHOWN = "checkpoints", "history", "run.json", "shown.npz"
 LOCK, RUNNING = "lock", "running"  # a lock for runs, and one for those who ask whether one is going on
 NAME = re.compile(r"(epoch|end)-(\d{9,})\.npz")
@@ -95,7 +94,7 @@ class RunDirectory:
 
     def write(self, epoch: int, about: Mapping[str, Any], arrays: Arrays, *, end: bool) -> None:
         name = f"{'end' if end else 'epoch'}-{epoch:09d}.npz"
-        archive.write(self.path / CHECKPOINTS / name, {"format": FORMAT, "epoch": epoch, **about}, arrays)
+        archive.write(self.path / CHECKPOINTS / name, archive.CHECKPOINT, {"epoch": epoch, **about}, arrays)
 
     def read(self, epoch: int) -> tuple[dict[str, Any], Arrays]:
         """Raises Damaged where no file of that epoch can be read, ValueError for one of another version."""
@@ -104,13 +103,12 @@ class RunDirectory:
             if found != epoch:
                 continue
             try:
-                about, arrays = archive.read(path)
+                about, arrays = archive.read(path, archive.CHECKPOINT)
+                with archive.reading(path):
+                    check_checkpoint(about, arrays, epoch)
+                return about, arrays
             except Damaged as error:
                 failure = error
-                continue
-            if about.get("format") != FORMAT:
-                raise ValueError(f"{path} has format {about.get('format')} where this version reads {FORMAT}")
-            return about, arrays
         raise failure
 
     def ended(self, epoch: int) -> bool:
@@ -143,7 +141,8 @@ class RunDirectory:
         arrays: Arrays = {}
         for index, (epochs, values) in enumerate(series.values()):
             arrays[f"epochs/{index}"], arrays[f"values/{index}"] = epochs, values
-        archive.write(self.path / HISTORY / f"{epoch:09d}.npz", {"names": list(series), **speed}, arrays)
+        about = {"epoch": epoch, "names": list(series), **speed}
+        archive.write(self.path / HISTORY / f"{epoch:09d}.npz", archive.HISTORY, about, arrays)
 
     def history(self, epoch: int, trackers: Mapping[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """All that was recorded before an epoch, but by trackers whose digest is another now.
@@ -157,10 +156,15 @@ class RunDirectory:
         for stop in self.pieces():
             if stop > epoch:
                 return
+            path = self.path / HISTORY / f"{stop:09d}.npz"
             try:
-                yield stop, *archive.read(self.path / HISTORY / f"{stop:09d}.npz")
+                about, arrays = archive.read(path, archive.HISTORY)
+                with archive.reading(path):
+                    _check_piece(about, arrays, stop)
             except Damaged as error:
                 tell(f"{error}: the history has a gap there")
+                continue
+            yield stop, about, arrays
 
     def pieces(self) -> list[int]:
         """The epochs up to which pieces go, in order."""
@@ -189,24 +193,38 @@ class RunDirectory:
     # What the run is, and shows
 
     def write_shown(self, about: Mapping[str, Any], arrays: Arrays) -> None:
-        archive.write(self.path / SHOWN, about, arrays)
+        archive.write(self.path / SHOWN, archive.SHOWN, about, arrays)
 
     def about(self) -> dict[str, Any]:
         """What `describe` wrote; nothing where that is missing or something else."""
         try:
-            with opened(self.path / ABOUT) as file:
-                found = json.loads(file.read())
-        except (OSError, ValueError):
+            return archive.read_json(self.path / ABOUT)
+        except Damaged:
             return {}
-        return found if isinstance(found, dict) else {}
 
     def describe(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> None:
         """Write `run.json`: what the problem is, and a line for each time that it was started."""
         starts: list[Any] = []
-        with contextlib.suppress(KeyError, TypeError):
-            starts = list(self.about()["starts"])
-        with whole(self.path / ABOUT) as file:
+        path = self.path / ABOUT
+        if path.exists():
+            try:
+                with archive.reading(path):
+                    starts = list(archive.read_json(path)["starts"])
+            except Damaged as error:
+                tell(f"{error}: it is set aside, and earlier starts are told no more")
+                path.rename(path.with_suffix(".damaged"))
+        with whole(path) as file:
             file.write(json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1).encode())
+
+
+def _check_piece(about: Mapping[str, Any], arrays: Arrays, epoch: int) -> None:
+    """Raise where a file is not the piece of the history up to an epoch."""
+    if about["epoch"] != epoch:
+        raise ValueError(f"it is the piece up to epoch {about['epoch']}")
+    for index, name in enumerate(about["names"]):
+        epochs, values = arrays[f"epochs/{index}"], arrays[f"values/{index}"]
+        if epochs.ndim != 1 or values.shape[:1] != epochs.shape:
+            raise ValueError(f"'{name}' has values of shape {values.shape} at epochs of shape {epochs.shape}")
 
 
 def joined(

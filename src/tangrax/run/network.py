@@ -7,6 +7,7 @@ import equinox as eqx
 
 from .. import nn
 from ..expr import Trainable
+from .archive import reading
 from .checkpoint import read, restored
 
 
@@ -22,10 +23,11 @@ def load(path: str | Path, like: Any = None) -> Any:
         recipe = saved.recipes[name]
         pattern = like.get(name) if isinstance(like, dict) else like
         if pattern is None and recipe is not None:
-            pattern = nn.from_recipe(recipe)
+            with reading(Path(path)):
+                pattern = nn.from_recipe(recipe)
         if pattern is None:
             if not any(leaf for leaf in leaves):
-                found[name] = next(iter(leaves.values()))
+                found[name] = next(iter(leaves.values())).copy()  # what is read cannot be changed
                 continue
             raise ValueError(
                 f"{path}: '{name}' was not made by tx.nn.mlp or its like, so the file does not tell its architecture: "

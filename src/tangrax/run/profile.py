@@ -15,9 +15,10 @@ from rich.table import Table
 
 from ..parallel import Transport
 from ..solve import Listener, Loop, Run, State, Stretch, Timing
+from .archive import Damaged, read_json, reading
 from .compared import Compared, compared
 from .directory import tell
-from .files import opened, whole
+from .files import whole
 
 PROFILE = "TANGRAX_PROFILE"  # the directory, where `solve` is not given one
 FILE = "profile.json"
@@ -268,20 +269,23 @@ def _how(found: Compared | None) -> dict[str, str]:
 
 
 def read_profile(directory: Path) -> list[dict[str, Any]]:
-    """What calls of `solve` took, as `profile.json` of a directory has it; of what is missing or damaged, nothing."""
+    """What calls of `solve` took, as `profile.json` has it; of a damaged one nothing, and that is said."""
+    path = directory / FILE
+    if not path.exists():
+        return []
     try:
-        with opened(directory / FILE) as file:
-            calls = json.loads(file.read())["calls"]
-        return [
-            {
-                "epochs": [int(epoch) for epoch in call["epochs"]],
-                "seconds": float(call["seconds"]),
-                "parts": {str(name): float(seconds) for name, seconds in call["parts"].items()},
-                "communication_share": None if (share := call["communication_share"]) is None else float(share),
-            }
-            for call in calls
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        with reading(path):
+            return [
+                {
+                    "epochs": [int(epoch) for epoch in call["epochs"]],
+                    "seconds": float(call["seconds"]),
+                    "parts": {str(name): float(seconds) for name, seconds in call["parts"].items()},
+                    "communication_share": None if (share := call["communication_share"]) is None else float(share),
+                }
+                for call in read_json(path)["calls"]
+            ]
+    except Damaged as error:
+        tell(f"{error}: its times are not shown")
         return []
 
 

@@ -1,18 +1,15 @@
 """What a run's directory tells of it, read while it runs or after; nothing that is read is executed."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..solve import History
 from . import archive
 from .archive import Arrays, Damaged
-from .directory import ABOUT, SHOWN, RunDirectory, joined
+from .directory import ABOUT, SHOWN, RunDirectory, joined, tell
 from .profile import read_profile
 
 
@@ -64,10 +61,10 @@ def read_record(path: str | Path) -> Record:
         )
         raise FileNotFoundError(f"{path} holds no run: {where}")
     try:
-        about = json.loads((path / ABOUT).read_text())
+        about = archive.read_json(path / ABOUT)
         if not about["starts"]:
             raise KeyError("starts")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, Damaged) as error:
         raise ValueError(f"{path / ABOUT} is not what a run writes there: {error}") from error
     directory = RunDirectory(path)
     pieces = list(directory.read_pieces(max(directory.pieces(), default=0)))
@@ -97,7 +94,8 @@ def _shown(path: Path) -> tuple[dict[str, Any], Arrays]:
     if not path.is_file():
         return nothing, {}
     try:
-        about, arrays = archive.read(path)
-    except Damaged:
+        about, arrays = archive.read(path, archive.SHOWN)
+    except Damaged as error:
+        tell(f"{error}: fields and spectra are not shown")
         return nothing, {}
-    return {**nothing, **about}, {name: np.asarray(value) for name, value in arrays.items()}
+    return {**nothing, **about}, arrays

@@ -188,11 +188,8 @@ class Saving:
                 tell(f"{error}; looking for the one before")
                 continue
             self._refuse_another(about["problem"], epoch)
-            if "optimizers" in about:
-                self._refuse_another_kind(about, epoch)
-                self._news = list(self._new(about, epoch))
-            else:
-                self._news = ["the checkpoint is of an older version: settings of its optimizers were not compared"]
+            self._refuse_another_kind(about, epoch)
+            self._news = list(self._new(about, epoch))
             return about, arrays
         if epochs:
             raise ValueError(

@@ -12,6 +12,7 @@ from ..expr import PointSet
 from ..parallel import Layout
 from ..solve import Loop, State
 from .archive import Arrays
+from .checkpoint import points_of
 
 INJECTED = re.compile(r"\.hyperparams(\['\w+'\])$")  # settings in the state of optax.inject_hyperparams
 KEY = re.compile(r"\.\w+|\[[^\]]*\]")  # one step on the way to a leaf
@@ -37,6 +38,20 @@ def taken(state: State, loop: Loop, name: str) -> tuple[Facts, Arrays]:
         # Numbers that are not NumPy's own, such as bfloat16, would come back as bytes without a meaning.
         arrays[path] = array.view(f"u{array.dtype.itemsize}") if array.dtype.kind == "V" else array
     return facts, arrays
+
+
+def check_checkpoint(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], epoch: int) -> None:
+    """Raise where what a file tells is no checkpoint of an epoch, or its arrays are not what it tells of them."""
+    if about["epoch"] != epoch:
+        raise ValueError(f"it is the checkpoint of epoch {about['epoch']}")
+    for key, kind in {"problem": list, "optimizers": dict, "trackers": dict, "leaves": dict, "points": dict}.items():
+        if not isinstance(about[key], kind):
+            raise TypeError(f"'{key}' is {about[key]!r}")
+    for path, (shape, dtype, _) in about["leaves"].items():
+        array = arrays[path]
+        if list(array.shape) != shape or array.dtype.itemsize != jnp.dtype(dtype).itemsize:
+            raise ValueError(f"{path}: {_said([array.shape, array.dtype])} where it tells of {_said([shape, dtype])}")
+    points_of(about, arrays)
 
 
 def given_back(

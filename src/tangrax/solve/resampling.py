@@ -129,6 +129,9 @@ class Resampler:
     def take(self, saved: Mapping[str, tuple[str, int, np.ndarray]]) -> None:
         """Points as `saved` gave them; tags of another domain, and those that had not moved, as they are at first."""
         alike = {n: t for n, t in self.names.items() if n in saved and saved[n][0] == t.domain}
+        for name, tag in alike.items():
+            if (columns := saved[name][2].shape[1]) != len(tag.axes):
+                raise ValueError(f"saved points of '{name}' have {columns} columns and its own {len(tag.axes)}")
         self.restore({}, {t: saved[n][1] for n, t in alike.items()})
         for name, tag in alike.items():
             self.evaluator.executor.move(tag, saved[name][2])
