@@ -73,9 +73,14 @@ def running(variable):
 
 
 def shared_memory(pids):
-    """The files of /dev/shm that processes have mapped."""
+    """The files of /dev/shm that processes have mapped and not removed."""
     maps = [path.read_text() for path in (Path(f"/proc/{pid}/maps") for pid in pids) if path.exists()]
-    return {line.split()[5] for text in maps for line in text.splitlines() if "/dev/shm/" in line}
+    return {
+        line.split()[5]
+        for text in maps
+        for line in text.splitlines()
+        if "/dev/shm/" in line and "(deleted)" not in line
+    }
 
 
 def until(happened, *arguments, seconds=PATIENCE):

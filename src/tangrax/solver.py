@@ -388,6 +388,10 @@ class Solver:
 
     def _make_loop(self) -> Loop:
         if self._loop is None:
+            if self._transport.processes > 1:  # each updates its own copy of the parameters
+                optimizers = run.optimizers_of(self._chosen(), self._terms.trainables)
+                said = [f"'{names}' trained by {each}" for names, each in optimizers.items()]
+                parallel.compare(self._transport.peers, "optimizers", [self.precision, *said])
             self._loop = self._build_loop()
         return self._loop
 

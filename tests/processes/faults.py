@@ -3,7 +3,9 @@
 `python faults.py WHAT RANK`: process RANK does WHAT a moment after training began; the others are well.
 """
 
+import contextlib
 import os
+import resource
 import signal
 import sys
 import threading
@@ -60,8 +62,15 @@ elif now():
         sys.exit(0)
     if what == "leaves":  # it goes on, but not with the others
         time.sleep(1000)
+    if what == "exhausts":  # its descriptors
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+        with contextlib.suppress(OSError):
+            while True:
+                os.open(os.devnull, os.O_RDONLY)
     if what == "strays":  # it calls what the others do not
         solver.eval(u.mean)
 
+if what == "exhausts":
+    solver.solve(10, progress=False, run_dir=os.environ["OUT"])
 # One call that does not end: a signal never comes between two.
 solver.solve(10**9, progress=False)

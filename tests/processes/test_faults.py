@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import NEEDS_MPI, PATIENCE, TRANSPORTS, environment, free_port, mpirun, told
+from launching import NEEDS_MPI, PATIENCE, TRANSPORTS, environment, free_port, mpirun, told, until
 
 pytestmark = pytest.mark.processes
 SCRIPT = Path(__file__).parent / "faults.py"
@@ -96,6 +96,7 @@ FAULTS = {
     # Process 0 holds JAX's service: were it not the last to go, JAX would abort the others, by code -6.
     "raises-0": ("process 0 failed: ValueError: a mistake on one process", 1),
     "breaks-0": ("process 0 failed: KeyboardInterrupt", 130),
+    "exhausts-0": (r"process 0 failed: OSError: .*Too many open files", 1),
     "raises-1": ("process 1 failed: ValueError: a mistake on one process", 1),
     "ends-1": ("process 1 has ended its script, while process [02] is in operation", 1),
     "leaves-2": (r"process [01] is in operation \d+, 'training', .* process 2 does not join it", 1),
@@ -122,7 +123,7 @@ def test_fault(fault, transport, run, record_property):
         # mpirun ends the others at once, now and then before they could say anything: then it names a process itself,
         # on a busy machine one of those that it ended.
         says += "|PID ({pids}) RUNNING AT .*\n.* EXIT CODE: 9\n"
-    (start_xla if transport == "xla" else start_mpi)(run, [SCRIPT, what, rank], **LIMITS)
+    (start_xla if transport == "xla" else start_mpi)(run, [SCRIPT, what, rank], OUT=str(run.folder / "out"), **LIMITS)
     # A stopped process stays stopped, until its launcher kills it.
     stopped = int(rank) if what == "stopped" and transport == "xla" else None
     run.wait(but=stopped)
@@ -138,6 +139,23 @@ def test_fault(fault, transport, run, record_property):
     assert all(codes), codes
     if code is not None and transport == "xla":
         assert codes == [code] * len(others), texts
+
+
+@SLOW
+def test_a_starved_process_is_waited_for(run):
+    """It runs for half a second in three and a half: longer than any step, shorter than the heartbeat."""
+    start_xla(run, [SCRIPT, "nothing", "1"], **LIMITS)
+    until(lambda: run.text().count("pid ") > COUNT)  # one is that of the fault, which comes after a first training
+    pid = run.processes[1].pid
+    for _ in range(4):
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(3)
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.5)
+    assert run.codes == [None] * COUNT, run.text()
+    os.kill(pid, signal.SIGTERM)
+    run.wait()
+    assert run.codes == [143] * COUNT, run.text()
 
 
 @SLOW

@@ -78,6 +78,40 @@ solver = tx.core([(net(x) - (2.0 + rank)).mse], optimizer=optax.adam(1e-3))
 """
 
 
+OPTIMIZERS = """
+import optax, tangrax as tx
+tx.setup(dtype="float64")
+rank = tx.parallel.settings().peers.rank
+x, _ = tx.domain.line(mesh_size=0.1).variable("interior")
+net = tx.nn.mlp(1, width=3, key=0)
+terms = [(net(x) - 2.0).mse]
+for own in (
+    optax.adam(1e-3 * (1 + rank)),
+    optax.adam(optax.cosine_decay_schedule(1e-3, 10 + rank)),
+    tx.optim.gauss_newton(way="sketch", sketch=4, seed=rank),
+    tx.optim.spring(rate=optax.linear_schedule(0.1, 0.2 + rank, 5)),
+    optax.sgd(1e-3) if rank else optax.adam(1e-3),
+):
+    try:
+        tx.core(terms, optimizer=own).solve(1, progress=False)
+    except tx.parallel.ProcessMismatch as error:
+        print("refused:", error, flush=True)
+# With schedules, which are functions, and the same on both.
+for own in (tx.optim.spring(rate=optax.linear_schedule(0.1, 0.2, 5)), optax.adam(optax.cosine_decay_schedule(1e-3, 9))):
+    tx.core(terms, optimizer=own).solve(2, progress=False)
+print("trained", flush=True)
+"""
+
+
+def test_other_settings_of_the_optimizer_on_each_process_are_refused():
+    """Each updates its own copy of the parameters: rates, schedules, seeds and kinds are compared before training."""
+    port = free_port()
+    each = [told(rank, 2, port) for rank in range(2)]
+    for text in run_each([[sys.executable, "-c", OPTIMIZERS]] * 2, each):
+        assert text.count("refused: the optimizers of the processes differ") == 5, text
+        assert "trained" in text
+
+
 def test_another_problem_on_each_process_is_refused(tmp_path):
     """A constant that hangs on the rank: named, on every process, before anything is trained."""
     port = free_port()

@@ -11,13 +11,25 @@ import pytest
 
 from tangrax.parallel.setup import _certified
 from tangrax.processes import Limits
-from tangrax.processes.hub import HELLO_BYTES, REFUSED, STRANGERS, Hub
+from tangrax.processes.hub import HELLO_BYTES, REFUSED, STRANGERS, Hub, versions
 from tangrax.processes.meeting import _private_folder
 from tangrax.processes.wire import encoded, receive
 
 
 def hello(rank, size=2, token="right", **more):
-    return encoded({"hello": {"token": token, "rank": rank, "size": size, "node": "here", "gpus": None, **more}})
+    return encoded(
+        {
+            "hello": {
+                "token": token,
+                "rank": rank,
+                "size": size,
+                "node": "here",
+                "gpus": None,
+                "versions": versions(),
+                **more,
+            }
+        }
+    )
 
 
 def serve(scenario, size=2):
@@ -123,6 +135,20 @@ def test_reasons_of_refusals_are_few():
             assert "another run" in json.loads(await reader.read())["refused"]
             writer.close()
         assert len(hub.refused) == REFUSED
+        await welcomed(hub, connect)
+
+    serve(scenario)
+
+
+def test_other_versions_of_packages_are_refused():
+    """The package, and both versions."""
+
+    async def scenario(hub, connect):
+        reader, _ = await connect(hello(1, versions={**versions(), "jax": "0.0.1"}))
+        refused = json.loads(await reader.read())["refused"]
+        assert f"it has jax 0.0.1, process 0 {jax.__version__}: install the same on all nodes" in refused
+        reader, _ = await connect(hello(1, versions=None))
+        assert "it has tangrax of an unknown version" in json.loads(await reader.read())["refused"]
         await welcomed(hub, connect)
 
     serve(scenario)

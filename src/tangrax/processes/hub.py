@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hmac
+import importlib.metadata
 import socket
 import time
 from collections.abc import Callable
@@ -16,7 +17,13 @@ HELLO_BYTES = 2**16  # of the line in which who connects says who it is
 HELLO = 5.0  # seconds that who connects has to say who it is
 STRANGERS = 128  # connections that have not said yet who they are; of more, the oldest is closed
 REFUSED = 20  # reasons that are kept
+PACKAGES = ("tangrax", "jax", "jaxlib", "equinox", "optax", "numpy")
 SETTLE = 0.5  # seconds from the first sign of trouble to the verdict
+
+
+def versions() -> dict[str, str]:
+    """Of what compiles and computes, which is to be the same on all processes."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 @dataclass
@@ -42,6 +49,7 @@ class Hub:
         self.members: dict[int, Member] = {}
         self.refused: dict[str, None] = {}  # the reasons, in the order in which they came
         self._strangers: dict[asyncio.StreamWriter, None] = {}
+        self._versions = versions()
         self._complete = asyncio.Event()
         self._said: dict[int, dict[int, str]] = {}
         self._entered: dict[int, dict[int, str]] = {}
@@ -128,6 +136,8 @@ class Hub:
             why = "it belongs to another run, which uses the same address"
         elif size != self.size:
             why = f"it was told of {size} processes, process 0 of {self.size}"
+        elif hello.get("versions") != self._versions:
+            why = f"{_other_versions(hello.get('versions') or {}, self._versions)}: install the same on all nodes"
         elif not 0 <= rank < size or rank in self.members:
             why = f"there is a process {rank} already"
         if why:
@@ -200,3 +210,9 @@ class Hub:
         line = encoded(message)
         for member in list(self.members.values()):
             send_line(member.writer, line)
+
+
+def _other_versions(theirs: dict[str, str], ours: dict[str, str]) -> str:
+    """The first difference, in words."""
+    name = next((each for each in ours if theirs.get(each) != ours[each]), "packages")
+    return f"it has {name} {theirs.get(name, 'of an unknown version')}, process 0 {ours.get(name, 'others')}"

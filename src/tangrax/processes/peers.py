@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from .gpus import visible_gpus
-from .hub import Hub
+from .hub import Hub, versions
 from .judge import Doing, Limits
 from .wire import LONGEST, receive, send
 
@@ -215,6 +215,7 @@ class Joined(Peers):
         reader, where = await self._reach(addresses, end, timeout)
         gpus = visible_gpus(os.environ)
         hello = {"token": token, "rank": self.rank, "size": self.size, "node": _node(), "gpus": gpus}
+        hello["versions"] = versions()
         self._say(hello=hello)
         # Process 0 started its clock before this one and has a word to say at the end of it.
         message = None

@@ -44,8 +44,9 @@ def optimizers_of(chosen: Mapping[Trainable, Any], names: Mapping[Trainable, str
 def identified(optimizer: Any) -> Optimizer:
     """An optax transformation, or one of Tangrax's."""
     if isinstance(optimizer, Settings):
-        said = {each.name: repr(getattr(optimizer, each.name)) for each in fields(optimizer)}  # pyright: ignore[reportArgumentType]
-        return Optimizer(type(optimizer).__qualname__, said)
+        said = {each.name: getattr(optimizer, each.name) for each in fields(optimizer)}  # pyright: ignore[reportArgumentType]
+        told = {name: _whole(value, ()) if callable(value) else repr(value) for name, value in said.items()}
+        return Optimizer(type(optimizer).__qualname__, told)
     settings: dict[str, str] = {}
     kind = _kind("", optimizer, settings, ())
     for name, value in _injected(optimizer, ()):
