@@ -1,4 +1,4 @@
-"""`python killed.py OUT`: a run with checkpoints, which says when it compiles and when it trains.
+"""`python killed.py OUT HOW`: a run with checkpoints, which says when it compiles and when it trains.
 
 Its number is in OUT/pid-RANK, its phase in OUT/phase-RANK; OUT/done.npz is there once it is through. It rests for PAUSE
 seconds (of the environment) after each stretch.
@@ -31,6 +31,6 @@ class Phase:
 
 (out / f"phase-{rank}").write_text("starting")
 (out / f"pid-{rank}").write_text(str(os.getpid()))
-solver = make("moving", devices=None)
+solver = make(sys.argv[2], devices=None)
 solver.solve(600, progress=False, listeners=[Phase()], run_dir=out, checkpoint_every=5, keep=1000)
 solver.save(out / "done.npz")
