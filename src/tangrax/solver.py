@@ -1,5 +1,6 @@
 """`tx.core` and the solver: what puts the floors below together."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from .solve import (
     Timing,
     build_loop,
     describe_trouble,
+    exclusive,
     joint_order,
     read_terms,
 )
@@ -79,6 +81,7 @@ class Solver:
         if memory_limit < 1:
             raise ValueError(f"memory_limit={memory_limit}: bytes of temporaries that a step may take on one device")
         _check(optimizer, "tx.core")
+        self._changing = threading.Lock()
         self._terms = terms
         self._default_optimizer = optimizer
         self._guided = optim.bound(steerings, terms.losses, tuple(Selection(t) for t in terms.trained))
@@ -132,6 +135,7 @@ class Solver:
 
     # Training
 
+    @exclusive
     def optimizer(self, optimizer: Any, *handles: Any) -> "Solver":
         """From now on, train with `optimizer`: the networks and parameters named, or, if none is, everything.
 
@@ -149,6 +153,7 @@ class Solver:
         self._forget_optimizer()
         return self
 
+    @exclusive
     def solve(
         self,
         epochs: int | np.integer,
@@ -178,6 +183,7 @@ class Solver:
         """
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
+        self._executor.check("solve")
         told = [*listeners, *([run.ProgressBar()] if progress and self._transport.writes else [])]
         if on_nonfinite not in (STOP, ROLLBACK):
             raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
@@ -265,6 +271,7 @@ class Solver:
         saved = run.Saved(leaves, recipes, self.epoch, history, self._resampler.saved())
         self._transport.first_writes("the solver", lambda: run.save(path, saved))
 
+    @exclusive
     def load(self, path: str | Path) -> "Solver":
         """Take parameters, epoch and history from a file that `save` wrote for the same networks.
 

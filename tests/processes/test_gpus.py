@@ -244,7 +244,7 @@ def test_a_share_reaches_jax_before_it_starts(transport, monkeypatch):
     told = {}
     monkeypatch.setattr(settings_module, "meet", lambda *_: (Met(), met))
     monkeypatch.setattr(settings_module, "announce", lambda *_: None)
-    monkeypatch.setattr(settings_module, "_jax_has_started", lambda: False)
+    monkeypatch.setattr(settings_module, "jax_has_started", lambda: False)
     monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **more: told.update(more))
     monkeypatch.setattr(jax.config, "update", told.__setitem__)
     settings_module._join(Launch(transport, "tangrax", 2, 1, ""), 1, settings_module.Limits())

@@ -12,14 +12,21 @@ def given_array(what: str, values: Any, dtype: Any = None) -> np.ndarray:
     """Numbers as a NumPy array; ValueError where one is masked, since what stands beneath the mask is no data.
 
     `what` names them in errors. TypeError for complex numbers and, of a type of floats, dates: their conversion drops a
-    part, or a unit.
+    part, or a unit. ValueError for what are no numbers, or too large ones, and for rows of several lengths.
     """
     refuse_masked(what, values)
-    array = np.asarray(values)
+    array = _converted(what, values)
     refuse_complex(what, array.dtype)
     if dtype is not None and array.dtype.kind in "mM":
         raise TypeError(f"{what} holds {array.dtype}, times with a unit: give numbers, such as seconds since the first")
-    return np.asarray(array, dtype)
+    return _converted(what, array, dtype)
+
+
+def _converted(what: str, values: Any, dtype: Any = None) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{what}: give real numbers, in rows of one length ({error})") from None
 
 
 def refuse_complex(what: str, dtype: Any) -> None:

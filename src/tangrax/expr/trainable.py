@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..processes import refuse_fork
 from .given import refuse_complex, refuse_masked
 
 
@@ -19,6 +20,7 @@ def is_parameter(leaf: Any) -> bool:
 
 def parted(what: str, tree: Any) -> tuple[Any, Any]:
     """A tree's parameters, as arrays of JAX, and the rest of it; TypeError for complex parameters."""
+    refuse_fork(what)
     parameters, rest = eqx.partition(tree, is_parameter)
     for path, leaf in jax.tree_util.tree_leaves_with_path(parameters):
         refuse_complex(f"{what}: parameter {jax.tree_util.keystr(path)}", leaf.dtype)

@@ -11,6 +11,7 @@ from ..expr import Node, PointSet, Trainable, all_nodes, describe
 from ..expr.ops import Constant
 from ..expr.points import Rows
 from ..parallel import Collectives, Layout, Transport
+from ..processes import refuse_fork
 from .dependence import trainables_of
 from .primitives import Scattered
 from .program import Here, Program
@@ -46,6 +47,7 @@ class Executor:
 
     def place(self, tags: Sequence[PointSet], new: Mapping[str, Any] | None = None) -> Placed:
         """The points of the tags; `new` ones, by the tag's name, in place of those of the problem."""
+        self.check("eval")
         new = new or {}
         refuse_unknown(tags, new)
         placed = Placed({}, {})
@@ -59,6 +61,15 @@ class Executor:
                     self._own[tag] = (now, found)
             placed.rows[tag], placed.layouts[tag] = found
         return placed
+
+    def check(self, what: str) -> None:
+        """Raise RuntimeError where nothing can be computed: in a fork, or in a precision that is off by now."""
+        refuse_fork(what)
+        if np.dtype(self.dtype) != jax.dtypes.canonicalize_dtype(self.dtype):
+            raise RuntimeError(
+                f"{what}: this solver computes in {self.dtype}, and 64-bit numbers were switched off since it was "
+                f'made: call tx.setup(dtype="float64") again, or make it anew'
+            )
 
     def in_dtype(self, dtype: Any) -> "Executor":
         """One for another precision, whose points move with these."""
@@ -126,9 +137,17 @@ class Executor:
         return self.transport.first(f"the points of '{tag.tag}'", [coordinates])[0]
 
     def _dealt(self, tag: PointSet, coordinates: Rows) -> tuple[jax.Array, Layout]:
-        refuse_merged(tag, coordinates, self.dtype)
         layout = Layout(len(coordinates), self.transport.size)
-        return self.transport.place(layout.pad(coordinates, self.dtype)), layout
+        try:
+            with np.errstate(over="raise"):
+                placed = self.transport.place(layout.pad(coordinates, self.dtype))
+        except FloatingPointError:
+            raise ValueError(
+                f"points of '{tag.tag}', or what was measured there, hold a number beyond those of {self.dtype}, "
+                f'{np.finfo(self.dtype).max:.1e}: choose other units, or tx.setup(dtype="float64")'
+            ) from None
+        refuse_merged(tag, coordinates, self.dtype)
+        return placed, layout
 
 
 def _name(roots: Sequence[Node]) -> str:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..processes import refuse_fork
+
 Activation = Callable[[Array], Array]
 Frequencies = tuple[tuple[float, ...], ...]  # rows of B, cycles per unit length
 
@@ -106,6 +108,7 @@ def check_positive(who: str, **values: float) -> None:
 
 
 def as_key(key: PRNGKeyArray | int) -> PRNGKeyArray:
+    refuse_fork("tx.nn")
     return jax.random.key(key) if isinstance(key, int) else key
 
 

@@ -16,8 +16,10 @@ from ..processes import (
     Peers,
     announce,
     detect,
+    jax_has_started,
     meet,
     mpi_ranks,
+    refuse_fork,
     share_out,
     uses_gpus,
 )
@@ -88,6 +90,7 @@ def setup(
         raise ValueError(f"setup(matmul_precision={matmul_precision!r}): choose one of {', '.join(PRECISIONS)}")
     if not timeout > 0:
         raise ValueError(f"setup(timeout={timeout}): a positive number of seconds")
+    refuse_fork("tx.setup")
     if _settings.launch is None:
         launch = detect(os.environ, transport)
         _refuse_copies(launch)
@@ -155,14 +158,14 @@ def _limits(environ: Mapping[str, str], heartbeat: float | None, watchdog: float
 
 def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
     """Join the processes of a launch; those of xla through `jax.distributed` as well."""
-    if launch.transport == "xla" and _jax_has_started():
+    if launch.transport == "xla" and jax_has_started():
         raise RuntimeError(
             "tx.setup() came too late: JAX has started its devices already. Call it at the top of the script, "
             "before arrays or networks are made, or start the script with `tangrax run script.py`"
         )
     peers, greeting = meet(launch, timeout, limits, os.environ, _certified())
     gpus = _gpus(launch, greeting)
-    if launch.transport == "mpi" and gpus is not None and not _jax_has_started():
+    if launch.transport == "mpi" and gpus is not None and not jax_has_started():
         for platform in ("cuda", "rocm"):
             jax.config.update(f"jax_{platform}_visible_devices", ",".join(map(str, gpus)))
     if launch.transport == "xla":
@@ -207,14 +210,3 @@ def _gpus(launch: Launch, greeting: Mapping[str, Any]) -> list[int] | None:
     if share.notice:
         sys.stderr.write(f"tangrax: {share.notice}\n")
     return share.own
-
-
-def _jax_has_started() -> bool:
-    """Whether JAX has made its devices, which is when it refuses this setting to change."""
-    before = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        jax.config.update("jax_num_cpu_devices", 1 if before != 1 else 2)
-    except RuntimeError:
-        return True
-    jax.config.update("jax_num_cpu_devices", before)
-    return False

@@ -10,7 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ..processes import Alone, Peers, detect
+from ..processes import Alone, Peers, detect, refuse_fork
 from .base import AXIS, Transport
 from .collectives import Collectives, Local, Xla
 from .mpi import make_mpi_transport
@@ -139,6 +139,7 @@ def _gathered_by(transport: Transport) -> Any:
 
 def make_transport(devices: int | Mesh | None = None) -> Transport:
     """The transport for a choice of devices: all that the processes see, the first k, or those of a mesh."""
+    refuse_fork("computing")
     launch = settings().launch or detect(os.environ)
     if launch.transport == "mpi":
         return make_mpi_transport(devices)

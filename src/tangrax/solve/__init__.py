@@ -2,6 +2,7 @@
 
 from .batches import Batches as Batches
 from .build import build_loop as build_loop
+from .exclusive import exclusive as exclusive
 from .first_order import (
     FirstOrder as FirstOrder,
     Parameters as Parameters,
