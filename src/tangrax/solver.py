@@ -13,23 +13,23 @@ import numpy as np
 from jax.sharding import Mesh
 
 from . import jacobian, lower, nn, optim, parallel, run
-from .expr import Node, Selection, Trainable, ops
+from .expr import Selection, Trainable, as_jax
 from .solve import (
     NOT_KEPT,
     Batches,
     FirstOrder,
+    Held,
     History,
     Kept,
     Listener,
     Loop,
-    Parameters,
     Resampler,
     State,
     Terms,
     Timing,
     build_loop,
-    describe_trouble,
     exclusive,
+    explained,
     joint_order,
     read_terms,
 )
@@ -90,21 +90,21 @@ class Solver:
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
         self._transport = parallel.make_transport(devices)
         self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
-        self._evaluator = jacobian.Evaluator(self._executor, self._parameters_of)
+        self._parameters = Held(self._transport, self._dtype)
+        self._evaluator = jacobian.Evaluator(self._executor, self._parameters.of)
         self._evaluators = {self._dtype: self._evaluator}
         self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
         self._batches = Batches.of(batch, self._resampler.names, self._guided.columns)
         self._rules = [*map(str, steerings), *self._resampler.outline(), *self._batches.outline()]
         if self._transport.processes > 1:
             parallel.compare(self._transport.peers, "problems", [*terms.outline(), *self._rules])
-        self._parameters: Parameters = {}
         self._state: State | None = None
         self._last: State | None = None
         self._loop: Loop | None = None
         self.epoch = 0
         self.history = History()
         self.timing = Timing()
-        self._set_parameters({t: t.initial for t in terms.trainables})
+        self._parameters.place({t: t.initial for t in terms.trainables})
         self._order()
         lower.warn_of_rough(terms.roots, self._transport)
 
@@ -257,7 +257,7 @@ class Solver:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
         trainable = net.selection.trainable
         # Arrays of this process alone, which it can use without the others.
-        own = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), self._parameters_of(trainable))
+        own = jax.tree.map(lambda leaf: as_jax(np.asarray(leaf)), self._parameters.of(trainable))
         return run.rebuilt(trainable, own)
 
     # On disk
@@ -280,7 +280,7 @@ class Solver:
         saved = run.read(path)
         new = run.matched(saved, {name: t for t, name in self._terms.trainables.items()}, self._dtype, path)
         self._resampler.take(saved.points)  # may refuse them
-        self._set_parameters(new)
+        self._parameters.place(new)
         self.epoch = saved.epoch
         self.history = History.of(saved.history)
         self._forget_optimizer()
@@ -362,18 +362,6 @@ class Solver:
         self._parameters.update(loop.parameters(state))
         self.history = History.of(snapshot.history)
 
-    def _set_parameters(self, parameters: Mapping[Trainable, Any]) -> None:
-        for trainable, tree in parameters.items():
-            leaves, structure = jax.tree.flatten(tree)
-            cast = [np.asarray(leaf, self._dtype) for leaf in leaves]
-            first = self._transport.first(f"the parameters of '{trainable.name}'", cast)
-            self._parameters[trainable] = self._transport.replicate(structure.unflatten(map(jnp.asarray, first)))
-
-    def _parameters_of(self, trainable: Trainable) -> Any:
-        if trainable not in self._parameters:
-            self._set_parameters({trainable: trainable.initial})
-        return self._parameters[trainable]
-
     def _evaluator_in(self, dtype: str | None) -> jacobian.Evaluator:
         """Of the run, or one that computes in another precision; kept, with its compiled programs."""
         chosen = jnp.dtype(parallel.run_dtype(dtype, self._dtype.name)) if dtype else self._dtype
@@ -403,26 +391,10 @@ class Solver:
         return self._loop
 
     def _build_loop(self) -> Loop:
-        moving = self._resampler, self._batches
-        return build_loop(
-            self._terms, self._guided, self._order(), self._evaluator, *moving, self._explain, self.timing
-        )
-
-    def _explain(self, parameters: Parameters, epoch: int, values: np.ndarray, slope_finite: bool) -> str:
-        """Which terms are not finite at the parameters given, or whose gradient is not."""
-        terms = self._terms.losses
-        bad = [(name, value) for name, value in zip(terms, values, strict=True) if not np.isfinite(value)]
-        what = "value"
-        if not bad and not slope_finite:
-            what = "gradient"
-            order = self._order()
-            kept, self._parameters = self._parameters, {**self._parameters, **parameters}
-            try:
-                slopes = self.eval([Node(ops.Gradient(order.wrt), term) for term in terms.values()])
-            finally:
-                self._parameters = kept
-            bad = [(n, np.nan) for n, slope in zip(terms, slopes, strict=True) if not np.isfinite(slope).all()]
-        return describe_trouble(terms, epoch, what, bad)
+        order, moving = self._order(), (self._resampler, self._batches)
+        # Nothing that the loop holds may hold the solver: it goes, with its programs and points, when its user lets go.
+        explain = partial(explained, self._terms.losses, order.wrt, self._evaluator, self._parameters)
+        return build_loop(self._terms, self._guided, order, self._evaluator, *moving, explain, self.timing)
 
 
 def _check(optimizer: Any, name: str) -> None:

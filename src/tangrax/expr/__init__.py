@@ -13,7 +13,7 @@ from .functions import (
     stop_gradient as stop_gradient,
     tracker as tracker,
 )
-from .given import given_array as given_array, refuse_complex as refuse_complex
+from .given import as_jax as as_jax, given_array as given_array, refuse_complex as refuse_complex
 from .graph import (
     all_nodes as all_nodes,
     arguments_first as arguments_first,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 Place = tuple[int, ...]
@@ -27,6 +29,17 @@ def _converted(what: str, values: Any, dtype: Any = None) -> np.ndarray:
         return np.asarray(values, dtype)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{what}: give real numbers, in rows of one length ({error})") from None
+
+
+def as_jax(array: Any) -> jax.Array:
+    """A NumPy array as one of JAX, which does not change with it; what JAX has already, as it is.
+
+    `jnp.asarray` compiles a copy for each shape it meets, which JAX keeps as long as the process lives.
+    """
+    if isinstance(array, (jax.Array, jax.core.Tracer)):
+        return jnp.asarray(array)
+    copied = np.array(array)
+    return jax.device_put(copied.astype(jax.dtypes.canonicalize_dtype(copied.dtype), copy=False))
 
 
 def refuse_complex(what: str, dtype: Any) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..processes import refuse_fork
-from .given import refuse_complex, refuse_masked
+from .given import as_jax, refuse_complex, refuse_masked
 
 
 def is_parameter(leaf: Any) -> bool:
@@ -26,7 +26,7 @@ def parted(what: str, tree: Any) -> tuple[Any, Any]:
         refuse_complex(f"{what}: parameter {jax.tree_util.keystr(path)}", leaf.dtype)
     # A NumPy number has a precision of its own, which the run's must not turn into.
     rest = jax.tree.map(lambda leaf: leaf.item() if isinstance(leaf, np.generic) else leaf, rest)
-    return jax.tree.map(jnp.asarray, parameters), rest
+    return jax.tree.map(as_jax, parameters), rest
 
 
 class Trainable:

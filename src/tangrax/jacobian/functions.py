@@ -17,7 +17,20 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
-from ..expr import Node, PointSet, Selection, Trainable, as_array, given_array, ops, parted, shape_of, succeeds, told
+from ..expr import (
+    Node,
+    PointSet,
+    Selection,
+    Trainable,
+    as_array,
+    as_jax,
+    given_array,
+    ops,
+    parted,
+    shape_of,
+    succeeds,
+    told,
+)
 from ..lower import AtPoint, Executor
 from ..parallel import ShardedRows, make_transport, run_dtype
 from .density import Density
@@ -158,7 +171,7 @@ class Products:
             raise ValueError(
                 f"J of shape {self.shape} @ array of shape {given.shape}: give ({self.shape[-1]},) or a matrix"
             )
-        columns = jnp.asarray(given.reshape(len(given), -1), self.evaluator.dtype)
+        columns = as_jax(np.asarray(given.reshape(len(given), -1), self.evaluator.dtype))
         body = lambda collectives, sides, columns: ((), pushed(sides[0], columns))  # noqa: E731
         _, found = run("J V", [self.subject], self.evaluator, (), body, columns)
         found = self.evaluator.transport.fetch(found)[: len(self)]
@@ -197,7 +210,7 @@ class Transposed:
             raise ValueError(f"J.T @ array of shape {given.shape}: give {J.shape[:-1]}, one for each row of J")
         evaluator, layout = J.evaluator, J.subject.layout
         body = lambda c, sides, w: (pulled(c, sides[0], layout.own(w, c.rank)), ())  # noqa: E731
-        every = jnp.asarray(given, evaluator.dtype)
+        every = as_jax(np.asarray(given, evaluator.dtype))
         return np.asarray(run("Jᵀ w", [J.subject], evaluator, (), body, every)[0])
 
 
@@ -216,7 +229,7 @@ def _adopted(function: Function, params: Any, points: Any, mesh: Where, weights:
     transport = make_transport(mesh)
     cast = [np.asarray(leaf, dtype) for leaf in leaves]
     first = transport.first("the parameters", cast)
-    known = transport.replicate(jax.tree.structure(initial).unflatten(map(jnp.asarray, first)))
+    known = transport.replicate(jax.tree.structure(initial).unflatten(map(as_jax, first)))
     return J, Evaluator(Executor(transport, dtype, MEMORY), lambda _: known)
 
 

@@ -305,7 +305,7 @@ def _left(subject: Subject, evaluator: Evaluator, right: Any, singular: Any) -> 
     def body(collectives: Any, sides: Any, right: Any) -> tuple[Any, Any]:
         return (), pushed(sides[0], right)
 
-    _, moved = run("J V", [subject], evaluator, (), body, jnp.asarray(right, evaluator.dtype))
+    _, moved = run("J V", [subject], evaluator, (), body, np.asarray(right, evaluator.dtype))
     rows = evaluator.transport.fetch(moved)[: subject.layout.count].astype(np.float64)
     sizes = singular[: right.shape[1]]
     return _shaped(rows.reshape(subject.size, -1) / np.where(sizes == 0, 1, sizes), subject)

@@ -117,12 +117,12 @@ class Executor:
         trainables: Sequence[Trainable],
     ) -> Any:
         """The jitted program of `compute`: (points of each tag, parameters) -> (terms, rows of fields)."""
-        program = Program(tuple(roots))
+        program, limit = Program(tuple(roots)), self.limit  # not `self`, which has the program that this returns
 
         def values(collectives: Collectives, points: Any, parameters: Any) -> tuple[Any, Any]:
             here = Here(collectives, layouts, dict(zip(tags, points, strict=True)))
             known = dict(zip(trainables, parameters, strict=True))
-            found = program.run(here, known, limit=self.limit)
+            found = program.run(here, known, limit=limit)
             pairs = list(zip(roots, found, strict=True))
             return [v for r, v in pairs if r.points is None], [v for r, v in pairs if r.points is not None]
 

@@ -7,8 +7,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..expr import as_jax
 from ..processes import refuse_fork
 
 Activation = Callable[[Array], Array]
@@ -58,10 +60,10 @@ class Dense(eqx.Module):
 
     def __init__(self, inputs: int, outputs: int, factorised: bool, *, key: PRNGKeyArray):
         weight_key, scale_key = jax.random.split(key)
-        weight = jax.nn.initializers.glorot_normal()(weight_key, (outputs, inputs))
-        self.bias = jnp.zeros(outputs)
+        weight = _glorot_normal(weight_key, outputs, inputs)
+        self.bias = zeros(outputs)
         if factorised:
-            self.scale = 1 + 0.1 * jax.random.normal(scale_key, (outputs,))
+            self.scale = 1 + 0.1 * drawn(jax.random.normal, scale_key, outputs)
             self.weight = weight / jnp.exp(self.scale)[:, None]
         else:
             self.scale, self.weight = None, weight
@@ -69,6 +71,30 @@ class Dense(eqx.Module):
     def __call__(self, inputs: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
         product = inputs @ self.weight.T  # over many points faster than W x: points stay rows
         return (product if self.scale is None else jnp.exp(self.scale) * product) + self.bias
+
+
+def drawn(sampler: Callable[..., Array], key: PRNGKeyArray, *shape: int, **options: Any) -> Float[Array, "..."]:
+    """`sampler(key, shape=shape)`, cut from as many numbers as the next power of two.
+
+    JAX keeps a program for every shape it has met, a megabyte or two each, as long as the process lives.
+    """
+    if isinstance(key, jax.core.Tracer):
+        return sampler(key, shape=shape, **options)
+    size = math.prod(shape)
+    return as_jax(np.asarray(sampler(key, shape=(1 << (size - 1).bit_length(),), **options))[:size].reshape(shape))
+
+
+def zeros(size: int) -> Float[Array, " size"]:
+    """Zeros, without a program of their shape."""
+    return as_jax(np.zeros(size, jnp.result_type(float)))
+
+
+def _glorot_normal(key: PRNGKeyArray, outputs: int, inputs: int) -> Float[Array, "outputs inputs"]:
+    """Weights of variance 2 / (inputs + outputs), drawn as `jax.nn.initializers.glorot_normal` does, bit for bit."""
+    normal = drawn(jax.random.truncated_normal, key, outputs, inputs, lower=-2, upper=2)
+    dtype = normal.dtype.type
+    deviation = np.sqrt(dtype(2 / (inputs + outputs))) / dtype(0.87962566103423978)  # of N(0, 1) cut off at ±2
+    return normal * deviation if isinstance(normal, jax.core.Tracer) else as_jax(np.asarray(normal) * deviation)
 
 
 def embed(frequencies: Frequencies | None, inputs: Float[Array, " _"]) -> Float[Array, " _"]:
@@ -91,8 +117,8 @@ def draw_frequencies(who: str, count: int, scale: float, inputs: int, key: PRNGK
     if not count:
         return None
     check_positive(who, fourier_scale=scale)
-    drawn = scale * jax.random.normal(key, (count, inputs))
-    return tuple(tuple(row) for row in drawn.tolist())
+    rows = scale * drawn(jax.random.normal, key, count, inputs)
+    return tuple(tuple(row) for row in rows.tolist())
 
 
 def check_sizes(who: str, **sizes: int) -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import given_array
+from ..expr import as_jax, given_array
 from .base import Transport
 from .collectives import Collectives
 from .layout import Layout
@@ -82,7 +82,7 @@ class ShardedRows:
         """Rows times a matrix or vector that every device has, or times `J.T`: (N, …), sharded like the rows."""
         if isinstance(other, TransposedRows):
             return self._gram(other.rows)
-        factor = jnp.asarray(given_array("rows @ array", other), self.dtype)
+        factor = as_jax(given_array("rows @ array", other, self.dtype))
         if len(self.shape) != 2 or factor.shape[:1] != self.shape[1:]:
             raise ValueError(f"rows of shape {self.shape} @ array of shape {factor.shape}: inner sizes differ")
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import PointSet
+from ..expr import PointSet, as_jax
 from ..parallel import Layout
 from ..solve import Loop, State
 from .archive import Arrays
@@ -104,7 +104,7 @@ def given_back(
         if layout is not None:
             new.append(loop.transport.place(layout.pad(array)))
         else:
-            value = jnp.asarray(array)
+            value = as_jax(array)
             new.append(loop.transport.replicate(value if key is None else jax.random.wrap_key_data(value, impl=key)))
     return jax.tree.structure(fresh).unflatten(new)
 

@@ -8,6 +8,7 @@ from .first_order import (
     Parameters as Parameters,
     by_optimizer as by_optimizer,
 )
+from .held import Held as Held, explained as explained
 from .history import History as History
 from .listener import Listener as Listener, Run as Run, Stretch as Stretch
 from .loop import NOT_KEPT as NOT_KEPT, Kept as Kept, Loop as Loop, Timing as Timing
@@ -19,6 +20,5 @@ from .terms import (
     TOTAL as TOTAL,
     NonFiniteLoss as NonFiniteLoss,
     Terms as Terms,
-    describe_trouble as describe_trouble,
     read_terms as read_terms,
 )

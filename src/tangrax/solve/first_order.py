@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ..expr import Selection, Trainable
 from ..lower import put_selected
+from .filled import filled
 
 Parameters = dict[Trainable, Any]
 LossAndGradient = Callable[[Parameters], tuple[Any, Float[Array, " p"]]]
@@ -49,7 +50,7 @@ class FirstOrder:
             loss = jnp.zeros((), dtype)
             return self.update(parameters, states, loss, loss, flat, lambda parameters: (loss, flat))[1]
 
-        states = strong(tuple(o.init(_members(parameters, members)) for o, members in self.groups), dtype)
+        states = strong(tuple(filled(o.init)(_members(parameters, members)) for o, members in self.groups), dtype)
         for _ in range(STEPS):
             after = jax.eval_shape(step, states)
             _refuse_another_structure(states, after)

@@ -274,14 +274,15 @@ class Loop:
 
     def _jitted(self) -> Any:
         tags, batched = list(self.points.rows), list(self.points.batches)
+        problem, timing = self.problem, self.timing  # not `self`, which has the program: the two would keep each other
 
         def program(collectives: Collectives, sharded: Any, replicated: Any) -> tuple[Any, Any]:
-            self.timing.compilations += 1  # this line runs when JAX traces the program, once a compilation
+            timing.compilations += 1  # this line runs when JAX traces the program, once a compilation
             (points, parts, *rows), (*states, given, first, count) = sharded, replicated
             here = dict(zip(tags, points, strict=True))
             batches = dict(zip(batched, parts, strict=True))
             state, last = [replace(state, rows=mine) for state, mine in zip(states, rows, strict=True)]
-            found = stretch_program(self.problem, collectives, here, batches, state, last, given, first, count)
+            found = stretch_program(problem, collectives, here, batches, state, last, given, first, count)
             state, last, *rest = found
             return (replace(state, rows=()), replace(last, rows=()), *rest), (state.rows, last.rows)
 
