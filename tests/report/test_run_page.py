@@ -146,11 +146,13 @@ def test_texts_of_a_run_are_escaped(tmp_path):
     poisson(tmp_path, epochs=20, name=EVIL)
     about = json.loads((tmp_path / "run.json").read_text())
     about["starts"][-1] |= {"command": [EVIL], "host": EVIL, "versions": {EVIL: EVIL}}
+    about["starts"][-1]["git"] = {"commit": "c" * 40, "changed": None}
     about |= {"terms": {EVIL: EVIL, "pde": EVIL}, "problem": [EVIL, "\x00\x1b[0m"], "precision": "float64, " + EVIL}
     (tmp_path / "run.json").write_text(json.dumps(about))
     page = Page(report.write_report(tmp_path))
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert "cccccccccccc, changes not known" in page.text
     assert EVIL in page.text and "alert(1)</script>" not in page.source.replace("&lt;", "<x").split("<x")[0]
     assert all(image["src"].startswith("data:") for image in page.images())
 

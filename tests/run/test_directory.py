@@ -94,6 +94,9 @@ def test_a_profile_takes_the_place_of_none_but_its_own(tmp_path):
         with pytest.raises(ValueError, match=f"{name}/profile.json is no profile"):
             make().solve(2, progress=False, run_dir=tmp_path / "run", **given)
         (tmp_path / "run" / "profile.json").unlink(missing_ok=True)
+    (tmp_path / "run" / "profile.json").symlink_to(tmp_path / "absent")
+    with pytest.raises(ValueError, match=r"run/profile\.json is no profile"):
+        make().solve(2, progress=False, run_dir=tmp_path / "run", profile=tmp_path / "new")
     assert not (tmp_path / "run" / "lock").exists()
 
 
