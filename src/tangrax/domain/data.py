@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import Node, PointSet, ops
+from ..expr import Node, PointSet, checked_name, ops
 from .tables import HOW, Table, read
 
 
@@ -44,4 +44,5 @@ def measured(points: PointSet, columns: Table, values: Any, name: str | None) ->
             there = f"has {', '.join(columns)}" if columns else "was not read from a file with such columns"
             raise ValueError(f"values('{points.tag}', '{values}'): '{points.tag}' {there}")
         name, values = name or values, columns[values]
-    return Node(ops.Measured(points, points.add(name or "values", values)))
+    name = "values" if name is None else checked_name(f"values('{points.tag}', …)", name)
+    return Node(ops.Measured(points, points.add(name, values)))

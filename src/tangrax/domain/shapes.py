@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ..expr import fault
 from .samplers import BLOCK, sobol
 
 Points = Float[np.ndarray, "n dimension"]
@@ -160,7 +161,7 @@ class Pieced(Shape):
 
 def is_own_name(name: Any) -> bool:
     """Whether a piece of a boundary can have that name."""
-    return isinstance(name, str) and bool(name) and name not in OTHER_TAGS
+    return isinstance(name, str) and fault(name) is None and name not in OTHER_TAGS
 
 
 def regular_grid(lower: tuple[float, ...], upper: tuple[float, ...], mesh_size: float) -> Points:

@@ -21,6 +21,7 @@ from .graph import (
     local_nodes as local_nodes,
 )
 from .groups import split as split, within as within
+from .names import checked_name as checked_name, fault as fault
 from .node import Node as Node, apply as apply, as_node as as_node
 from .outline import outline as outline
 from .points import PointSet as PointSet, conform as conform

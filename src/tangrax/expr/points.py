@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .given import given_array
+from .names import checked_name
 
 Draw = Callable[[int, Sequence[int]], np.ndarray]  # how many, by which key -> coordinates
 HELD_OUT = 1  # the first word of the keys of held-out points: they meet no other draw's
@@ -58,7 +59,7 @@ class PointSet:
             raise ValueError(
                 f"tag '{tag}' of {domain} holds no points: use a smaller mesh_size, or a larger n or boundary"
             )
-        self.tag = tag
+        self.tag = checked_name(f"a tag of {domain}", tag)
         self.axes = axes
         self.steady = steady
         self.domain = domain

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from .names import checked_name
+
 
 @dataclass(frozen=True, eq=False)
 class Tracker:
@@ -22,6 +24,8 @@ class Tracker:
             raise ValueError(
                 f"tracker of {self.node}: interval={self.interval!r} must be a whole number of epochs, at least 1"
             )
+        if self.name is not None:
+            checked_name(f"tracker of {self.node}", self.name)
         if self.is_request:
             return
         if getattr(self.node, "facts", None) is None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..processes import refuse_fork
 from .given import as_jax, refuse_complex, refuse_masked
+from .names import checked_name
 
 
 def is_parameter(leaf: Any) -> bool:
@@ -44,7 +45,7 @@ class Trainable:
         module: Any,
         recipe: dict[str, Any] | None = None,
     ):
-        self.name = name
+        self.name = checked_name("a network or parameter", name)
         self.initial = initial
         self.apply = apply
         self.module = module

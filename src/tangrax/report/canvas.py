@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..expr.markup import printable
+
 try:
     from matplotlib import colormaps
     from matplotlib.axes import Axes
@@ -38,6 +40,12 @@ def finish(axes: Axes) -> Axes:
     axes.grid(color="#e5e5e5", linewidth=0.6)
     axes.set_axisbelow(True)
     return axes
+
+
+def plain(name: str) -> str:
+    """A name as matplotlib draws it letter by letter: neither mathematics, nor left out of a legend."""
+    text = printable(name).replace("$", r"\$")
+    return f"\u200b{text}" if text.startswith("_") else text
 
 
 def broken(x: Any, values: Any, breaks: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float, Num
 
-from .canvas import COLOURS, DIVERGING, SIZE, Axes, finish, new_axes
+from .canvas import COLOURS, DIVERGING, SIZE, Axes, finish, new_axes, plain
 
 
 def cosine_matrix(
@@ -51,7 +51,7 @@ def cosine_history(
     mesh = axes.pcolormesh(_edges(epochs), rows, shown, cmap=DIVERGING, vmin=-1, vmax=1, rasterized=True)
     for row in rows[1:-1]:
         axes.axhline(row, color="white", linewidth=2)
-    axes.set_yticks(range(len(pairs)), [f"{names[i]} · {names[j]}" for i, j in pairs])
+    axes.set_yticks(range(len(pairs)), [plain(f"{names[i]} · {names[j]}") for i, j in pairs])
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
     axes.set(xlabel="epoch", title="Cosines during training")
@@ -79,7 +79,7 @@ def leaf_cosines(names: Sequence[str], cosines: Float[np.ndarray, " l"], axes: A
     colours = [COLOURS[1] if cosine > 0 else COLOURS[0] for cosine in cosines]
     axes.barh(range(len(names)), cosines, color=colours, height=0.7)
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), map(plain, names))
     axes.set(xlim=(-1.05, 1.05), xticks=[-1, -0.5, 0, 0.5, 1], ylim=(len(names) - 0.4, -0.6))
     axes.set(xlabel="cosine", title="Cosines layer by layer")
     finish(axes)

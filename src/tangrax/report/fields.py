@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from ..domain import Shape
 from ..domain.written import made
 from ..run import Record
-from .canvas import COLOURS, DIVERGING, REFERENCE, Axes, broken, finish, new_axes
+from .canvas import COLOURS, DIVERGING, REFERENCE, Axes, broken, finish, new_axes, plain
 
 Inside = Callable[[np.ndarray], np.ndarray]  # which rows of coordinates lie in the domain
 
@@ -105,7 +105,7 @@ def field(
     axes.margins(0.01)
     if "t" not in (names[columns[0]], names[columns[1]]) and _alike(np.ptp(x), np.ptp(y)):
         axes.set_aspect("equal")
-    axes.set(xlabel=names[columns[0]], ylabel=names[columns[1]], title=title)
+    axes.set(xlabel=plain(names[columns[0]]), ylabel=plain(names[columns[1]]), title=title)
     axes.figure.colorbar(drawn, ax=axes)
     return axes
 
@@ -189,7 +189,7 @@ def _curve(
     style: dict[str, Any] = {"marker": "o", "linestyle": "none"} if len(values) < 10 else {"linewidth": 1.5}
     gaps = breaks(at, columns[0], inside) if columns else ()
     axes.plot(*broken(along[order], values[order], gaps), color=COLOURS[0], **style)
-    axes.set(xlabel=names[columns[0]] if columns else "point", title=title)
+    axes.set(xlabel=plain(names[columns[0]]) if columns else "point", title=title)
     return finish(axes)
 
 

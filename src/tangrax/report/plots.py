@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solve import History
-from .canvas import COLOURS, FAINT, REFERENCE, Axes, broken, finish, new_axes
+from .canvas import COLOURS, FAINT, REFERENCE, Axes, broken, finish, new_axes, plain
 
 
 def solution(
@@ -53,7 +53,9 @@ def losses(history: History, names: Sequence[str] | None = None, axes: Axes | No
     # The total lies wide and pale beneath: often one term is nearly all of it.
     axes.plot(history.epochs("loss"), total, color=FAINT, linewidth=5, alpha=0.5, label="total")
     for index, name in enumerate(names):
-        axes.plot(history.epochs(name), history[name], color=COLOURS[index % len(COLOURS)], linewidth=1.3, label=name)
+        axes.plot(
+            history.epochs(name), history[name], color=COLOURS[index % len(COLOURS)], linewidth=1.3, label=plain(name)
+        )
     sizes = np.abs(np.concatenate([total, *(history[name] for name in names)]))
     if all(np.all(history[name] > 0) for name in ("loss", *names)):
         axes.set_yscale("log")
@@ -81,7 +83,7 @@ def tracker(
     axes = new_axes(axes)
     if isinstance(names, str):
         names = [names]
-    labels = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
+    labels = dict(names) if isinstance(names, Mapping) else {name: plain(name) for name in names}
     for index, (name, label) in enumerate(labels.items()):
         values = history[name]
         if values.ndim != 1:

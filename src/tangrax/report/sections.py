@@ -9,7 +9,7 @@ import numpy as np
 from ..run import Record, findings
 from ..solve import TOTAL, History
 from . import cosines, fields, kernel, plots
-from .canvas import COLOURS, finish, new_axes
+from .canvas import COLOURS, finish, new_axes, plain
 from .page import Element, details, element, picture, section, slider, table
 
 POINTS = 1500  # of a curve; more are not told apart
@@ -83,7 +83,7 @@ def conflict(record: Record) -> Element | None:
         values = history[name]
         meaning.append((name, about["of"], f"every {about['every']} epochs"))
         if values.ndim == 1:
-            pairs[name] = name
+            pairs[name] = plain(name)
         elif values.ndim == 3 and len(of) == values.shape[1]:
             short = [f"g{i + 1}" for i in range(len(of))]
             axes = cosines.cosine_history(history.epochs(name), values.astype(float), short)
@@ -103,7 +103,7 @@ def conflict(record: Record) -> Element | None:
 def kernels(record: Record) -> Element | None:
     history, figures, texts = _thinned(record.history), [], []
     for name in [n.removesuffix("/effective_rank") for n in history if n.endswith("/effective_rank")]:
-        axes = plots.tracker(history, {f"{name}/effective_rank": name}, cosine=False, ylabel="effective rank")
+        axes = plots.tracker(history, {f"{name}/effective_rank": plain(name)}, cosine=False, ylabel="effective rank")
         axes.set_title("Effective rank of the tangent kernel")
         figures.append(picture(axes, f"Effective rank of {name} over epochs"))
         if f"{name}/eigenvalues" in history:
@@ -117,7 +117,7 @@ def kernels(record: Record) -> Element | None:
         texts.append(details(f"{each['name']} in numbers", element("pre", each["text"])))
         if "floor" in each:
             axes = kernel.spectrum(record.arrays[f"spectrum/{each['name']}"], float(each["floor"]))
-            axes.set_title(f"{each['name']}: {each['rows']} rows, {each['columns']} parameters")
+            axes.set_title(f"{plain(each['name'])}: {each['rows']} rows, {each['columns']} parameters")
             figures.append(picture(axes, f"Eigenvalues of {each['name']} and what rounding leaves of them"))
     if not figures and not texts:
         return None
@@ -244,7 +244,7 @@ def _field(
                     at[frame.rows],
                     each[frame.rows],
                     names,
-                    title=title,
+                    title=plain(title),
                     signed=sign,
                     limits=limits[i],
                     inside=inside,
@@ -263,10 +263,10 @@ def _curves(
 ) -> list[Element]:
     columns = fields.varying(at)
     if reference is None or not columns:
-        return [picture(fields.field(at, values, names, title=name, signed=signed, inside=inside), name)]
+        return [picture(fields.field(at, values, names, title=plain(name), signed=signed, inside=inside), name)]
     x, label, gaps = at[:, columns[0]], names[columns[0]], fields.breaks(at, columns[0], inside)
-    axes = plots.solution(x, values, reference, xlabel=label, ylabel=name, breaks=gaps)
-    off = fields.field(at, values - reference, names, title=f"error of {name}, {OWN}", inside=inside)
+    axes = plots.solution(x, values, reference, xlabel=plain(label), ylabel=plain(name), breaks=gaps)
+    off = fields.field(at, values - reference, names, title=plain(f"error of {name}, {OWN}"), inside=inside)
     return [picture(axes, f"{name} and its reference over {label}"), picture(off, f"Error of {name} over {label}")]
 
 

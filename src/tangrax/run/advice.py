@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..expr import markup
 from ..solve import PACE, TOTAL
 from .record import Record
 
@@ -42,7 +43,8 @@ def told(record: Record) -> str:
             lines.append(f"  {name:24} {float(value):.4g}")
     for finding in findings(record):
         lines += ["", f"{'! ' if finding.grave else '- '}{finding.what}", f"  {finding.advice}"]
-    return "\n".join(lines)
+    # The run may be someone else's: a terminal would obey control characters.
+    return "\n".join(map(markup.printable, lines))
 
 
 def stalled(record: Record) -> float | None:

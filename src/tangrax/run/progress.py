@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from ..solve import Run, Stretch
 
+PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}  # names may look like rich's markup
 SHOWN = 4  # values beside the loss that fit a line
 
 
@@ -30,7 +31,7 @@ class ProgressBar:
         self._run, self._newest = run, None
         self._began = time.perf_counter()
         self._next_line = run.first + (run.end - run.first) / self.lines
-        self.console.print(f"epochs {run.first} to {run.end} on {run.where}", highlight=False)
+        self.console.print(f"epochs {run.first} to {run.end} on {run.where}", **PLAIN)
         if self.console.is_terminal:
             self._progress = Progress(
                 TextColumn("epoch"),
@@ -38,7 +39,7 @@ class ProgressBar:
                 BarColumn(),
                 TextColumn("{task.fields[speed]}"),
                 TimeRemainingColumn(elapsed_when_finished=True),
-                TextColumn("{task.fields[values]}"),
+                TextColumn("{task.fields[values]}", markup=False),
                 console=self.console,
             )
             self._task = self._progress.add_task("", total=run.end, completed=run.first, speed="compiling", values="")
@@ -47,7 +48,7 @@ class ProgressBar:
     def on_stretch(self, stretch: Stretch) -> None:
         self._newest = stretch
         for warning in stretch.warnings:
-            self.console.print(f"warning: {warning}", style="yellow", highlight=False)
+            self.console.print(f"warning: {warning}", style="yellow", **PLAIN)
         if self._progress is not None:
             self._progress.update(
                 self._task,
@@ -61,7 +62,7 @@ class ProgressBar:
                 self._next_line += (self._run.end - self._run.first) / self.lines
                 left = (self._run.end - stretch.epoch) / stretch.speed
                 line = f"epoch {stretch.epoch:>7}  {self._values(stretch)}  {stretch.speed:.0f}/s"
-                self.console.print(f"{line}  {left:.0f} s left" if left else line, highlight=False, soft_wrap=True)
+                self.console.print(f"{line}  {left:.0f} s left" if left else line, soft_wrap=True, **PLAIN)
 
     def on_end(self) -> None:
         if self._progress is not None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..domain.written import written
-from ..expr import Node, PointSet, Request, given_array, split
+from ..expr import Node, PointSet, Request, checked_name, given_array, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
 from .archive import Arrays
@@ -43,6 +43,8 @@ class Field:
 
     def check(self, name: str) -> "Field":
         """Itself, `at` in the columns of its tag; raises TypeError or ValueError where it could not be shown."""
+        for axis in self.over:
+            checked_name(f"solve(show=…): '{name}', over", axis)
         if self.node.points is None or len(split(self.node)) > 1:
             raise _refused(name, self.node)
         other = self.reference
@@ -79,7 +81,7 @@ class Shown:
         self._spectra: dict[str, Request] = {}
         self._refused = False
         for name, value in show.items():
-            self._take(str(name), value)
+            self._take(checked_name("solve(show=…)", name), value)
         for name, term in terms.items():
             for label, residual in _residuals(name, term).items():
                 self._fields.setdefault(label, Field(residual, kind="residual"))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..expr import Node, Tracker, Trainable, all_nodes, describe, ops, outline
+from ..expr import Node, Tracker, Trainable, all_nodes, checked_name, describe, ops, outline
 
 TOTAL = "loss"
 RESERVED = {  # beside the terms in a history, or in a row of a sink
@@ -73,7 +73,7 @@ class Terms:
 def read_terms(given: Any) -> Terms:
     """Terms and trackers from a list or a dict; raises where they cannot be a problem."""
     if isinstance(given, Mapping):
-        entries = list(given.items())
+        entries = [(checked_name("tx.core", name), entry) for name, entry in given.items()]
     elif isinstance(given, Sequence) and not isinstance(given, str):
         entries = [(None, entry) for entry in given]
     else:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...expr import Node, PointSet, ops, split
+from ...expr import Node, PointSet, checked_name, ops, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,7 @@ def _name(field: Node) -> str:
 
 
 def _points_of(name: Any, field: Any) -> PointSet:
-    if not (isinstance(name, str) and name):
-        raise TypeError(f"export: {name!r} is no name of a field: give a text such as 'u'")
+    checked_name("export", name)
     if not isinstance(field, Node):
         raise TypeError(f"export: '{name}' is {field!r}, no field: give an expression of the coordinates")
     if field.points is None:

@@ -6,12 +6,14 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import IO, Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 from jaxtyping import Float
 
 from ...expr import given_array
 from ..archive import Arrays
+from ..columns import column_name
 
 AT_ONCE = 100_000  # rows of a table that are made text together
 CORNERS = {"vertex": 1, "line": 2, "triangle": 3, "quad": 4, "tetra": 4, "hexahedron": 8}  # of cells, by meshio's names
@@ -37,7 +39,7 @@ def write_csv(file: IO[bytes], columns: Arrays) -> None:
     """A table whose first line names its columns; numbers have all of their digits."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
+    table.writerow(map(column_name, columns))
     count = len(next(iter(columns.values())))
     for start in range(0, count, AT_ONCE):
         rows = slice(start, start + AT_ONCE)
@@ -58,6 +60,8 @@ def write_vtk(
     """Points with values, and the cells between them: vertices unless others are given."""
     meshio = library("meshio", "vtk")
     blocks = {name: np.asarray(given) for name, given in (cells or {"vertex": np.arange(len(places))[:, None]}).items()}
+    if kind == "vtu":  # XML, in which meshio writes names as they are
+        fields = {escape(name, {'"': "&quot;"}): array for name, array in fields.items()}
     # meshio writes .vtu files by their names alone.
     meshio.Mesh(places, blocks, point_data=fields).write(file.name, file_format=kind)
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...expr import checked_name
 from ..archive import Arrays
 
 
@@ -15,7 +16,7 @@ def by_name(networks: Mapping[str, Any]) -> Arrays:
     for name, tree in networks.items():
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
             where = jax.tree_util.keystr(path, simple=True, separator="/")
-            key = f"{name}/{where}" if where else name
+            key = checked_name("export", f"{name}/{where}" if where else name)  # keys of a module's dicts are anything
             if key in arrays:
                 raise ValueError(f"export: two arrays would be called '{key}': give a network or a key another name")
             arrays[key] = np.asarray(leaf)

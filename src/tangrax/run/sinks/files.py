@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...parallel import settings
+from ..columns import column_name
 from ..files import other_kind, whole
 from .sink import Sink, Writer
 
@@ -42,7 +43,9 @@ class _Table(Writer):
         self._writer = tables.writer(self._file)
 
     def write(self, row):
-        flat = {name: number for key, value in row.items() for name, number in _entries(key, np.asarray(value))}
+        flat = {
+            column_name(name): number for key, value in row.items() for name, number in _entries(key, np.asarray(value))
+        }
         new = [name for name in flat if name not in self._columns]
         if new:
             absent = [name for name in self._columns if name not in flat]
