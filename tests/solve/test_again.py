@@ -93,6 +93,23 @@ def test_solve_goes_on_after_ctrl_c():
     np.testing.assert_array_equal(solver.history["loss"], whole.history["loss"])
 
 
+def test_solve_goes_on_after_a_listener_has_raised(tmp_path):
+    """At the end of a stretch; with a run_dir, which is free again, and without."""
+    whole = cell()["solver"].solve(60, progress=False)
+
+    class Broken(Interrupt):
+        def on_stretch(self, stretch):
+            raise ZeroDivisionError
+
+    for more in ({}, {"run_dir": tmp_path}):
+        solver = cell()["solver"]
+        with pytest.raises(ZeroDivisionError):
+            solver.solve(60, progress=False, listeners=[Broken(1)], **more)
+        assert 0 < solver.epoch < 60
+        solver.solve(60 - solver.epoch, progress=False, **more)
+        np.testing.assert_array_equal(solver.history["loss"], whole.history["loss"])
+
+
 def test_a_module_that_is_loaded_anew_goes_on_with_its_run(tmp_path, monkeypatch):
     """As by `%autoreload`: the classes are other objects, the network is the same."""
     (tmp_path / "networks_of_a_user.py").write_text(
