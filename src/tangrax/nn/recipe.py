@@ -24,7 +24,10 @@ def from_recipe(recipe: dict[str, Any]) -> Any:
             f"version that saved it, or with tx.load(path, like=module)"
         )
     if "activation" in arguments:
-        arguments["activation"] = ACTIVATIONS[arguments["activation"]]
+        name = arguments["activation"]
+        if name not in ACTIVATIONS:
+            raise ValueError(f"a saved network has the activation {name!r}, known are {', '.join(ACTIVATIONS)}")
+        arguments["activation"] = ACTIVATIONS[name]
     if arguments.get("frequencies") is not None:
         arguments["frequencies"] = tuple(tuple(map(float, row)) for row in arguments["frequencies"])
     return KINDS[kind](**arguments, key=jax.random.key(0))
