@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import optax
 import pytest
-from problem import make
+from problem import X, make
 from test_resume import assert_same, refused, stopped
 
 import tangrax as tx
@@ -299,3 +299,20 @@ def test_flipped_bits_of_an_archive_of_measurements(write, tmp_path):
             assert str(path) in str(error)
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 100
+
+
+def test_moved_points_of_other_columns_are_refused_and_nothing_is_loaded(tmp_path):
+    """As a checkpoint and as a saved solver; a whole file, made by hand."""
+    solver = make("moving").solve(8, progress=False, run_dir=tmp_path)
+    solver.save(tmp_path / "a.npz")
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    for path, kind in ((tmp_path / "a.npz", archive.SOLVER), (checkpoint, archive.CHECKPOINT)):
+        about, arrays = archive.read(path, kind)
+        (name,) = about["points"]
+        archive.write(path, kind, about, {**arrays, f"points/{name}": np.zeros((40, 3))})
+    fresh = make("moving")
+    before = fresh.eval(X.mean), fresh.epoch
+    for load in (lambda: fresh.load(tmp_path / "a.npz"), lambda: fresh.solve(9, progress=False, run_dir=tmp_path)):
+        with pytest.raises(ValueError, match="have 3 columns and its own 2"):
+            load()
+    assert (fresh.eval(X.mean), fresh.epoch) == before
