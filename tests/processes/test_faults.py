@@ -152,7 +152,7 @@ def test_a_starved_process_is_waited_for(run):
         time.sleep(3)
         os.kill(pid, signal.SIGCONT)
         time.sleep(0.5)
-    assert run.codes == [None] * COUNT, run.text()
+    assert [process.poll() for process in run.processes] == [None] * COUNT, run.text()
     os.kill(pid, signal.SIGTERM)
     run.wait()
     assert run.codes == [143] * COUNT, run.text()
@@ -252,6 +252,17 @@ def test_a_port_in_use(run):
         for rank in range(2):
             run.start([sys.executable, "-c", JOIN, "4"], **told(rank, 2, taken.getsockname()[1]))
         refused(run, "cannot listen on port .*another program has it|is not process 0 of this run")
+
+
+STARTS = "import jax, sys; jax.config.update('jax_platforms', 'none' if sys.argv[1] == '1' else 'cpu'); "
+
+
+def test_jax_does_not_start_on_one_process(run):
+    """After all have met: the others, which wait inside JAX, are told."""
+    port = free_port()
+    for rank in range(2):
+        run.start([sys.executable, "-c", STARTS + JOIN.replace("[1]", "[2]"), str(rank), "60"], **told(rank, 2, port))
+    refused(run, "(process 1 failed: )?RuntimeError: .*'none'")
 
 
 @NEEDS_MPI

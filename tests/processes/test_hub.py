@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import socket
 
 import jax
 import pytest
 
-from tangrax.parallel.setup import _certified
+from tangrax.parallel.setup import _certified, _check_descriptors
 from tangrax.processes import Limits
 from tangrax.processes.hub import HELLO_BYTES, REFUSED, STRANGERS, Hub, versions
 from tangrax.processes.meeting import _private_folder
@@ -196,3 +197,16 @@ def test_certificates_that_jax_would_ignore_are_refused(monkeypatch):
         return  # it has read its variables when it was imported
     with pytest.raises(RuntimeError, match=r"JAX_MTLS_CERT_FILE is set, and jax .* would ignore it"):
         _certified()
+
+
+def test_too_few_descriptors_are_refused():
+    """Before anything is connected; none of those that were tried stays open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = os.listdir("/proc/self/fd")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, opened)) + 10, before[1]))
+    try:
+        with pytest.raises(RuntimeError, match=r"more files can be opened .* 64 processes take 160 .*ulimit -n"):
+            _check_descriptors(64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(os.listdir("/proc/self/fd")) == len(opened)

@@ -28,6 +28,7 @@ DTYPES = ("float32", "float64")
 PRECISIONS = ("default", "high", "highest")
 TIMEOUT = 120  # seconds to wait for the other processes
 JAX_HEARTBEAT = 100  # seconds that JAX's own watch waits beyond ours, which names the process at fault
+DESCRIPTORS = 32  # of a process for itself: event loops, threads, the compile cache
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,21 @@ def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
             "tx.setup() came too late: JAX has started its devices already. Call it at the top of the script, "
             "before arrays or networks are made, or start the script with `tangrax run script.py`"
         )
+    _check_descriptors(launch.processes)
     peers, greeting = meet(launch, timeout, limits, os.environ, _certified())
+    try:
+        _start_jax(launch, greeting, timeout, limits)
+        peers.heed_sigterm()
+        announce(peers, launch, peers.size if launch.transport == "mpi" else jax.device_count())
+    except Exception as error:  # the others, who have met this one, would wait for it inside JAX
+        peers.fail(f"failed: {type(error).__name__}: {error}"[:1000])
+        raise
+    peers.shut_door()
+    return peers
+
+
+def _start_jax(launch: Launch, greeting: Mapping[str, Any], timeout: float, limits: Limits) -> None:
+    """Tell JAX which devices are this process's and, under xla, of the other processes."""
     gpus = _gpus(launch, greeting)
     if launch.transport == "mpi" and gpus is not None and not jax_has_started():
         for platform in ("cuda", "rocm"):
@@ -186,10 +201,23 @@ def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
             # Ours, which names the process at fault, is to speak first.
             heartbeat_timeout_seconds=JAX_HEARTBEAT + int(min(limits.heartbeat, 1e6)),
         )
-    peers.heed_sigterm()
-    announce(peers, launch, peers.size if launch.transport == "mpi" else jax.device_count())
-    peers.shut_door()
-    return peers
+
+
+def _check_descriptors(processes: int) -> None:
+    """Refuse to start with fewer than the connections take: JAX's service would try again for ever."""
+    held = []
+    wanted = DESCRIPTORS + 2 * processes
+    try:
+        for _ in range(wanted):
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise RuntimeError(
+            f"{len(held)} more files can be opened ({error.strerror}), and {processes} processes take {wanted} for "
+            f"their connections: raise the limit (ulimit -n)"
+        ) from error
+    finally:
+        for each in held:
+            os.close(each)
 
 
 def _certified() -> bool:
