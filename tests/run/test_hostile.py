@@ -6,13 +6,14 @@ import json
 import pickle
 import socket
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from problem import make
 
 import tangrax as tx
-from tangrax.run import read_record
+from tangrax import run
 
 
 class Payload:
@@ -70,7 +71,7 @@ def test_a_run_directory_runs_nothing(name, marker, tmp_path):
     path = run_dir / name
     for what in poisoned(path, marker):
         try:
-            read_record(run_dir)
+            run.read_record(run_dir)
         except ValueError as error:
             assert "pickle" not in str(error)  # NumPy would advise to load it unsafely
         assert not marker.exists(), what
@@ -96,20 +97,42 @@ def test_tables_and_meshes_run_nothing(marker, tmp_path):
             read(mesh)
 
 
+def with_recipe(path, **other):
+    """A saved solver that is whole, and tells of its network something else than what it holds."""
+    solver = make()
+    solver.save(path)
+    saved = run.read(path)
+    run.save(path, replace(saved, recipes={name: {**recipe, **other} for name, recipe in saved.recipes.items()}))
+    return solver
+
+
 @pytest.mark.parametrize("field", ["kind", "activation"])
 def test_a_saved_network_names_only_what_this_version_makes(field, marker, tmp_path):
     """Names in a file choose from tables; they are neither imported nor evaluated."""
-    solver, path = make(), tmp_path / "solver.npz"
-    solver.save(path)
-    with np.load(path) as file:
-        arrays = dict(file)
-    about = json.loads(arrays["about"].tobytes())
-    for network in about["networks"].values():
-        network["recipe"][field] = f"__import__('pathlib').Path({str(marker)!r}).touch"
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    np.savez(path, **arrays)
+    with_recipe(tmp_path / "solver.npz", **{field: f"__import__('pathlib').Path({str(marker)!r}).touch"})
     with pytest.raises(ValueError):
-        tx.load(path)
+        tx.load(tmp_path / "solver.npz")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"width": 10**9},
+        {"depth": 10**9},
+        {"inputs": 10**12},
+        {"kind": "siren"},
+        {"factorised": True},
+        {"width": 9},
+        {"width": "8"},
+    ],
+    ids=str,
+)
+def test_a_saved_network_takes_no_more_than_its_file_holds(other, tmp_path):
+    """A few bytes that ask for gigabytes, or layers without end; the solver, which has its own network, loads it."""
+    solver = with_recipe(tmp_path / "solver.npz", **other)
+    with pytest.raises(ValueError):
+        tx.load(tmp_path / "solver.npz")
+    assert solver.load(tmp_path / "solver.npz").epoch == 0
 
 
 def test_addresses_in_a_mesh_are_not_opened(tmp_path):

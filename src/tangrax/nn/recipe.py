@@ -1,9 +1,13 @@
 """Networks from what saved files tell of them."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
+import numpy as np
 
 from .layers import ACTIVATIONS
 from .mlp import MLP
@@ -14,8 +18,11 @@ from .siren import Siren
 KINDS: dict[str, Callable[..., Any]] = {"mlp": MLP, "modified_mlp": ModifiedMLP, "siren": Siren, "pirate": PirateNet}
 
 
-def from_recipe(recipe: dict[str, Any]) -> Any:
-    """A module of the same architecture as the one that the recipe is of, to be filled with saved parameters."""
+def from_recipe(recipe: dict[str, Any], leaves: Mapping[str, Any] | None = None) -> Any:
+    """A module of the same architecture as the one that the recipe is of, to be filled with saved parameters.
+
+    Raises ValueError where these, the `leaves` of a file, are not of its shapes, before anything of its size is made.
+    """
     arguments = dict(recipe)
     kind = arguments.pop("kind", "mlp")  # files of the first versions name none
     if kind not in KINDS:
@@ -30,4 +37,19 @@ def from_recipe(recipe: dict[str, Any]) -> Any:
         arguments["activation"] = ACTIVATIONS[name]
     if arguments.get("frequencies") is not None:
         arguments["frequencies"] = tuple(tuple(map(float, row)) for row in arguments["frequencies"])
-    return KINDS[kind](**arguments, key=jax.random.key(0))
+    make = partial(KINDS[kind], **arguments, key=jax.random.key(0))
+    if leaves is not None:
+        _refuse_other_shapes(make, recipe, leaves)
+    return make()
+
+
+def _refuse_other_shapes(make: Callable[[], Any], recipe: dict[str, Any], leaves: Mapping[str, Any]) -> None:
+    """A few bytes of text may ask for a network that fills the memory, or for layers without end."""
+    found = sorted(np.shape(leaf) for leaf in leaves.values())
+    with contextlib.suppress(TypeError, ValueError, OverflowError):  # what no network is made of
+        layers = max(recipe.get("depth", 0), recipe.get("blocks", 0))
+        if layers <= len(found):  # each has a leaf or more
+            shapes = [leaf.shape for leaf in jax.tree.leaves(eqx.filter_eval_shape(make)) if hasattr(leaf, "shape")]
+            if sorted(shapes) == found:
+                return
+    raise ValueError(f"a saved network tells of itself {recipe}, and its parameters are of other shapes")

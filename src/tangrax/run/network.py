@@ -24,7 +24,7 @@ def load(path: str | Path, like: Any = None) -> Any:
         pattern = like.get(name) if isinstance(like, dict) else like
         if pattern is None and recipe is not None:
             with reading(Path(path)):
-                pattern = nn.from_recipe(recipe)
+                pattern = nn.from_recipe(recipe, leaves)
         if pattern is None:
             if not any(leaf for leaf in leaves):
                 found[name] = next(iter(leaves.values())).copy()  # what is read cannot be changed
