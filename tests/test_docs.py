@@ -57,6 +57,17 @@ def test_links_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_promises_of_the_page_on_security_are_held():
+    """Each file of tests that it names, and each test; those that follow in a cell are of the file before."""
+    page = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)?(?:::(test_\w+))?`", page)
+    path = ""
+    for file, test in ((file, test) for file, test in named if file or test):
+        path = file or path
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), f"{path} has no {test}"
+    assert len(named) > 20
+
+
 @pytest.mark.parametrize("name", ["domain", "jacobian", "nn", "np", "optim", "problems", "sinks"])
 def test_reference_has_what_there_is(name):
     """All functions of a module, and no object that is not where the page says."""

@@ -11,9 +11,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from problem import make
+from test_damage import sealed
 
 import tangrax as tx
 from tangrax import run
+from tangrax.run.archive import DIGITS, MARK
 
 
 class Payload:
@@ -38,7 +40,7 @@ def marker(tmp_path):
 
 
 def poisoned(path, marker):
-    """The archive at `path`, each of its arrays in turn one of objects; then the file as a pickle alone."""
+    """The archive at `path`, each of its arrays in turn one of objects, with its digest; then a pickle alone."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     objects = io.BytesIO()
@@ -47,6 +49,8 @@ def poisoned(path, marker):
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in {**entries, target: b""}.items():
                 archive.writestr(name, objects.getvalue() if name == target else content)
+            archive.comment = MARK + bytes(DIGITS)
+        path.write_bytes(sealed(path.read_bytes()))
         yield target
     path.write_bytes(pickle.dumps(Payload(marker)))
     yield "a pickle alone"
