@@ -42,7 +42,7 @@ def eval_program(solver, nodes):
     placed = executor.place(lower.Program(tuple(roots)).tags)
     trainables = lower.trainables_of(roots)
     program = executor.program(roots, list(placed.rows), placed.layouts, trainables)
-    return program.lower(tuple(placed.rows.values()), [solver._parameters.of(t) for t in trainables]).compile()
+    return program.lower(tuple(placed.rows.values()), [solver._held.of(t) for t in trainables]).compile()
 
 
 def gathered_bytes(compiled) -> int:

@@ -90,8 +90,9 @@ class Solver:
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
         self._transport = parallel.make_transport(devices)
         self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
-        self._parameters = Held(self._transport, self._dtype)
-        self._evaluator = jacobian.Evaluator(self._executor, self._parameters.of)
+        self._held = Held(self._transport, self._dtype)
+        self._parameters = self._held.known
+        self._evaluator = jacobian.Evaluator(self._executor, self._held.of)
         self._evaluators = {self._dtype: self._evaluator}
         self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
         self._batches = Batches.of(batch, self._resampler.names, self._guided.columns)
@@ -104,7 +105,7 @@ class Solver:
         self.epoch = 0
         self.history = History()
         self.timing = Timing()
-        self._parameters.place({t: t.initial for t in terms.trainables})
+        self._held.place({t: t.initial for t in terms.trainables})
         self._order()
         lower.warn_of_rough(terms.roots, self._transport)
 
@@ -257,7 +258,7 @@ class Solver:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
         trainable = net.selection.trainable
         # Arrays of this process alone, which it can use without the others.
-        own = jax.tree.map(lambda leaf: as_jax(np.asarray(leaf)), self._parameters.of(trainable))
+        own = jax.tree.map(lambda leaf: as_jax(np.asarray(leaf)), self._held.of(trainable))
         return run.rebuilt(trainable, own)
 
     # On disk
@@ -280,7 +281,7 @@ class Solver:
         saved = run.read(path)
         new = run.matched(saved, {name: t for t, name in self._terms.trainables.items()}, self._dtype, path)
         self._resampler.take(saved.points)  # may refuse them
-        self._parameters.place(new)
+        self._held.place(new)
         self.epoch = saved.epoch
         self.history = History.of(saved.history)
         self._forget_optimizer()
@@ -393,7 +394,7 @@ class Solver:
     def _build_loop(self) -> Loop:
         order, moving = self._order(), (self._resampler, self._batches)
         # Nothing that the loop holds may hold the solver: it goes, with its programs and points, when its user lets go.
-        explain = partial(explained, self._terms.losses, order.wrt, self._evaluator, self._parameters)
+        explain = partial(explained, self._terms.losses, order.wrt, self._evaluator, self._held)
         return build_loop(self._terms, self._guided, order, self._evaluator, *moving, explain, self.timing)
 
 

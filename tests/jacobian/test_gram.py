@@ -119,7 +119,7 @@ def _compiled(solver, J):
     executor = solver._executor
     (program,) = (found for key, found in executor.programs.items() if key[0] == "tangent kernel")
     points = executor.place([J.points]).rows.values()
-    known = [solver._parameters.of(selection.trainable) for selection in J.op.wrt]
+    known = [solver._held.of(selection.trainable) for selection in J.op.wrt]
     return program.lower(tuple(points), (known, [])).compile()
 
 

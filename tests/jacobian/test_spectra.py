@@ -145,7 +145,7 @@ def kernel_program(solver):
     """The compiled program of the only kernel that was evaluated, and its account of memory."""
     ((key, program),) = [(k, p) for k, p in solver._executor.programs.items() if k[0] == "tangent kernel"]
     points = tuple(rows for rows, _ in solver._executor._own.values())
-    return program.lower(points, ([solver._parameters.of(s.trainable) for s in key[2][0][1]], [])).compile()
+    return program.lower(points, ([solver._held.of(s.trainable) for s in key[2][0][1]], [])).compile()
 
 
 def test_half_a_ring():

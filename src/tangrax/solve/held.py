@@ -1,6 +1,7 @@
 """The parameters of a run, and what is wrong with those of which a loss is not finite."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -13,26 +14,27 @@ from .first_order import Parameters
 from .terms import describe_trouble
 
 
-class Held(dict[Trainable, Any]):
+@dataclass(frozen=True)
+class Held:
     """Parameters on every device, by what they are of."""
 
-    def __init__(self, transport: Transport, dtype: Any):
-        super().__init__()
-        self._transport, self._dtype = transport, dtype
+    transport: Transport
+    dtype: Any
+    known: Parameters = field(default_factory=dict)
 
     def place(self, parameters: Mapping[Trainable, Any]) -> None:
         """Take these, as the first process has them."""
         for trainable, tree in parameters.items():
             leaves, structure = jax.tree.flatten(tree)
-            cast = [np.asarray(leaf, self._dtype) for leaf in leaves]
-            first = self._transport.first(f"the parameters of '{trainable.name}'", cast)
-            self[trainable] = self._transport.replicate(structure.unflatten(map(as_jax, first)))
+            cast = [np.asarray(leaf, self.dtype) for leaf in leaves]
+            first = self.transport.first(f"the parameters of '{trainable.name}'", cast)
+            self.known[trainable] = self.transport.replicate(structure.unflatten(map(as_jax, first)))
 
     def of(self, trainable: Trainable) -> Any:
         """Those of a network or scalar; of one that no term or tracker holds, as it was made."""
-        if trainable not in self:
+        if trainable not in self.known:
             self.place({trainable: trainable.initial})
-        return self[trainable]
+        return self.known[trainable]
 
 
 def explained(
@@ -50,7 +52,7 @@ def explained(
     what = "value"
     if not bad and not slope_finite:
         what = "gradient"
-        there = Evaluator(evaluator.executor, {**held, **parameters}.__getitem__)
+        there = Evaluator(evaluator.executor, {**held.known, **parameters}.__getitem__)
         slopes = evaluate(there, [Node(ops.Gradient(wrt), term) for term in terms.values()], {}, False, RESULT_LIMIT)
         bad = [(n, np.nan) for n, slope in zip(terms, slopes, strict=True) if not np.isfinite(slope).all()]
     return describe_trouble(terms, epoch, what, bad)
