@@ -55,6 +55,7 @@ class SumGradient:
         }
         self.alone = [s for s in self.sums if s not in self.joint]
         self._joint_found: list[Share] = []
+        self._weighted: tuple[Values, Any] | None = None
         self._alone_found: dict[Node, list[tuple[int, Share]]] = {s: [] for s in self.alone}
 
     def pulls(self, level: int, points: PointSet, values: Values) -> list[tuple[Any, Pull]]:
@@ -98,8 +99,11 @@ class SumGradient:
 
     def _weights(self, values: Values) -> tuple[dict[Node, Any], list[list[Array]]]:
         """∂term/∂(each sum), with values not known yet set to one, and ∂term/∂θ where it names θ itself."""
-        ones = {n: jnp.ones(n.shape, values.dtype) for n in self.arguments if n not in values.known}
-        return _outer(self.term, self.sums, self.wrt, values.with_known(ones))
+        if self._weighted is None or self._weighted[0] is not values:  # once a round, not once for each of its tags
+            ones = {n: jnp.ones(n.shape, values.dtype) for n in self.arguments if n not in values.known}
+            self._weighted = values, _outer(self.term, self.sums, self.wrt, values.with_known(ones))
+        weights, direct = self._weighted[1]
+        return dict(weights), direct
 
     def _weight_dependence(self, values: Values) -> dict[Node, set[Node]]:
         """Which shared values the weight of each sum depends on, read off the traced derivative."""
@@ -171,7 +175,8 @@ def _outer(
     term: Node, shared_values: Sequence[Node], wrt: Any, values: Values, cotangent: Any = None
 ) -> tuple[dict[Node, Any], list[list[Array]]]:
     """Pull-back of a function of shared values that every shard computes alike: (for each value, for θ)."""
-    arguments = [n for n in shared_by([term]) if n in set(shared_values)]
+    wanted = set(shared_values)
+    arguments = [n for n in shared_by([term]) if n in wanted]
 
     def of(shared: list[Any], selected: list[list[Any]]) -> Any:
         moved = values.with_known(dict(zip(arguments, shared, strict=True)))

@@ -80,7 +80,8 @@ class _Rounds:
         rank = self.collectives.rank
         self.shards = {tag: Shard(rows, self.layouts[tag].valid(rank)) for tag, rows in here.points.items()}
         self.scattered: dict[Node, Array] = {}
-        order = [node for node in shared(roots) if node not in set(given)]
+        known = set(given)
+        order = [node for node in shared(roots) if node not in known]
         levels_of = levels(roots, given)
         self.levels = levels_of
         self.gradients = {

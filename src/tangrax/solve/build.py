@@ -1,5 +1,6 @@
 """The training program of a problem: its terms, what guides and watches them, put together for the loop."""
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -102,7 +103,7 @@ def _refuse_same_names(problem: Problem, more: Iterable[str]) -> None:
     """All that is recorded has a name of its own."""
     watched = [name for each in (*problem.guided, *problem.watched) for name in each.names]
     names = [*problem.names, *watched, TOTAL, *problem.optimizer.measures, *more]
-    doubled = next((name for name in names if names.count(name) > 1), None)
+    doubled = next((name for name, count in Counter(names).items() if count > 1), None)
     if doubled is not None:
         raise ValueError(
             f"the history would have two of the name '{doubled}': a term or tracker has it, and so has what an "

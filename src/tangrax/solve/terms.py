@@ -135,13 +135,15 @@ def _check_term(entry: Any, name: str | None) -> None:
 def _named(terms: Sequence[Node], watched: Sequence[Node]) -> dict[Trainable, str]:
     """All trainables, those of terms first, whatever is watched; a name used twice gets a number."""
     names: dict[Trainable, str] = {}
+    taken, counts = set[str](), dict[str, int]()
     for node in [*all_nodes(terms), *all_nodes(watched)]:
         if isinstance(node.op, ops.Call) and node.op.trainable not in names:
             base = name = node.op.trainable.name
-            count = 1
-            while name in names.values():
-                name, count = f"{base}_{count}", count + 1
+            while name in taken:
+                counts[base] = counts.get(base, 0) + 1
+                name = f"{base}_{counts[base]}"
             names[node.op.trainable] = name
+            taken.add(name)
     return names
 
 
