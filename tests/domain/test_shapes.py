@@ -182,7 +182,7 @@ def test_over_time_and_on_a_grid():
 
 
 REFUSED = {
-    "empty": (lambda: (rect() - rect((-1, -1), (2, 2))).sample(n=9).variable("interior"), "is it empty"),
+    "empty": (lambda: (rect() - rect((-1, -1), (2, 2))).sample(n=9).variable("interior"), "is empty"),
     "apart": (lambda: disk((0, 0), 1) & disk((5, 0), 1), "nothing in common"),
     "dimensions": (lambda: rect() - ball((0, 0, 0), 1), "2 and 3 dimensions"),
     "intervals": (lambda: tx.domain.line() - tx.domain.line(0, 0.5), "intervals cannot be combined"),

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .samplers import sobol
 from .shapes import NEAR, Shape, Surface
 
 STEP = 1e-7  # of a shape's size: how far to both sides of a piece one looks for inside and outside
+LOOKED_THROUGH = 2**9, 2**13, 2**20  # points on the boundary; as many as those that points inside are drawn from
 WORDS = {"-": "without", "|": "or", "&": "and"}
 
 
@@ -30,6 +32,11 @@ class Combined(Shape):
         lower, upper = self.bounds
         if not np.all(np.less(lower, upper)):
             raise ValueError(f"{self} is empty: the two have nothing in common")
+        # Whatever has an inside has a boundary; of a thin shape that is found sooner than the inside. A small part of
+        # two large ones takes more points.
+        if not any(self.surface(sobol(count, self.dimension, 0)).kept.any() for count in LOOKED_THROUGH):
+            left = {"-": "the second leaves nothing of the first", "&": "the two touch at most"}
+            raise ValueError(f"{self} is empty: {left.get(self.operation, 'neither has an inside')}")
 
     @property
     def bounds(self):
@@ -126,6 +133,9 @@ class Named(Shape):
 
     def interior(self, uniform):
         return self.shape.interior(uniform)
+
+    def nodes(self, mesh_size):
+        return self.shape.nodes(mesh_size)
 
     def grid(self, mesh_size):
         inside, edge, _ = self.shape.grid(mesh_size)

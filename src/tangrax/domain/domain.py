@@ -14,6 +14,7 @@ from .drawn import Drawn, drawn
 from .factors import Factor, largest
 from .moved import Vector, rotated, scaled, translated
 from .normals import Outward
+from .room import grid_points, refuse_beyond
 from .samplers import FINE, GAUSS, SAMPLERS, Cube, Seed, product_weights
 from .sampling import Sampling, TimeSpan
 from .shapes import ROUNDED, Shape, is_own_name
@@ -226,6 +227,7 @@ class Domain:
         steps = self._sampled
         found: dict[str, np.ndarray | Drawn]
         if steps.mesh_size is not None:
+            self._refuse_grid(steps.mesh_size)
             inside, edge, sides = self.shape.grid(steps.mesh_size)
             closed = np.concatenate([inside, edge])
             times = self._time_nodes()
@@ -249,6 +251,15 @@ class Domain:
             found["initial"] = _product(closed, np.array([self.time.start]))
             found["final"] = _product(closed, np.array([self.time.end]))
         return found
+
+    def _refuse_grid(self, mesh_size: float) -> None:
+        """Raise where the nodes of a grid, at all times, do not fit the memory."""
+        asked, count = f"mesh_size={mesh_size:g}", self.shape.nodes(mesh_size)
+        if self.time is not None:
+            every = self.time.mesh_size or mesh_size
+            asked += f" and over_time(mesh_size={every:g})"
+            count *= grid_points((self.time.start,), (self.time.end,), every)
+        refuse_beyond(asked, str(self.shape), count, self.shape.dimension + 1)
 
     def _sampled_boundary(self) -> dict[str, np.ndarray]:
         dimension = self.shape.dimension
@@ -277,6 +288,8 @@ class Domain:
     ) -> Drawn:
         """`count` points strictly inside, and their times or zeros; of a rule only where its points may be."""
         dimension = self.shape.dimension
+        if not self.shape.filled:  # of the others each process makes its own points alone
+            refuse_beyond(f"n={count}", str(self.shape), count, dimension + 1)
 
         def draw(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             points, counts = self.shape.interior(uniform[:, :dimension])
@@ -289,6 +302,7 @@ class Domain:
     def _on_edge(self, tag: str, count: int, seed: Seed, bits: int = 30) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """`count` points of the boundary or a side, with their times or zeros, and which of them lie on which side."""
         dimension, sides = self.shape.dimension, self.shape.sides
+        refuse_beyond(f"{count} on the boundary", str(self.shape), count, dimension + 1 + len(sides))
 
         def draw(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             edge = self.shape.surface(uniform[:, :dimension])

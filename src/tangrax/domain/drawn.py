@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .room import refuse_beyond
 from .samplers import BLOCK, Cube
 
 MOST = 2**20  # points that are looked through for those of a shape, or of one side of it
@@ -49,6 +50,7 @@ class Drawn:
 
     def __getitem__(self, rows: slice) -> Rows:
         start, stop, _ = rows.indices(self.count)
+        refuse_beyond(f"n={self.count}", "a sequence", stop - start, self.cube.dimension + 1)
         if self.ends is None:
             pieces = [self.draw(uniform)[0] for uniform in self.cube.blocks(start, stop)]
         else:

@@ -14,7 +14,7 @@ from .combined import Combined
 from .meshes import Mesh, PerTriangle, library
 from .polygons import Polygon
 from .samplers import sobol
-from .shapes import NEAR, OTHER_TAGS, Shape, is_own_name
+from .shapes import FLAT, NEAR, OTHER_TAGS, Shape, is_own_name
 
 LOOKED_AT = 1024  # points at which the surface must go round none or once
 ROUNDED = 1e-9  # of an area: less than that is no overlap
@@ -55,6 +55,7 @@ def read_mesh(source: Source, names: Names) -> Shape:
         raise ValueError(f"mesh({name}): all its {len(triangles)} triangles are without an area")
     _refuse_open(name, solid)
     trimesh.repair.fix_winding(solid)
+    _refuse_flat(name, solid, trimesh)
     trimesh.repair.fix_inversion(solid, multibody=False)
     order = np.asarray(solid.face_attributes["given"])
     corners = np.array(solid.faces, np.int64)
@@ -129,6 +130,22 @@ def _refuse_open(name: str, solid: Any) -> None:
                 f"mesh({name}): {wrong.sum()} of its {len(unique)} edges belong to {what}, the first from {points}: "
                 f"only a closed surface has an inside. Close its holes and join its pieces where it was made, or by "
                 f"trimesh.repair.fill_holes"
+            )
+
+
+def _refuse_flat(name: str, solid: Any, trimesh: Any) -> None:
+    """Raise where one of the closed surfaces has no volume inside: rounding alone would say what lies there."""
+    triangles, areas = np.asarray(solid.vertices)[solid.faces], solid.area_faces
+    piece = trimesh.graph.connected_component_labels(solid.face_adjacency, node_count=len(triangles))
+    for number in range(piece.max() + 1):
+        corners, area = triangles[piece == number], float(areas[piece == number].sum())
+        a, b, c = np.moveaxis(corners - corners[0, 0], 1, 0)
+        volume = abs(float(np.sum(a * np.cross(b, c)) / 6))  # by the divergence theorem
+        size = float(np.linalg.norm(np.ptp(corners.reshape(-1, 3), axis=0)))
+        if volume <= FLAT * area * size:
+            raise ValueError(
+                f"mesh({name}): a closed surface of {len(corners)} triangles is flat: a volume of {volume:.1e} within "
+                f"an area of {area:.3g} leaves no points inside. Give it a thickness, or leave it out"
             )
 
 

@@ -63,6 +63,9 @@ class Moved(Shape):
         inside, edge, sides = self.shape.grid(mesh_size / self.factor)
         return self._forth(inside), self._forth(edge), {side: self._forth(points) for side, points in sides.items()}
 
+    def nodes(self, mesh_size):
+        return self.shape.nodes(mesh_size / self.factor)
+
     def surface(self, uniform):
         found = self.shape.surface(uniform)
         return Surface(self._forth(found.points), found.normals @ np.array(self.turn).T, found.sides, found.kept)

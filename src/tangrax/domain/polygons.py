@@ -9,7 +9,7 @@ import shapely
 from jaxtyping import Float
 
 from .samplers import sobol
-from .shapes import NEAR, Pieced, is_own_name
+from .shapes import FLAT, NEAR, Pieced, is_own_name
 
 AT_ONCE = 2**22  # distances from edges that are held in memory together, some 100 MB with what they come from
 
@@ -48,6 +48,12 @@ class Polygon(Pieced):
             raise ValueError(
                 f"the edges of {self} meet: {shapely.is_valid_reason(region)}; list the corners in their order along "
                 f"the boundary, and make several pieces, or one with a hole, by |, & and - of shapes"
+            )
+
+        if abs(self._area) <= FLAT * self.extent * self.size:
+            raise ValueError(
+                f"{self} is flat: an area of {abs(self._area):.1e} within edges of {self.extent:.3g} leaves no points "
+                f"inside; check its corners and their order"
             )
 
     @property

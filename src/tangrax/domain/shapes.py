@@ -9,11 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..expr import fault
+from .room import grid_points
 from .samplers import BLOCK, sobol
 
 Points = Float[np.ndarray, "n dimension"]
 Nodes = Float[np.ndarray, "_ dimension"]  # as many as there happen to be
 NEAR = 1e-12  # of a shape's size: closer than that to the boundary a point lies on it
+FLAT = 1e-9  # of a shape's size: what is thinner than that holds no point that is clearly inside
 ROUNDED = 1e-6  # of a shape's size: coordinates in files are rounded to a few digits
 OTHER_TAGS = ("interior", "boundary", "initial", "final")  # names that no piece of a boundary can have
 
@@ -114,6 +116,10 @@ class Shape(abc.ABC):
         edge = self.surface(sobol(count, self.dimension, 0))
         sides = {side: edge.points[on & edge.kept] for side, on in edge.sides.items()}
         return nodes[inside], edge.points[edge.kept], sides
+
+    def nodes(self, mesh_size: float) -> float:
+        """How many nodes `grid` looks at, as a float: there may be more than an integer of the machine counts."""
+        return grid_points(*self.bounds, mesh_size)
 
     @property
     def dimension(self) -> int:
