@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 Place = tuple[int, ...]
 TWO_FIELDS = "there are real numbers alone here: write a complex value as two real ones, its real and imaginary part"
@@ -36,7 +37,7 @@ def as_jax(array: Any) -> jax.Array:
 
     `jnp.asarray` compiles a copy for each shape it meets, which JAX keeps as long as the process lives.
     """
-    if isinstance(array, (jax.Array, jax.core.Tracer)):
+    if isinstance(array, (jax.Array, Tracer)):
         return jnp.asarray(array)
     copied = np.array(array)
     return jax.device_put(copied.astype(jax.dtypes.canonicalize_dtype(copied.dtype), copy=False))

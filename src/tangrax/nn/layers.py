@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..expr import as_jax
@@ -78,7 +79,7 @@ def drawn(sampler: Callable[..., Array], key: PRNGKeyArray, *shape: int, **optio
 
     JAX keeps a program for every shape it has met, a megabyte or two each, as long as the process lives.
     """
-    if isinstance(key, jax.core.Tracer):
+    if isinstance(key, Tracer):
         return sampler(key, shape=shape, **options)
     size = math.prod(shape)
     return as_jax(np.asarray(sampler(key, shape=(1 << (size - 1).bit_length(),), **options))[:size].reshape(shape))
@@ -94,7 +95,7 @@ def _glorot_normal(key: PRNGKeyArray, outputs: int, inputs: int) -> Float[Array,
     normal = drawn(jax.random.truncated_normal, key, outputs, inputs, lower=-2, upper=2)
     dtype = normal.dtype.type
     deviation = np.sqrt(dtype(2 / (inputs + outputs))) / dtype(0.87962566103423978)  # of N(0, 1) cut off at ±2
-    return normal * deviation if isinstance(normal, jax.core.Tracer) else as_jax(np.asarray(normal) * deviation)
+    return normal * deviation if isinstance(normal, Tracer) else as_jax(np.asarray(normal) * deviation)
 
 
 def embed(frequencies: Frequencies | None, inputs: Float[Array, " _"]) -> Float[Array, " _"]:
