@@ -8,7 +8,8 @@ import tangrax
 SOURCE = Path(tangrax.__file__).parent
 # From the ground up; packages of one floor do not import each other.
 FLOORS = [
-    {"expr", "processes"},
+    {"processes"},
+    {"expr"},
     {"parallel"},
     {"nn", "domain"},
     {"lower"},

@@ -12,7 +12,6 @@ from .graph import Texts, describe, local_nodes
 from .groups import split
 from .held_out import held_out
 from .integral import integral, integral_error
-from .names import checked_name
 from .ops import (
     Apply,
     Component,
@@ -92,7 +91,7 @@ class Node(Symbolic):
 
     def named(self, name: str) -> "Node":
         """The same value under a name: `tx.core`, messages and history use it."""
-        return Node(Label(checked_name(f"{self}.named", name)), self)
+        return Node(Label(name), self)
 
     def held_out(self, n: int | None = None, seed: int = 1) -> "Node":
         """The same field at other points of its tag, which training does not see: `n` of them, or as many as now.

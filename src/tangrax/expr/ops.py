@@ -14,6 +14,7 @@ import numpy as np
 
 from .failure import is_of_shapes, shape_of, succeeds, told
 from .given import given_array, refuse_complex
+from .names import checked_name
 from .points import PointSet
 from .trainable import Selection, Trainable
 
@@ -236,6 +237,9 @@ class Label(Op):
     """The argument under a name of the user's."""
 
     name: str
+
+    def __post_init__(self):
+        checked_name("named", self.name)
 
     def infer(self, args, texts):
         return args[0]
