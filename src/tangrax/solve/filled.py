@@ -9,6 +9,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from ..expr import as_jax
+from ..lower import alone
 
 
 def filled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,8 +37,7 @@ def filled(function: Callable[..., Any]) -> Callable[..., Any]:
             if equation.primitive.name == "broadcast_in_dim" and np.ndim(operands[0]) == 0 and not out.weak_type:
                 found = [np.full(out.shape, operands[0], out.dtype)]
             else:
-                found = equation.primitive.bind(*operands, **equation.params)
-                found = found if equation.primitive.multiple_results else [found]
+                found = alone(closed.jaxpr, equation)(*operands)
             values.update(zip(equation.outvars, found, strict=True))
         results = [_result(read(atom), atom.aval.weak_type) for atom in closed.jaxpr.outvars]
         return jax.tree.unflatten(jax.tree.structure(shape), results)
