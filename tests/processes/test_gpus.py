@@ -229,6 +229,8 @@ def test_launch_refuses_before_it_starts_anything(devices, message, monkeypatch,
 class Met(Alone):
     rank, size = 1, 2
 
+    def shut_door(self): ...
+
     def heed_sigterm(self):
         pass
 
