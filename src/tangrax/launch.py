@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO
+from io import TextIOBase
 
 import jax
 
@@ -188,7 +188,7 @@ def _start(command: Sequence[str], environment: Mapping[str, str]) -> Process:
     )
 
 
-def _copy(stream: IO[str], prefix: str) -> None:
+def _copy(stream: TextIOBase, prefix: str) -> None:
     with stream:
         for line in stream:
             with contextlib.suppress(OSError):  # nobody reads any more: a process that writes would wait for ever
