@@ -234,9 +234,6 @@ class Met(Alone):
     def heed_sigterm(self):
         pass
 
-    def shut_door(self):
-        pass
-
 
 @pytest.mark.parametrize("transport", ["xla", "mpi"])
 def test_a_share_reaches_jax_before_it_starts(transport, monkeypatch):

@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import socket
+import tracemalloc
 import zipfile
 from dataclasses import replace
 
@@ -134,8 +135,13 @@ def test_a_saved_network_names_only_what_this_version_makes(field, marker, tmp_p
 def test_a_saved_network_takes_no_more_than_its_file_holds(other, tmp_path):
     """A few bytes that ask for gigabytes, or layers without end; the solver, which has its own network, loads it."""
     solver = with_recipe(tmp_path / "solver.npz", **other)
-    with pytest.raises(ValueError):
-        tx.load(tmp_path / "solver.npz")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError):
+            tx.load(tmp_path / "solver.npz")
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
     assert solver.load(tmp_path / "solver.npz").epoch == 0
 
 

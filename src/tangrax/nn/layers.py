@@ -62,7 +62,7 @@ class Dense(eqx.Module):
     def __init__(self, inputs: int, outputs: int, factorised: bool, *, key: PRNGKeyArray):
         weight_key, scale_key = jax.random.split(key)
         weight = _glorot_normal(weight_key, outputs, inputs)
-        self.bias = zeros(outputs)
+        self.bias = _zeros(outputs, weight)
         if factorised:
             self.scale = 1 + 0.1 * drawn(jax.random.normal, scale_key, outputs)
             self.weight = weight / jnp.exp(self.scale)[:, None]
@@ -85,9 +85,9 @@ def drawn(sampler: Callable[..., Array], key: PRNGKeyArray, *shape: int, **optio
     return as_jax(np.asarray(sampler(key, shape=(1 << (size - 1).bit_length(),), **options))[:size].reshape(shape))
 
 
-def zeros(size: int) -> Float[Array, " size"]:
-    """Zeros, without a program of their shape."""
-    return as_jax(np.zeros(size, jnp.result_type(float)))
+def _zeros(size: int, beside: Array) -> Float[Array, " size"]:
+    """Zeros, traced as what they stand beside or without a program of their shape."""
+    return jnp.zeros(size, beside.dtype) if isinstance(beside, Tracer) else as_jax(np.zeros(size, beside.dtype))
 
 
 def _glorot_normal(key: PRNGKeyArray, outputs: int, inputs: int) -> Float[Array, "outputs inputs"]:
