@@ -1,6 +1,6 @@
 """The parameters of a run, and what is wrong with those of which a loss is not finite."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ def explained(
     held: Held,
     parameters: Parameters,
     epoch: int,
-    values: Sequence[Any],
+    values: np.ndarray,
     slope_finite: bool,
 ) -> str:
     """Which terms are not finite at the parameters given, or whose gradient is not."""
