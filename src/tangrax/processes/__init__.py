@@ -4,6 +4,7 @@ from . import mpi as mpi
 from .detect import Launch as Launch, detect as detect, mpi_ranks as mpi_ranks
 from .forked import jax_has_started as jax_has_started, refuse_fork as refuse_fork
 from .gpus import DEVICES as DEVICES, Node as Node, own_gpus as own_gpus, share_out as share_out, uses_gpus as uses_gpus
+from .hub import versions as versions
 from .judge import Limits as Limits
 from .meeting import announce as announce, meet as meet, slurm_coordinator as slurm_coordinator
 from .peers import Alone as Alone, Joined as Joined, Peers as Peers

@@ -213,9 +213,8 @@ class Joined(Peers):
     ) -> tuple[dict[str, Any], asyncio.StreamReader]:
         end = time.monotonic() + timeout
         reader, where = await self._reach(addresses, end, timeout)
-        gpus = visible_gpus(os.environ)
-        hello = {"token": token, "rank": self.rank, "size": self.size, "node": _node(), "gpus": gpus}
-        hello["versions"] = versions()
+        who = {"rank": self.rank, "size": self.size, "node": _node()}
+        hello = {"token": token, **who, "gpus": visible_gpus(os.environ), "versions": versions()}
         self._say(hello=hello)
         # Process 0 started its clock before this one and has a word to say at the end of it.
         message = None

@@ -1,6 +1,5 @@
 """What is run: the problem, and where and by what it was started."""
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -17,9 +16,9 @@ from jax.sharding import Mesh
 
 from ..expr import PointSet, all_nodes, ops, outline as outline_of_nodes
 from ..parallel import digest
+from ..processes import versions
 from ..solve import Parameters, Terms
 
-PACKAGES = ("tangrax", "jax", "jaxlib", "equinox", "optax", "numpy")
 KEPT = ("core.fileMode", "core.symlinks", "core.autocrlf", "core.eol")  # settings that say what a difference is
 
 
@@ -33,7 +32,7 @@ def environment(mesh: Mesh, processes: int, epoch: int, end: int) -> dict[str, A
         "processes": processes,
         "devices": [str(device) for device in mesh.devices.flat],
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": versions(),
         "git": git_state(),
     }
 

@@ -46,4 +46,6 @@ def filled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _result(value: Any, weak: bool) -> Any:
-    return jnp.asarray(value.item() if weak and isinstance(value, np.generic) else value) if weak else as_jax(value)
+    if weak:  # what NumPy has in a type of its own would not be
+        return jnp.asarray(value.item() if isinstance(value, np.generic) else value)
+    return as_jax(value)
