@@ -26,7 +26,7 @@ from timing import spread
 
 import tangrax as tx
 from tangrax.problems import Measured
-from tangrax.problems.shown import rows
+from tangrax.problems.tables import rows
 
 FIGURES = Path(tx.problems.__file__).parent / "measured.json"
 PAGE = Path(__file__).parent.parent / "docs" / "problems.md"

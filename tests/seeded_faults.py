@@ -42,7 +42,7 @@ class Fault:
 FAULTS = {
     "padding": Fault(
         "padding is not masked before sums",
-        "lower/local.py",
+        "lower/shard_work.py",
         (("if len(node.args) > 1 else valid", "if len(node.args) > 1 else jnp.ones_like(valid)"),),
         ("tests/lower", "tests/invariance"),
     ),
@@ -65,7 +65,7 @@ FAULTS = {
     ),
     "tracker": Fault(
         "a tracker is evaluated one epoch after it is due",
-        "solve/stretch.py",
+        "solve/compiled.py",
         (
             ("now, watched.interval)\n", "now - 1, watched.interval)\n"),
             ("now % watched.interval == 0, write", "now % watched.interval == 1 % watched.interval, write"),
@@ -132,25 +132,25 @@ FAULTS = {
     ),
     "damping": Fault(
         "damping with the wrong sign in the reduction that a step promises",
-        "optim/damping.py",
+        "optim/second_order/trust_region.py",
         (("self.values[None] ** 2 + 2 * damping[:, None]", "self.values[None] ** 2 - 2 * damping[:, None]"),),
         ("tests/optim",),
     ),
     "moments": Fault(
         "a checkpoint without the optimizer's second moments",
-        "run/snapshot.py",
+        "checkpoint/state_arrays.py",
         (("            array = np.asarray(raw)\n", "            array = np.asarray(raw) * (1 - ('.nu' in path))\n"),),
-        ("tests/run",),
+        ("tests/checkpoint",),
     ),
     "resume": Fault(
         "a resumed run skips an epoch",
-        "run/saving.py",
+        "checkpoint/writer.py",
         (('self.epoch = int(about["epoch"])', 'self.epoch = int(about["epoch"]) + 1'),),
-        ("tests/run",),
+        ("tests/checkpoint",),
     ),
     "rad": Fault(
         "points are drawn where the residual is small",
-        "optim/resample.py",
+        "optim/sampling.py",
         (("    return scaled / np.mean(scaled) + offset", "    return np.mean(scaled) / (scaled + 1e-9) + offset"),),
         ("tests/solve",),
     ),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from launching import NEEDS_MPI, PATIENCE, TRANSPORTS, alive, environment, until
 
-from tangrax import run as around
+from tangrax.analysis import read_record
 
 pytestmark = pytest.mark.processes
 
@@ -212,7 +212,7 @@ def test_a_problem_goes_on(tmp_path):
     assert second.returncode == 0 and "epoch 20 is reached" in second.stderr, second.stderr
     whole = tangrax("run", "poisson-1d", "--run-dir", tmp_path / "whole", "--epochs", 40)
     assert whole.returncode == 0, whole.stderr
-    one, other = (around.read_record(tmp_path / name) for name in ("run", "whole"))
+    one, other = (read_record(tmp_path / name) for name in ("run", "whole"))
     np.testing.assert_array_equal(one.history["loss"], other.history["loss"])
     assert [each["name"] for each in one.shown["fields"]] == ["u", "pde"]
     assert len(json.loads((tmp_path / "run" / "run.json").read_text())["starts"]) == 3

@@ -13,7 +13,7 @@ import tangrax as tx
 from tangrax.expr import markup
 from tangrax.jacobian import Spectrum
 from tangrax.jacobian.plan import Plan, Way
-from tangrax.jacobian.view import MOST
+from tangrax.jacobian.spectrum_picture import MOST
 from tangrax.report import page
 from tangrax.solve import History
 

@@ -9,8 +9,9 @@ from . import (
     parallel as parallel,
     problems as problems,
 )
+from .checkpoint import load as load
+from .monitor import sinks as sinks
 from .parallel import setup as setup
-from .run import load as load, sinks as sinks
 from .solve import NonFiniteLoss as NonFiniteLoss
 from .solver import Solver as Solver, core as core
 

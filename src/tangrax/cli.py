@@ -13,11 +13,13 @@ from typing import Annotated, Literal
 import tyro
 
 from . import problems
+from .analysis import as_written, findings, read_record, told
+from .checkpoint import refuse_unwritable
 from .launch import launch_processes, use_devices
+from .monitor import PROFILE
 from .parallel import doctor, setup
 from .processes import AGREED
 from .refused import one_line
-from .run import PROFILE, as_written, findings, read_record, refuse_unwritable, told
 from .starter import write_starter
 
 GRAVE = 3  # exit code of `analyse` where what it found is grave
@@ -201,7 +203,7 @@ def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
     if isinstance(command, Report):
         # Matplotlib, as it is loaded, reads the settings of the directory that it is in: it may be someone else's.
         with contextlib.chdir(Path(__file__).parent):
-            from .report import write_report  # needs the extra `plot`, which says so
+            from .report import write_report
 
         print(f"wrote {write_report(command.run_dir, command.out)}")
         return 0

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from . import jacobian, lower, nn, optim, parallel, run
+from . import analysis, checkpoint, export, jacobian, lower, monitor, nn, optim, parallel
 from .expr import Selection, Trainable, as_jax
 from .solve import (
     NOT_KEPT,
@@ -115,7 +115,7 @@ class Solver:
 
     def _repr_html_(self) -> str:
         about = self.epoch, self.precision, self.mesh, self.stalled
-        return run.solver_view(self._terms, self.history, self._resampler.counted(), *about)
+        return monitor.solver_view(self._terms, self.history, self._resampler.counted(), *about)
 
     @property
     def mesh(self) -> Mesh:
@@ -185,26 +185,28 @@ class Solver:
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
         self._executor.check("solve")
-        told = [*listeners, *([run.ProgressBar()] if progress and self._transport.writes else [])]
+        told = [*listeners, *([monitor.ProgressBar()] if progress and self._transport.writes else [])]
         if on_nonfinite not in (STOP, ROLLBACK):
             raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
         end, tries = self.epoch + int(epochs), TRIES if on_nonfinite == ROLLBACK else 0
-        every = run.whole_number("checkpoint_every", checkpoint_every)
-        shown = run.Shown(show or {}, self._terms.losses)
-        profiling = run.profiling(profile, self._transport, self.timing, run_dir)
+        every = checkpoint.whole_number("checkpoint_every", checkpoint_every)
+        shown = analysis.Shown(show or {}, self._terms.losses)
+        profiling = monitor.profiling(profile, self._transport, self.timing, run_dir)
         told = profiling.listeners(told)
         if run_dir is None:
             self._train(end, told, Kept(every, tries=tries) if tries else NOT_KEPT)
             profiling.finish(self._loop, self._state, self._last)
             return self
-        problem = run.outline(self._terms, self._rules, self._dtype, self._parameters)
-        problem += run.outline_of_points(self._resampler.names, self._transport.writes)
-        optimizers = run.optimizers_of(self._chosen(), self._terms.trainables)
+        problem = checkpoint.outline(self._terms, self._rules, self._dtype, self._parameters)
+        problem += checkpoint.outline_of_points(self._resampler.names, self._transport.writes)
+        optimizers = checkpoint.optimizers_of(self._chosen(), self._terms.trainables)
         known, writes = self._resampler.names.values(), self._transport.writes
-        trackers = run.outline_of_trackers(self._terms, known, self._parameters, writes)
-        saving = profiling.timed(run.Saving(run_dir, keep, resume, self._transport, problem, optimizers, trackers))
+        trackers = checkpoint.outline_of_trackers(self._terms, known, self._parameters, writes)
+        saving = profiling.timed(
+            checkpoint.Saving(run_dir, keep, resume, self._transport, problem, optimizers, trackers)
+        )
         about = {**self._terms.about(), "precision": self.precision, "points": self._resampler.counted()}
-        with saving.opened(about, run.environment(self.mesh, self._transport.processes, self.epoch, end)):
+        with saving.opened(about, checkpoint.environment(self.mesh, self._transport.processes, self.epoch, end)):
             snapshot = saving.newest(self.epoch, end)
             if snapshot is not None:
                 self._go_on_from(snapshot)
@@ -259,18 +261,18 @@ class Solver:
         trainable = net.selection.trainable
         # Arrays of this process alone, which it can use without the others.
         own = jax.tree.map(lambda leaf: as_jax(np.asarray(leaf)), self._held.of(trainable))
-        return run.rebuilt(trainable, own)
+        return checkpoint.rebuilt(trainable, own)
 
     # On disk
 
     def save(self, path: str | Path) -> None:
         """Write parameters, epoch, history and points that have moved to one file, whole or not at all."""
         names = self._terms.trainables
-        leaves = {name: run.leaves_of(t, self._parameters[t]) for t, name in names.items()}
+        leaves = {name: checkpoint.leaves_of(t, self._parameters[t]) for t, name in names.items()}
         recipes = {name: t.recipe for t, name in names.items()}
         history = {name: (self.history.epochs(name), self.history[name]) for name in self.history}
-        saved = run.Saved(leaves, recipes, self.epoch, history, self._resampler.saved())
-        self._transport.first_writes("the solver", lambda: run.save(path, saved))
+        saved = checkpoint.Saved(leaves, recipes, self.epoch, history, self._resampler.saved())
+        self._transport.first_writes("the solver", lambda: checkpoint.save(path, saved))
 
     @exclusive
     def load(self, path: str | Path) -> "Solver":
@@ -278,8 +280,8 @@ class Solver:
 
         Optimizers start anew; points that had moved are where they were. Nothing changes if the file is refused.
         """
-        saved = run.read(path)
-        new = run.matched(saved, {name: t for t, name in self._terms.trainables.items()}, self._dtype, path)
+        saved = checkpoint.read(path)
+        new = checkpoint.matched(saved, {name: t for t, name in self._terms.trainables.items()}, self._dtype, path)
         self._resampler.take(saved.points)  # may refuse them
         self._held.place(new)
         self.epoch = saved.epoch
@@ -297,7 +299,7 @@ class Solver:
         `cells`, such as `{"triangle": (M, 3) array}`. `.npz` without fields: all parameters, as NumPy arrays by name.
         `dtype` is that of `eval`. What does not go together is refused before anything is computed.
         """
-        run.export.export(path, fields, points, cells, self._evaluator_in(dtype), self._terms.trainables)
+        export.export(path, fields, points, cells, self._evaluator_in(dtype), self._terms.trainables)
 
     # Inside
 
@@ -306,8 +308,8 @@ class Solver:
         end: int,
         told: Sequence[Listener],
         kept: Kept,
-        saving: run.Saving | None = None,
-        shown: run.Shown | None = None,
+        saving: checkpoint.Saving | None = None,
+        shown: analysis.Shown | None = None,
     ) -> None:
         """Epochs until `end`, if it has not come."""
         if self.epoch >= end:
@@ -349,10 +351,10 @@ class Solver:
         loop.run(self._state, self._last, self.epoch, epochs, self.history, told, keep, kept)
         saving.finish()
 
-    def _shown(self, shown: run.Shown, end: int) -> tuple[dict[str, Any], run.Arrays]:
+    def _shown(self, shown: analysis.Shown, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
         return shown.taken(self.eval, self._resampler.coordinates, last=self.epoch == end)
 
-    def _go_on_from(self, snapshot: run.Snapshot) -> None:
+    def _go_on_from(self, snapshot: checkpoint.Snapshot) -> None:
         """Take all that a checkpoint has; nothing has changed if it does not fit."""
         with self._resampler.undone_by_failure():
             self._resampler.take(snapshot.points)
@@ -385,7 +387,7 @@ class Solver:
     def _make_loop(self) -> Loop:
         if self._loop is None:
             if self._transport.processes > 1:  # each updates its own copy of the parameters
-                optimizers = run.optimizers_of(self._chosen(), self._terms.trainables)
+                optimizers = checkpoint.optimizers_of(self._chosen(), self._terms.trainables)
                 said = [f"'{names}' trained by {each}" for names, each in optimizers.items()]
                 parallel.compare(self._transport.peers, "optimizers", [self.precision, *said])
             self._loop = self._build_loop()

@@ -8,7 +8,7 @@ import pytest
 from marks import slow_but
 
 import tangrax as tx
-from tangrax.domain.factors import Factor, value
+from tangrax.domain.boundary_factors import Factor, value
 
 rect, disk, polygon = tx.domain.rect, tx.domain.disk, tx.domain.polygon
 L = [(0.0, 0.0), (2.0, 0.0), (2.0, 1.0), (1.0, 1.0), (1.0, 2.0), (0.0, 2.0)]

@@ -7,7 +7,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 import tangrax as tx
-from tangrax.domain import drawn, samplers
+from tangrax.domain import lazy_points, samplers
 from tangrax.domain.samplers import SAMPLERS, Cube, permuted
 
 RANDOM = [name for name in SAMPLERS if name != samplers.GAUSS]
@@ -15,7 +15,7 @@ RANDOM = [name for name in SAMPLERS if name != samplers.GAUSS]
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    for module in (samplers, drawn):
+    for module in (samplers, lazy_points):
         monkeypatch.setattr(module, "BLOCK", 64)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tangrax as tx
-from tangrax.domain import room
+from tangrax.domain import point_memory
 
 BOX = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
@@ -14,7 +14,7 @@ BOX = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 @pytest.fixture
 def small(monkeypatch):
     """A machine of 24 MB."""
-    monkeypatch.setattr(room, "host_memory", lambda: 24 * 10**6)
+    monkeypatch.setattr(point_memory, "host_memory", lambda: 24 * 10**6)
 
 
 @pytest.mark.parametrize(

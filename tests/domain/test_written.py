@@ -7,7 +7,7 @@ import pytest
 
 import tangrax as tx
 from tangrax.domain import Box
-from tangrax.domain.written import made, written
+from tangrax.domain.serialization import made, written
 
 disk, rect = tx.domain.disk, tx.domain.rect
 L = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]

@@ -8,7 +8,7 @@ import pytest
 
 from tangrax.jacobian.cost import Rates, split
 from tangrax.jacobian.factors import Split, factors_at, kernel
-from tangrax.jacobian.trace import look
+from tangrax.jacobian.weight_tracing import look
 
 KEY = jax.random.key(0)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import tangrax as tx
-from tangrax.jacobian import subject
+from tangrax.jacobian import sharded_jacobian
 from tangrax.jacobian.factors import Split
 from tangrax.jacobian.gram import Choice, Rows, choose, moments, stored
 from tangrax.parallel import Layout, make_transport
@@ -97,7 +97,7 @@ def agree(found, expected, tolerance=1e-12):
 def test_kernels(name, devices, monkeypatch):
     """By factors of every leaf that has them; what pays, rows for such small networks, on 3 devices."""
     if devices != 3:
-        monkeypatch.setattr(subject, "rates", lambda transport, dtype: None)
+        monkeypatch.setattr(sharded_jacobian, "rates", lambda transport, dtype: None)
     function, module = CASES[name][0], float64(CASES[name][1])
     J = by_jacrev(function, module, POINTS)
     agree(tx.jacobian.gram(function, module, POINTS, mesh=devices), J @ J.T)
@@ -105,7 +105,7 @@ def test_kernels(name, devices, monkeypatch):
 
 def test_float32(devices, monkeypatch):
     """Added up in float64 where JAX has it; what is left is the rounding of J."""
-    monkeypatch.setattr(subject, "rates", lambda transport, dtype: None)
+    monkeypatch.setattr(sharded_jacobian, "rates", lambda transport, dtype: None)
     function, module = CASES["eqx laplacian"]
     J = by_jacrev(function, float64(module), POINTS)
     found = tx.jacobian.gram(function, module, POINTS, mesh=devices)

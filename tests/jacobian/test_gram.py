@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import tangrax as tx
-from tangrax.jacobian import subject
+from tangrax.jacobian import sharded_jacobian
 
 DOMAIN = tx.domain.rect(n=13, boundary=7)
 
@@ -15,7 +15,7 @@ DOMAIN = tx.domain.rect(n=13, boundary=7)
 def price(request, monkeypatch):
     """Small networks keep rows; where the speed of the device is not known they too go by factors."""
     if request.param:
-        monkeypatch.setattr(subject, "rates", lambda transport, dtype: None)
+        monkeypatch.setattr(sharded_jacobian, "rates", lambda transport, dtype: None)
 
 
 def problem(outputs=1):

@@ -6,7 +6,7 @@ import pytest
 from spectral import sharded
 
 import tangrax as tx
-from tangrax import run
+from tangrax import analysis
 from tangrax.jacobian import NotFinite, Spectrum
 from tangrax.parallel import singular_values
 
@@ -85,8 +85,8 @@ def test_trackers_are_no_numbers(width, devices, tmp_path):
         assert np.isnan(history[f"whole/{part}"]).all()
     assert np.isnan(history["cos"]).all()
     assert [text for text in told if "cos = nan is no number" in text]
-    record = run.read_record(tmp_path)
-    said = [finding.what for finding in run.findings(record)]
+    record = analysis.read_record(tmp_path)
+    said = [finding.what for finding in analysis.findings(record)]
     for name in ("whole/effective_rank", "cos"):
         assert [text for text in said if text.startswith(f"{name} is no number (NaN), first at epoch 0")]
     assert "1 of 11 rows of J" in record.shown["spectra"][0]["text"]

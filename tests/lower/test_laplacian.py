@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import tangrax as tx
-from tangrax.jacobian.trace import look
+from tangrax.jacobian.weight_tracing import look
 from tangrax.lower import at_point
-from tangrax.lower.collect import collected
-from tangrax.lower.laplacian import jets
+from tangrax.lower.forward_laplacian import jets
+from tangrax.lower.laplacian_terms import collected
 
 KEY = jax.random.key(0)
 POINT = jnp.array([0.3, -0.4, 0.7])

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tangrax.lower.merge import merged
+from tangrax.lower.common_subexpressions import merged
 
 
 def count(function, *args):

@@ -9,7 +9,7 @@ import pytest
 from marks import slow_but
 
 import tangrax as tx
-from tangrax.jacobian import subject
+from tangrax.jacobian import sharded_jacobian
 
 X, Y, _ = tx.domain.rect(mesh_size=0.25).variable("interior")
 POINTS = np.random.default_rng(0).random((7, 2))
@@ -110,7 +110,7 @@ def test_periodic_inputs(make):
 
 def test_kernels_of_residuals(net, devices, monkeypatch):
     """By factors of every leaf that has them, against J from jax.jacrev."""
-    monkeypatch.setattr(subject, "rates", lambda transport, dtype: None)
+    monkeypatch.setattr(sharded_jacobian, "rates", lambda transport, dtype: None)
     module = moved(net.module)
     residual = lambda p, z: jax.grad(lambda z: p(z)[0])(z)[0] - p(z)[0] ** 2
     parameters, static = eqx.partition(module, eqx.is_inexact_array)

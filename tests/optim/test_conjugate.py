@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tangrax.optim.conjugate import Nystrom, solved
+from tangrax.optim.second_order.nystrom_cg import Nystrom, solved
 from tangrax.parallel import Local
 
 draw = np.random.default_rng(0)

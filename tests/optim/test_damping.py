@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from tangrax.optim.damping import Model, around, farthest
+from tangrax.optim.second_order.trust_region import Model, around, farthest
 
 
 def model_of(J, r):

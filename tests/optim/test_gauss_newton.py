@@ -15,7 +15,7 @@ from programs import gathered_bytes, reduced_numbers, training_program
 import tangrax as tx
 from tangrax.optim import gauss_newton
 
-module = importlib.import_module("tangrax.optim.gauss_newton")  # the function has the same name
+module = importlib.import_module("tangrax.optim.second_order.gauss_newton")  # the function has the same name
 
 π = np.pi
 COLUMNS = 4 + 4 + 16 + 4 + 4 + 1  # of a network of width 4

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.fft
 
 from tangrax.jacobian.gram import Chunk
-from tangrax.optim.sketch import Cosines, bucket_sums
-from tangrax.optim.slopes import OfBuckets
+from tangrax.optim.second_order.residual_gradients import OfBuckets
+from tangrax.optim.second_order.sketch import Cosines, bucket_sums
 
 
 def test_cosines():

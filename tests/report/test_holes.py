@@ -9,7 +9,7 @@ import pytest
 from matplotlib.collections import TriMesh
 
 import tangrax as tx
-from tangrax import report, run
+from tangrax import analysis, report
 from tangrax.report import fields
 
 RANDOM = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def test_shapes_of_a_run_reach_its_page_and_so_does_one_range(tmp_path, monkeypa
     u, wrong = net(x, y), 100 + 0 * x
     solver = tx.core({"fit": u.mse, "seen": net(cx, cy).mse}, optimizer=optax.sgd(0.0), dtype="float64", devices=1)
     solver.solve(1, progress=False, run_dir=tmp_path, show={"u": (wrong, x)})
-    record = run.read_record(tmp_path)
+    record = analysis.read_record(tmp_path)
     at = RANDOM.random((2000, 2))
     inside = fields.recorded_inside(record, 0)
     assert inside is not None

@@ -14,7 +14,7 @@ import pytest
 from launching import PATIENCE
 
 import tangrax as tx
-from tangrax import report, run
+from tangrax import analysis, checkpoint, report
 from tangrax.report import fields
 
 EVIL = "</title><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -71,7 +71,7 @@ def poisson(run_dir, devices=1, epochs=60, name="u", **more):
 
 def test_what_is_shown_is_what_was_recorded(devices, tmp_path):
     solver = poisson(tmp_path, devices)
-    record = run.read_record(tmp_path)
+    record = analysis.read_record(tmp_path)
     assert record.epoch == 60 and not record.running and record.start["epochs"] == [0, 60]
     for name in solver.history:
         np.testing.assert_array_equal(record.history[name], solver.history[name])
@@ -79,7 +79,7 @@ def test_what_is_shown_is_what_was_recorded(devices, tmp_path):
     assert [speed.epochs_per_second > 0 for speed in record.speeds] == [False, True, True]
     # By hand: u and the exact solution at the points, in NumPy.
     at = solver.points("interior")
-    leaves = [np.asarray(leaf) for leaf in run.leaves_of(*next(iter(solver._parameters.items()))).values()]
+    leaves = [np.asarray(leaf) for leaf in checkpoint.leaves_of(*next(iter(solver._parameters.items()))).values()]
     weights = [leaf for leaf in leaves if leaf.ndim == 2]
     biases = [leaf for leaf in leaves if leaf.ndim == 1]
     u = np.tanh(at[:, :1] @ weights[0].T + biases[0]) @ weights[1].T + biases[1]
@@ -166,7 +166,7 @@ def test_of_a_live_run(tmp_path):
 
         def on_stretch(self, stretch):
             if stretch.epoch == 40:
-                record = run.read_record(tmp_path)
+                record = analysis.read_record(tmp_path)
                 seen.append((record.running, record.epoch, "running" in Page(report.write_report(tmp_path)).text))
 
         def on_end(self): ...
@@ -195,7 +195,7 @@ def test_refused(tmp_path):
 def test_what_cannot_be_shown_is_refused_before_training(what, tmp_path):
     x, _ = tx.domain.line(n=8).variable("interior")
     u = tx.nn.mlp(1, width=3, depth=1)(x)
-    show = {"group": u[x < 0.5], "coordinates": run.Field(u, np.zeros(3), np.zeros((3, 5)))}.get(what, what)
+    show = {"group": u[x < 0.5], "coordinates": analysis.Field(u, np.zeros(3), np.zeros((3, 5)))}.get(what, what)
     solver = tx.core([u.mse], optimizer=optax.sgd(0.1), devices=1)
     with pytest.raises((TypeError, ValueError), match=r"solve\(show=…\)"):
         solver.solve(5, run_dir=tmp_path / "run", show={"it": show})
@@ -208,16 +208,16 @@ def test_points_of_what_is_shown_are_those_of_eval(columns, tmp_path, devices):
     x, y, _ = tx.domain.rect(n=8).variable("interior")
     u = tx.nn.mlp(2, width=3, depth=1)(x, y)
     at = np.random.default_rng(0).random((5, 2))
-    shown = run.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
+    shown = analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
     solver = tx.core([u.mse], optimizer=optax.sgd(0.1), devices=devices, dtype="float64")
     solver.solve(1, progress=False, run_dir=tmp_path, show={"u": shown})
-    _, arrays = solver._shown(run.Shown({"u": shown}, {}), 1)
+    _, arrays = solver._shown(analysis.Shown({"u": shown}, {}), 1)
     np.testing.assert_array_equal(arrays["at/0"], np.pad(at, ((0, 0), (0, 1))))
     np.testing.assert_array_equal(arrays["field/0"], solver.eval(u, points={"interior": at}))
     with pytest.raises(ValueError, match=r"solve\(show=…\): 'u': .* the problem is steady"):
-        run.Shown({"u": run.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, 1)), constant_values=1.0))}, {})
+        analysis.Shown({"u": analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, 1)), constant_values=1.0))}, {})
     with pytest.raises(TypeError, match="complex numbers"):
-        run.Shown({"u": run.Field(u, np.arange(5) + 1j, at)}, {})
+        analysis.Shown({"u": analysis.Field(u, np.arange(5) + 1j, at)}, {})
 
 
 # Fields over several coordinates

@@ -12,7 +12,7 @@ from marks import with_slow
 from rich.console import Console
 
 import tangrax as tx
-from tangrax.run import ProgressBar
+from tangrax.monitor import ProgressBar
 
 DOMAIN = tx.domain.line(mesh_size=0.1)
 X, _ = DOMAIN.variable("interior")

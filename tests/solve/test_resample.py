@@ -7,7 +7,7 @@ from scipy import stats
 
 import tangrax as tx
 from tangrax.optim import Scene
-from tangrax.optim.resample import density, drawn, retained
+from tangrax.optim.sampling import density, drawn, retained
 
 DOMAIN = tx.domain.line(mesh_size=0.02)
 X, _ = DOMAIN.variable("interior")

@@ -1,11 +1,8 @@
 """`tx.domain`: shapes and their collocation points."""
 
+from .boolean import Combined as Combined, Named as Named
 from .clouds import Cloud as Cloud, cloud as cloud
-from .combined import Combined as Combined, Named as Named
-from .domain import Domain as Domain
-from .ellipses import Ellipse as Ellipse
-from .extruded import Extruded as Extruded
-from .made import (
+from .constructors import (
     annulus as annulus,
     ball as ball,
     box as box,
@@ -19,7 +16,10 @@ from .made import (
     rect as rect,
     triangle as triangle,
 )
+from .domain import Domain as Domain
+from .ellipses import Ellipse as Ellipse
+from .extrusion import Extruded as Extruded
 from .meshes import Mesh as Mesh
-from .moved import Moved as Moved
 from .polygons import Polygon as Polygon
 from .shapes import Ball as Ball, Box as Box, Shape as Shape, Surface as Surface
+from .transforms import Moved as Moved

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..expr import Node, PointSet, conform, given_array
-from .data import coordinate_fields, measured, rows_and_columns
-from .tables import Table, read
+from .measurements import coordinate_fields, measured, rows_and_columns
+from .table_files import Table, read
 
 AXES = ("x", "y", "z")
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from ..expr import Node, PointSet, apply, conform
-from .combined import Combined, Named
-from .data import coordinate_fields, measured, rows_and_columns
-from .drawn import Drawn, drawn
-from .factors import Factor, largest
-from .moved import Vector, rotated, scaled, translated
+from .boolean import Combined, Named
+from .boundary_factors import Factor, largest
+from .lazy_points import Drawn, drawn
+from .measurements import coordinate_fields, measured, rows_and_columns
 from .normals import Outward
-from .room import grid_points, refuse_beyond
+from .point_memory import grid_points, refuse_beyond
 from .samplers import FINE, GAUSS, SAMPLERS, Cube, Seed, product_weights
 from .sampling import Sampling, TimeSpan
 from .shapes import ROUNDED, Shape, is_own_name
-from .tables import Table
+from .table_files import Table
+from .transforms import Vector, rotated, scaled, translated
 
 
 @dataclass(frozen=True, eq=False)

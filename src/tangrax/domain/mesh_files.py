@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 
 from ..expr import given_array
-from .combined import Combined
+from .boolean import Combined
 from .meshes import Mesh, PerTriangle, library
 from .polygons import Polygon
 from .samplers import sobol

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..expr import fault
-from .room import grid_points
+from .point_memory import grid_points
 from .samplers import BLOCK, sobol
 
 Points = Float[np.ndarray, "n dimension"]

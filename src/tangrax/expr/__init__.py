@@ -1,8 +1,9 @@
 """The language: symbolic fields, terms and parameter Jacobians, as immutable data."""
 
 from . import markup as markup, ops as ops
-from .conflict import cosine as cosine, norms as norms, projections as projections
+from .constants import as_jax as as_jax, given_array as given_array, refuse_complex as refuse_complex
 from .failure import as_array as as_array, shape_of as shape_of, succeeds as succeeds, told as told
+from .fingerprint import outline as outline
 from .functions import (
     function as function,
     lift as lift,
@@ -13,23 +14,17 @@ from .functions import (
     stop_gradient as stop_gradient,
     tracker as tracker,
 )
-from .given import as_jax as as_jax, given_array as given_array, refuse_complex as refuse_complex
-from .graph import (
+from .gradient_metrics import cosine as cosine, norms as norms, projections as projections
+from .groups import split as split, within as within
+from .kernel_request import Request as Request
+from .names import checked_name as checked_name, column_name as column_name, fault as fault
+from .node import Node as Node, apply as apply, as_node as as_node
+from .points import PointSet as PointSet, conform as conform
+from .tracker import Tracker as Tracker
+from .trainable import Selection as Selection, Trainable as Trainable, is_parameter as is_parameter, parted as parted
+from .traversal import (
     all_nodes as all_nodes,
     arguments_first as arguments_first,
     describe as describe,
     local_nodes as local_nodes,
-)
-from .groups import split as split, within as within
-from .names import checked_name as checked_name, fault as fault
-from .node import Node as Node, apply as apply, as_node as as_node
-from .outline import outline as outline
-from .points import PointSet as PointSet, conform as conform
-from .request import Request as Request
-from .tracker import Tracker as Tracker
-from .trainable import (
-    Selection as Selection,
-    Trainable as Trainable,
-    is_parameter as is_parameter,
-    parted as parted,
 )

@@ -6,9 +6,9 @@
 from numbers import Integral
 from typing import Any
 
-from .graph import all_nodes
 from .ops import Coordinate, Measured
 from .products import PerPoint
+from .traversal import all_nodes
 
 
 def held_out(field: Any, n: int | None, seed: int) -> Any:

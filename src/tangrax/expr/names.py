@@ -24,3 +24,11 @@ def checked_name(where: str, name: Any) -> str:
         told = name if len(name) <= LONGEST else f"{name[:20]}…"
         raise ValueError(f"{where}: {told!r} is no name: {why}. Give letters, digits and signs, such as 'u' or '∂u/∂x'")
     return name
+
+
+FORMULAS = "=+-@＝＋－＠"  # what spreadsheets take for the beginning of a formula, in full width too
+
+
+def column_name(name: str) -> str:
+    """A name as the head of a column: with an apostrophe before what a spreadsheet would compute, or run."""
+    return f"'{name}" if name.lstrip().startswith(tuple(FORMULAS)) else name

@@ -8,10 +8,9 @@ from weakref import WeakValueDictionary
 import jax.numpy as jnp
 
 from .foreign import Symbolic
-from .graph import Texts, describe, local_nodes
 from .groups import split
 from .held_out import held_out
-from .integral import integral, integral_error
+from .kernel_request import Request, spectrum_options
 from .ops import (
     Apply,
     Component,
@@ -31,10 +30,11 @@ from .ops import (
 )
 from .points import PointSet
 from .products import TransposedJacobian, along
-from .refusals import refuse_absent, refuse_group, refuse_point_values
-from .request import Request, spectrum_options
+from .reductions import integral, integral_error
 from .tracker import Tracker
 from .trainable import Selection
+from .traversal import Texts, describe, local_nodes
+from .validation import refuse_absent, refuse_group, refuse_point_values
 
 N = TypeVar("N", bound="Node")
 _interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()

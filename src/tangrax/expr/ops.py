@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .constants import given_array, refuse_complex
 from .failure import is_of_shapes, shape_of, succeeds, told
-from .given import given_array, refuse_complex
 from .names import checked_name
 from .points import PointSet
 from .trainable import Selection, Trainable

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Float
 
-from .given import given_array
+from .constants import given_array
 from .names import checked_name
 
 Draw = Callable[[int, Sequence[int]], np.ndarray]  # how many, by which key -> coordinates

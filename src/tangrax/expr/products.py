@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from .given import given_array
+from .constants import given_array
 from .groups import split, within
 from .ops import Apply, Constant, Facts, Gradient, Jacobian, Op, Restrict, one_point_set
 from .points import PointSet

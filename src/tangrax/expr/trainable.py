@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..processes import refuse_fork
-from .given import as_jax, refuse_complex, refuse_masked
+from .constants import as_jax, refuse_complex, refuse_masked
 from .names import checked_name
 
 

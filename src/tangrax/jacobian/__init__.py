@@ -1,8 +1,6 @@
 """Diagnosis from parameter Jacobians: rows, group means, the tangent kernel and its spectrum."""
 
-from .density import Density as Density, Estimate as Estimate
-from .evaluator import Evaluator as Evaluator, refuse_empty_groups as refuse_empty_groups
-from .functions import (
+from .api import (
     Products as Products,
     gram as gram,
     means as means,
@@ -11,9 +9,11 @@ from .functions import (
     rows as rows,
     spectrum as spectrum,
 )
-from .means import RULES as RULES
+from .density import Density as Density, Estimate as Estimate
+from .evaluate import RESULT_LIMIT as RESULT_LIMIT, evaluate as evaluate, plan_of as plan_of
+from .evaluator import Evaluator as Evaluator, refuse_empty_groups as refuse_empty_groups
+from .limits import refuse_oversized as refuse_oversized
 from .plan import Plan as Plan, Way as Way
-from .requests import RESULT_LIMIT as RESULT_LIMIT, evaluate as evaluate, plan_of as plan_of
-from .rows import refuse_oversized as refuse_oversized
+from .rewrite_rules import RULES as RULES
 from .spectrum import Condition as Condition, NotFinite as NotFinite, Spectrum as Spectrum
-from .watch import RANK as RANK, SpectrumProgram as SpectrumProgram, watched as watched
+from .spectrum_tracker import RANK as RANK, SpectrumProgram as SpectrumProgram, watched as watched

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..parallel import Transport, settings
 from .factors import Split
-from .trace import Found
+from .weight_tracing import Found
 
 SIDE = 512  # rows of the matrices that are timed: as many as a tile has, times its uses
 ROUNDS = 15  # the fastest counts: what else runs on the machine only slows

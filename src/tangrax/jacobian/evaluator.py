@@ -10,8 +10,8 @@ import numpy as np
 from .. import lower
 from ..expr import Node, PointSet, Trainable, split
 from ..parallel import ShardedRows, Transport
-from .means import RULES
-from .rows import blocks, refuse_oversized
+from .limits import blocks, refuse_oversized
+from .rewrite_rules import RULES
 
 Points = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .trace import Function, Reader, Use, Weight, read_shapes
+from .weight_tracing import Function, Reader, Use, Weight, read_shapes
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..parallel import Collectives, Layout
 from .cost import Rates, split
 from .factors import Split, factors_at, laid_out
 from .tiles import Held, Place, Side, Sweep
-from .trace import Function, look
+from .weight_tracing import Function, look
 
 CHUNK = 256  # points whose rows are formed at once: enough to keep a core busy, temporaries of a few MB
 FACTORS = 2048  # points whose factors are computed at once, uses counted

@@ -14,10 +14,10 @@ from .density import Density
 from .evaluator import Evaluator
 from .gram import accumulation, dual, over_chunks, squares, stored
 from .lanczos import PROBES, Ritz, largest, pushed, quadrature
-from .memory import dual_way, kernel_way, krylov_way
 from .plan import FEWER, Plan, Way
+from .sharded_jacobian import Subject, choice_of, looked_at, run
 from .spectrum import RESOLVED, NotFinite, Spectrum
-from .subject import Subject, choice_of, looked_at, run
+from .way_costs import dual_way, kernel_way, krylov_way
 
 ROWS, GRAM, DUAL = "singular values of J", "eigenvalues of K", "eigenvalues of JᵀJ"
 LANCZOS, DENSITY = "Lanczos' method", "stochastic Lanczos quadrature"

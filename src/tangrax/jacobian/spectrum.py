@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..expr import markup
-from .view import picture
+from .spectrum_picture import picture
 
 # Backward-stable QR and SVD leave an error of a few ε σ_max in every singular value, whatever its own size.
 ROUNDINGS = 4

@@ -1,25 +1,15 @@
 """From an expression to a function of one point, and to a program for one shard of points."""
 
-from .dependence import shared as shared, trainables_of as trainables_of
 from .executor import (
     Executor as Executor,
     Placed as Placed,
     refuse_arrays_at as refuse_arrays_at,
     refuse_unknown as refuse_unknown,
 )
-from .expand import (
-    expand as expand,
-    gradient_of as gradient_of,
-    group_sizes as group_sizes,
-    mean as mean,
-)
-from .laplacian import alone as alone
-from .pointwise import (
-    Values as Values,
-    at_point as at_point,
-    evaluate as evaluate,
-    put_selected as put_selected,
-)
+from .expand import expand as expand, gradient_of as gradient_of, group_sizes as group_sizes, mean as mean
+from .forward_laplacian import alone as alone
+from .levels import shared as shared, trainables_of as trainables_of
+from .pointwise import Values as Values, at_point as at_point, evaluate as evaluate, put_selected as put_selected
 from .primitives import AtPoint as AtPoint, Columns as Columns, Gathered as Gathered
 from .program import Here as Here, Program as Program
 from .resolution import refuse_merged as refuse_merged

@@ -12,7 +12,7 @@ from ..expr.ops import Constant
 from ..expr.points import Rows
 from ..parallel import Collectives, Layout, Transport
 from ..processes import refuse_fork
-from .dependence import trainables_of
+from .levels import trainables_of
 from .primitives import Scattered
 from .program import Here, Program
 from .resolution import refuse_merged

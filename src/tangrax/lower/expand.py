@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ..expr import Node, Selection, all_nodes, apply, arguments_first, ops, split, within
 from ..expr.products import PerPoint
-from .dependence import moving, moving_args, moving_by, shared, trainables_of
+from .levels import moving, moving_args, moving_by, shared, trainables_of
 from .primitives import Count, Gathered, PointMax, PointSum, Scattered
 
 Rule = Callable[[Node, Sequence[Node]], Node]

@@ -14,10 +14,10 @@ from jaxtyping import Array, Float
 
 from ..expr import Node, PointSet
 from ..expr.ops import Gradient
-from .dependence import feeds, shared_by, trained_feeds
-from .local import Pull, Pulled
+from .levels import feeds, shared_by, trained_feeds
 from .pointwise import Values, evaluate, put_selected
 from .primitives import Gathered, Scattered
+from .shard_work import Pull, Pulled
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from ..expr import Node
-from ..expr.graph import local_nodes
 from ..expr.ops import Apply, Call, Component, Constant
+from ..expr.traversal import local_nodes
 from .expand import indicator, largest_negative, mean_abs, mean_square
 from .pointwise import Values
 from .primitives import AtPoint

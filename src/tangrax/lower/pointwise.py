@@ -13,9 +13,9 @@ from jaxtyping import Array, Float
 from ..expr import Node, PointSet, Selection, Trainable, arguments_first
 from ..expr.ops import Apply, Call, Constant, Coordinate, Derivative, Jacobian, Laplacian
 from ..expr.products import Push
-from .collect import collected
-from .laplacian import Axes, Sum, jets
-from .merge import merged
+from .common_subexpressions import merged
+from .forward_laplacian import Axes, Sum, jets
+from .laplacian_terms import collected
 from .primitives import AtPoint, Columns, Count
 
 

@@ -11,11 +11,11 @@ from jaxtyping import Array
 from ..expr import Node, PointSet, Trainable, all_nodes
 from ..expr.ops import Coordinate, Gradient
 from ..parallel import Collectives, Layout
-from .dependence import changes, levels, needs_sweep, shared
 from .gradient import Share, SumGradient, levels_match, swept_gradient
-from .local import Pull, Pulled, Shard, Task, run_task
+from .levels import changes, levels, needs_sweep, shared
 from .pointwise import Values, evaluate
 from .primitives import Exchange, Gathered, PointMax, Scattered
+from .shard_work import Pull, Pulled, Shard, Task, run_task
 
 
 @dataclass(frozen=True)

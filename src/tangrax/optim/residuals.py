@@ -13,10 +13,10 @@ from jaxtyping import Array, Float
 from ..expr import Node, PointSet, Selection, Trainable, all_nodes, ops, split, within
 from ..jacobian import RULES
 from ..jacobian.gram import Chunk, Rows
-from ..jacobian.subject import rows_in_shard
+from ..jacobian.sharded_jacobian import rows_in_shard
 from ..lower import Values, evaluate, expand, shared
 from ..parallel import Collectives, Layout
-from .guide import Knob
+from .adaptive.adaptive_rule import Knob
 
 
 @dataclass(frozen=True, eq=False)

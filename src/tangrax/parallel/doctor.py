@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ..processes import detect, mpi
+from ..processes import detect, mpi_library
 from .base import Transport
 from .mpi import make_mpi_transport
 from .transport import make_transport
@@ -45,7 +45,7 @@ def report(console: Console | None = None) -> int:
             continue
         try:
             if name == "mpi":
-                table.add_row("MPI library", mpi.version())
+                table.add_row("MPI library", mpi_library.version())
             table.add_row(f"1 MB all-reduce, {name}", f"{1e3 * _all_reduce(make()):.2f} ms")
         except Exception as error:
             broken = True

@@ -12,8 +12,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
-from ..processes import Peers, mpi
-from ..processes.mpi import REBUILD
+from ..processes import Peers, mpi_library
+from ..processes.mpi_library import REBUILD
 from .base import AXIS, Transport
 from .collectives import Collectives
 from .setup import settings, setup
@@ -36,10 +36,10 @@ class Mpi(Collectives):
         if not jax.tree.leaves(tree):
             return tree
         flat, unravel = ravel_pytree(tree)
-        return unravel(mpi.bridge().allreduce(flat, op=mpi.library().SUM, comm=mpi.world()))
+        return unravel(mpi_library.bridge().allreduce(flat, op=mpi_library.library().SUM, comm=mpi_library.world()))
 
     def gather(self, rows):
-        everyone = mpi.bridge().allgather(jnp.asarray(rows), comm=mpi.world())
+        everyone = mpi_library.bridge().allgather(jnp.asarray(rows), comm=mpi_library.world())
         return everyone.reshape(-1, *everyone.shape[2:])
 
     def shift(self, tree, k=1, senders=None):
@@ -47,12 +47,12 @@ class Mpi(Collectives):
         flat, unravel = ravel_pytree(tree)
         sends = senders is None or self.index in senders
         receives = senders is None or before in senders
-        world = mpi.world()
+        world = mpi_library.world()
         if sends and receives:
-            return unravel(mpi.bridge().sendrecv(flat, flat, source=before, dest=after, comm=world))
+            return unravel(mpi_library.bridge().sendrecv(flat, flat, source=before, dest=after, comm=world))
         if sends:
-            mpi.bridge().send(flat, dest=after, comm=world)
-        came = mpi.bridge().recv(flat, source=before, comm=world) if receives else jnp.zeros_like(flat)
+            mpi_library.bridge().send(flat, dest=after, comm=world)
+        came = mpi_library.bridge().recv(flat, source=before, comm=world) if receives else jnp.zeros_like(flat)
         return unravel(came)
 
 
@@ -84,11 +84,11 @@ class MpiRanks(Transport):
 
     def fetch(self, rows):
         with self.peers.operation("gathering rows"):
-            return np.concatenate(mpi.world().allgather(np.asarray(rows)))
+            return np.concatenate(mpi_library.world().allgather(np.asarray(rows)))
 
     def collect(self, rows):
         with self.peers.operation("collecting rows"):
-            each = mpi.world().gather(np.asarray(rows))
+            each = mpi_library.world().gather(np.asarray(rows))
         return None if each is None else np.concatenate(each)
 
     def local(self, rows):
@@ -98,19 +98,19 @@ class MpiRanks(Transport):
         return jax.jit(program)
 
     def _broadcast(self, array):
-        return mpi.world().bcast(array)
+        return mpi_library.world().bcast(array)
 
 
 def make_mpi_transport(devices: Any = None) -> MpiRanks:
     """The transport of this process's MPI rank, joined to the others if it was not."""
-    mpi.bridge()
+    mpi_library.bridge()
     if devices not in (None, 1):
         raise ValueError(
             f"devices={devices!r}: under MPI every rank has one device, since mpi4jax's calls are ordered by an effect "
             f"that JAX allows for a single device. Start as many ranks as there are devices"
         )
     setup()
-    world, local = mpi.world(), jax.local_devices()
+    world, local = mpi_library.world(), jax.local_devices()
     # Ranks of one node take its devices in turn; on a CPU each rank has its own process's first one.
     device = local[_place_on_node() % len(local)] if local[0].platform != "cpu" else local[0]
     check_gpu(device.platform, os.environ)
@@ -119,21 +119,21 @@ def make_mpi_transport(devices: Any = None) -> MpiRanks:
 
 @functools.cache
 def _place_on_node() -> int:
-    return mpi.world().Split_type(mpi.library().COMM_TYPE_SHARED).Get_rank()
+    return mpi_library.world().Split_type(mpi_library.library().COMM_TYPE_SHARED).Get_rank()
 
 
 def check_gpu(platform: str, environ: MutableMapping[str, str]) -> None:
     """What would else fail, or crash, in the middle of the first step on a GPU."""
     if platform not in ("gpu", "cuda", "rocm"):
         return
-    if not mpi.bridge().has_cuda_support():
+    if not mpi_library.bridge().has_cuda_support():
         raise RuntimeError(
             "mpi4jax was built without CUDA support, and this rank's device is a GPU: rebuild it where nvcc is found "
             f"({REBUILD}), or use transport='xla', or JAX_PLATFORMS=cpu"
         )
     # mpi4jax copies through the host unless told otherwise.
-    if environ.setdefault("MPI4JAX_USE_CUDA_MPI", "0") == "1" and mpi.knows_cuda() is False:
+    if environ.setdefault("MPI4JAX_USE_CUDA_MPI", "0") == "1" and mpi_library.knows_cuda() is False:
         raise RuntimeError(
             "MPI4JAX_USE_CUDA_MPI=1 asks for an MPI that reads GPU memory, and this one does not "
-            f"({mpi.version()}): load one built with CUDA, or unset the variable to copy through the host"
+            f"({mpi_library.version()}): load one built with CUDA, or unset the variable to copy through the host"
         )

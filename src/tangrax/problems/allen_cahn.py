@@ -7,8 +7,8 @@ import numpy as np
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
+from .coordinates import evenly, gathered, spread
 from .problem import Answer, Problem, Task, refuse_outside
-from .stretched import evenly, gathered, spread
 
 π = math.pi
 DIFFUSION = 1e-4

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.polynomial.hermite import hermgauss
 
 from .. import domain, nn, numpy as tnp
+from .coordinates import evenly, gathered, spread
 from .problem import Answer, Problem, Task
-from .stretched import evenly, gathered, spread
 
 π = math.pi
 VISCOSITY = 0.01 / π

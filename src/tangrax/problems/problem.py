@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis import Field
 from ..expr import Node, all_nodes, ops
-from ..optim import gauss_newton
-from ..run import Field
+from ..optim.second_order import gauss_newton
 from ..solver import Solver, core
 
 HELD_OUT = 2000  # points at which a field is compared

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from . import mpi
+from . import mpi_library
 from .detect import Launch
 from .hub import Hub
 from .judge import Limits
@@ -81,13 +81,14 @@ def _told_by_launcher(
 
 def _told_by_mpi(launch: Launch, limits: Limits) -> tuple[list[tuple[str, int]], str, Started | None]:
     """Rank 0 tells the others through MPI where it listens."""
-    world = mpi.world()
+    world = mpi_library.world()
     if world.Get_size() != launch.processes:
         raise RuntimeError(
             f"the launcher started {launch.processes} ranks ({launch.rule}), but the MPI library of this Python sees "
-            f"{world.Get_size()}: its mpirun or srun --mpi=… belongs to another MPI than mpi4py's ({mpi.version()})"
+            f"{world.Get_size()}: its mpirun or srun --mpi=… belongs to another MPI than mpi4py's "
+            f"({mpi_library.version()})"
         )
-    alone = world.Split_type(mpi.library().COMM_TYPE_SHARED).Get_size() == world.Get_size()
+    alone = world.Split_type(mpi_library.library().COMM_TYPE_SHARED).Get_size() == world.Get_size()
     addresses, token, hub = None, "", None
     if world.Get_rank() == 0:
         listening = _listen("127.0.0.1" if alone else "", 0)

@@ -9,5 +9,5 @@ from .kernel import (
     spectrum as spectrum,
     spectrum_history as spectrum_history,
 )
-from .of_run import write_report as write_report
 from .plots import losses as losses, solution as solution, tracker as tracker
+from .run_page import write_report as write_report

@@ -18,7 +18,7 @@ try:
 except ImportError as error:
     raise ImportError("tangrax.report draws with matplotlib: pip install 'tangrax[plot]'") from error
 
-from ..run.files import refuse_unwritable, whole
+from ..checkpoint.atomic_files import refuse_unwritable, whole
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness. Black is kept for references.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from matplotlib.tri import Triangulation
 from scipy.spatial import KDTree
 
+from ..analysis import Record
 from ..domain import Shape
-from ..domain.written import made
-from ..run import Record
+from ..domain.serialization import made
 from .canvas import COLOURS, DIVERGING, REFERENCE, Axes, broken, finish, new_axes, plain
 
 Inside = Callable[[np.ndarray], np.ndarray]  # which rows of coordinates lie in the domain

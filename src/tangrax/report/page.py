@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 from matplotlib import rc_context
 
+from ..checkpoint.atomic_files import whole
 from ..expr.markup import Child, Element, element
-from ..run.files import whole
 from .canvas import Axes
 
 STYLE = (Path(__file__).parent / "page.css").read_text()

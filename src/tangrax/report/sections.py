@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..run import Record, findings
+from ..analysis import Record, findings
 from ..solve import TOTAL, History
 from . import cosines, fields, kernel, plots
 from .canvas import COLOURS, finish, new_axes, plain

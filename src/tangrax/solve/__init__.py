@@ -2,23 +2,14 @@
 
 from .batches import Batches as Batches
 from .build import build_loop as build_loop
+from .callbacks import Listener as Listener, Run as Run, Stretch as Stretch
+from .compiled import State as State
+from .device_parameters import Held as Held, explained as explained
 from .exclusive import exclusive as exclusive
-from .first_order import (
-    FirstOrder as FirstOrder,
-    Parameters as Parameters,
-    by_optimizer as by_optimizer,
-)
-from .held import Held as Held, explained as explained
+from .first_order import FirstOrder as FirstOrder, Parameters as Parameters, by_optimizer as by_optimizer
 from .history import History as History
-from .listener import Listener as Listener, Run as Run, Stretch as Stretch
 from .loop import NOT_KEPT as NOT_KEPT, Kept as Kept, Loop as Loop, Timing as Timing
-from .order import joint_order as joint_order
+from .optimizers import joint_order as joint_order
 from .resampling import Resampler as Resampler
 from .rollback import PACE as PACE
-from .stretch import State as State
-from .terms import (
-    TOTAL as TOTAL,
-    NonFiniteLoss as NonFiniteLoss,
-    Terms as Terms,
-    read_terms as read_terms,
-)
+from .terms import TOTAL as TOTAL, NonFiniteLoss as NonFiniteLoss, Terms as Terms, read_terms as read_terms

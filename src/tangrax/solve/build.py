@@ -9,11 +9,11 @@ from ..jacobian import RANK, RESULT_LIMIT, RULES, Evaluator, refuse_empty_groups
 from ..lower import Executor, Placed, Program, expand, gradient_of, group_sizes, shared, trainables_of
 from ..optim import Guidance, SecondOrder
 from .batches import Batches
+from .compiled import Apart, Guided, Problem, Watched
 from .first_order import FirstOrder
 from .loop import Loop, Points, Timing
 from .resampling import MOVED, Resampler
 from .rollback import PACE
-from .stretch import Apart, Guided, Problem, Watched
 from .terms import TOTAL, Terms
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from ..expr import Selection, Trainable
 from ..lower import put_selected
-from .filled import filled
+from .constant_arrays import filled
 
 Parameters = dict[Trainable, Any]
 LossAndGradient = Callable[[Parameters], tuple[Any, Float[Array, " p"]]]

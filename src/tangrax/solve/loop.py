@@ -13,12 +13,12 @@ from ..expr import PointSet, Tracker
 from ..optim import Guide
 from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
+from .callbacks import Listener, Run, Stretch
+from .compiled import LONGEST, Guided, Problem, State, Watched, fired_before, stretch_program
 from .first_order import Parameters, strong
 from .history import History
-from .listener import Listener, Run, Stretch
 from .resampling import MOVED, Resampler
 from .rollback import PACE, SHORTER, Anchor, Anchors
-from .stretch import LONGEST, Guided, Problem, State, Watched, fired_before, stretch_program
 from .terms import TOTAL, NonFiniteLoss
 
 FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes

@@ -14,7 +14,7 @@ from ..expr.products import PerPoint
 from ..jacobian import RULES, Evaluator
 from ..lower import Placed, Program, expand, refuse_merged, trainables_of
 from ..optim import Resampling, Scene
-from .stretch import LONGEST
+from .compiled import LONGEST
 from .terms import NonFiniteLoss, Terms
 
 POINTS, NOISE = 2, 3  # first words of the keys of points and of noise; held-out points have another

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .stretch import State
+from .compiled import State
 
 PACE = "rollback/pace"  # in the history: the part of a step that is taken since training went back
 SHORTER = 0.5  # of the step before, each time that training goes back

@@ -1,0 +1,22 @@
+"""Parameters and states on disk: solver files, a run's directory, checkpoints."""
+
+from .archive import Arrays as Arrays, Damaged as Damaged, read_json as read_json, reading as reading
+from .atomic_files import other_kind as other_kind, refuse_unwritable as refuse_unwritable, whole as whole
+from .optimizer_identity import optimizers_of as optimizers_of
+from .provenance import (
+    environment as environment,
+    outline as outline,
+    outline_of_points as outline_of_points,
+    outline_of_trackers as outline_of_trackers,
+)
+from .run_directory import tell as tell
+from .solver_file import (
+    Saved as Saved,
+    leaves_of as leaves_of,
+    load as load,
+    matched as matched,
+    read as read,
+    rebuilt as rebuilt,
+    save as save,
+)
+from .writer import Saving as Saving, Snapshot as Snapshot, whole_number as whole_number

@@ -1,0 +1,150 @@
+"""Trained parameters on disk, one NumPy archive, and networks from it without the problem they were trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from .. import nn
+from ..expr import Trainable
+from . import archive
+from .archive import Arrays, Damaged, OtherFormat
+from .atomic_files import refuse_unwritable
+
+Moved = dict[str, tuple[str, int, np.ndarray]]  # by tag: of which domain, the epoch of the last move, coordinates
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a file holds: each network's leaves in order and recipe, the epoch, history as (epochs, values).
+
+    And the points that have moved.
+    """
+
+    leaves: dict[str, dict[str, np.ndarray]]
+    recipes: dict[str, Any]
+    epoch: int
+    history: dict[str, tuple[np.ndarray, np.ndarray]]
+    points: Moved
+
+
+def save(path: str | Path, saved: Saved) -> None:
+    """Write `path` by way of a temporary file beside it: a crash leaves the old file as it was."""
+    arrays: Arrays = {}
+    about: dict[str, Any] = {"epoch": saved.epoch, "networks": {}, "history": list(saved.history)}
+    put_points(saved.points, about, arrays)
+    for name, leaves in saved.leaves.items():
+        about["networks"][name] = {"leaves": list(leaves), "recipe": saved.recipes.get(name)}
+        for index, leaf in enumerate(leaves.values()):
+            arrays[f"network/{name}/{index}"] = leaf
+    for name, (epochs, values) in saved.history.items():
+        arrays[f"epochs/{name}"], arrays[f"values/{name}"] = epochs, values
+    refuse_unwritable(path)
+    archive.write(Path(path), archive.SOLVER, about, arrays)
+
+
+def read(path: str | Path) -> Saved:
+    """What `save` wrote; raises ValueError for a file that is something else or damaged."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no saved solver at {path}: solver.save(path) writes one")
+    try:
+        about, arrays = archive.read(path, archive.SOLVER)
+        with archive.reading(path):
+            leaves = {
+                name: {leaf: arrays[f"network/{name}/{i}"] for i, leaf in enumerate(network["leaves"])}
+                for name, network in about["networks"].items()
+            }
+            if not leaves or not all(leaves.values()):
+                raise ValueError("it holds no network, or one without parameters")
+            recipes = {name: network["recipe"] for name, network in about["networks"].items()}
+            history = {name: (arrays[f"epochs/{name}"], arrays[f"values/{name}"]) for name in about["history"]}
+            return Saved(leaves, recipes, int(about["epoch"]), history, points_of(about, arrays))
+    except (Damaged, OtherFormat) as error:
+        raise type(error)(f"{error}. Save it anew with solver.save") from error
+
+
+def put_points(points: Moved, about: dict[str, Any], arrays: Arrays) -> None:
+    """Points that have moved, into what a file holds."""
+    about["points"] = {name: [domain, epoch] for name, (domain, epoch, _) in points.items()}
+    arrays.update({f"points/{name}": coordinates for name, (_, _, coordinates) in points.items()})
+
+
+def points_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Moved:
+    """What `put_points` put there; raises where it is no points."""
+    for name in about["points"]:
+        array = arrays[f"points/{name}"]
+        if array.ndim != 2 or array.dtype.kind != "f":
+            raise ValueError(f"points of '{name}' are {array.dtype} of shape {array.shape}")
+    return {name: (domain, int(epoch), arrays[f"points/{name}"]) for name, (domain, epoch) in about["points"].items()}
+
+
+def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:
+    """The parameters of a network by the names of its leaves."""
+    return dict(zip(trainable.leaf_names, map(np.asarray, jax.tree.leaves(parameters)), strict=True))
+
+
+def matched(saved: Saved, names: Mapping[str, Trainable], dtype: np.dtype, path: str | Path) -> dict[Trainable, Any]:
+    """The parameters of a problem's networks; ValueError where the file is of others, or of a higher precision."""
+    if set(names) != set(saved.leaves):
+        raise ValueError(f"{path} holds {sorted(saved.leaves)}, this problem has {sorted(names)}. Nothing was loaded")
+    new = {names[name]: restored(names[name], leaves, path) for name, leaves in saved.leaves.items()}
+    for leaf in jax.tree.leaves(list(new.values())):
+        if leaf.dtype.itemsize > dtype.itemsize:
+            raise ValueError(
+                f"{path} holds {leaf.dtype} parameters and this run has {dtype}: call "
+                f'tx.setup(dtype="{leaf.dtype}") first. Nothing was loaded'
+            )
+    return new
+
+
+def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str | Path) -> Any:
+    """Saved leaves as parameters of `trainable`; refused, with the differences, if they are another network's."""
+    wanted = dict(zip(trainable.leaf_names, trainable.leaf_shapes, strict=True))
+    found = {name: leaf.shape for name, leaf in leaves.items()}
+    if wanted != found:
+        differ = [
+            f"{name}: {found.get(name, 'absent')} in the file, {wanted.get(name, 'absent')} in the network"
+            for name in sorted({*wanted, *found})
+            if wanted.get(name) != found.get(name)
+        ]
+        more = f", and {len(differ) - 4} more" if len(differ) > 4 else ""
+        detail = "; ".join(differ[:4]) or "its leaves come in another order"
+        raise ValueError(f"{path} holds another network than '{trainable.name}': {detail}{more}. Nothing was loaded")
+    return jax.tree.structure(trainable.initial).unflatten(list(leaves.values()))
+
+
+def load(path: str | Path, like: Any = None) -> Any:
+    """A trained network from a file that `solver.save` wrote, without the problem it was trained on.
+
+    Networks made by `tx.nn.mlp` and its like need only the path. For others give `like`, a module of the same
+    architecture (or a dict from names to modules). Returns the module, or a dict by name if the file holds several.
+    """
+    saved = read(path)
+    found = {}
+    for name, leaves in saved.leaves.items():
+        recipe = saved.recipes[name]
+        pattern = like.get(name) if isinstance(like, dict) else like
+        if pattern is None and recipe is not None:
+            with archive.reading(Path(path)):
+                pattern = nn.from_recipe(recipe, leaves)
+        if pattern is None:
+            if not any(leaf for leaf in leaves):
+                found[name] = next(iter(leaves.values())).copy()  # what is read cannot be changed
+                continue
+            raise ValueError(
+                f"{path}: '{name}' was not made by tx.nn.mlp or its like, so the file does not tell its architecture: "
+                f"give tx.load(path, like=module) with a module of the same kind"
+            )
+        trainable = pattern.trainable if isinstance(pattern, nn.Network) else nn.wrap(pattern, name=name).trainable
+        found[name] = rebuilt(trainable, restored(trainable, leaves, path))
+    return found if len(found) > 1 else next(iter(found.values()))
+
+
+def rebuilt(trainable: Trainable, parameters: Any) -> Any:
+    """A network or module with other parameters."""
+    return eqx.combine(parameters, trainable.module)

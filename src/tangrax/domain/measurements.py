@@ -1,0 +1,48 @@
+"""Measurements beside the points they are of, from arrays and files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..expr import Node, PointSet, checked_name, ops
+from .table_files import HOW, Table, read
+
+
+def rows_and_columns(
+    tag: str, points: Any, axes: Sequence[str], where: str, table: Table | None = None
+) -> tuple[Any, Table]:
+    """Points as they were given, or those of a file, with its other columns; `where` tells whose axes they are.
+
+    `table` is the file, if it has been read.
+    """
+    if not isinstance(points, (str, Path)):
+        return points, Table()
+    table = read(points) if table is None else table
+    missing = [axis for axis in axes if axis not in table]
+    if missing:
+        raise ValueError(
+            f"points('{tag}', {str(points)!r}): no column {', '.join(missing)} among {', '.join(table)}; the "
+            f"coordinates of {where} are {', '.join(axes)}. {HOW}"
+        )
+    counts = {axis: len(table[axis]) for axis in axes}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"{table.path}: its columns hold {counts} numbers: all coordinates must have the same number")
+    return np.column_stack([table[axis] for axis in axes]), table.without(axes)
+
+
+def coordinate_fields(points: PointSet) -> tuple[Node, ...]:
+    """The coordinates of points as fields, in the order of their axes."""
+    return tuple(Node(ops.Coordinate(points, axis)) for axis in range(len(points.axes)))
+
+
+def measured(points: PointSet, columns: Table, values: Any, name: str | None) -> Node:
+    """Numbers at the points, or those of a file's column, as a field."""
+    if isinstance(values, str):
+        if values not in columns:
+            there = f"has {', '.join(columns)}" if columns else "was not read from a file with such columns"
+            raise ValueError(f"values('{points.tag}', '{values}'): '{points.tag}' {there}")
+        name, values = name or values, columns[values]
+    name = "values" if name is None else checked_name(f"values('{points.tag}', …)", name)
+    return Node(ops.Measured(points, points.add(name, values)))

@@ -1,0 +1,49 @@
+"""Shapes as data: numbers, names and arrays from which the same shape can be made, and no code."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from .boolean import Combined, Named
+from .ellipses import Ellipse
+from .extrusion import Extruded
+from .meshes import Mesh
+from .polygons import Polygon
+from .shapes import Ball, Box, Shape
+from .transforms import Moved
+
+KINDS = {kind.__name__: kind for kind in (Ball, Box, Combined, Ellipse, Extruded, Mesh, Moved, Named, Polygon)}
+
+
+def written(shape: Shape, arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any] | None:
+    """What JSON can say of a shape; its arrays go to `arrays`, under names that begin with `prefix`.
+
+    None for a shape of another kind than these, or made of one.
+    """
+    if type(shape) is not KINDS.get(type(shape).__name__):
+        return None
+    told: dict[str, Any] = {"kind": type(shape).__name__}
+    for each in fields(shape):  # pyright: ignore[reportArgumentType]
+        value, name = getattr(shape, each.name), f"{prefix}/{each.name}"
+        if isinstance(value, Shape):
+            value = written(value, arrays, name)
+            if value is None:
+                return None
+        elif isinstance(value, np.ndarray):
+            arrays[name], value = value, {"array": name}
+        told[each.name] = value
+    return told
+
+
+def made(told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Shape:
+    """The shape that was written. Raises KeyError, TypeError or ValueError where something else was."""
+    kind = KINDS[told["kind"]]
+    return kind(**{each.name: _value(told[each.name], arrays) for each in fields(kind)})
+
+
+def _value(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(value, Mapping):
+        return arrays[value["array"]] if "array" in value else made(value, arrays)
+    return tuple(_value(each, arrays) for each in value) if isinstance(value, list) else value

@@ -1,0 +1,122 @@
+"""Predicted memory, operations and traffic of kernels: what the programs of gram.py and lanczos.py hold at once."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .cost import split
+from .factors import Split, factors_at
+from .gram import CHUNK, Choice, Rows, accumulation, tile_of
+from .lanczos import PASS
+from .plan import Way
+from .weight_tracing import look
+
+
+def kernel_way(name: str, sides: Sequence[Rows], choice: Choice, *, stores: bool = True, note: str = "") -> Way:
+    """Of K (or, without storing it, of its moments) by a choice of factors and rows."""
+    first, last = sides[0], sides[-1]
+    shards, alike = first.layout.shards, len(sides) == 1
+    accumulated = _itemsize(accumulation(jnp.result_type(*first.leaves)))
+    rows, columns = _rows(first), _rows(last)
+    held = [_bytes(_factors(side, choice)) for side in sides]
+    travels = held[-1]
+    if not choice.held:
+        columns_formed = [
+            choice.split.columns(side.leaves) * _itemsize(jnp.result_type(*side.leaves)) for side in sides
+        ]
+    else:
+        columns_formed = [0, 0]
+    tile = max(_tile(side, choice, accumulated) for side in sides) + sum(
+        tile_of(side, choice) * side.components * each
+        for side, each in zip([first, last], [columns_formed[0], columns_formed[-1]], strict=True)
+    )
+    # Of one device, half of the factors stand twice where chunks are joined; on an even ring, halves of those of three
+    # shards beside a shard's own.
+    if shards == 1:
+        beside = max(0, sum(held) // 2 - tile)
+    else:
+        beside = 3 * travels // 2 if shards % 2 == 0 and alike else travels if not alike else 0
+    peak = sum(held) + beside + tile
+    if stores:
+        whole = rows * shards * columns * accumulated
+        cut = rows * last.layout.count * last.components * accumulated
+        # Blocks that shards send each other of a symmetric K, two shards halves of one; or a copy where columns of
+        # padding are cut off.
+        blocks = min(shards - 1, 2) * rows * rows * accumulated if alike else 0
+        peak += whole + max(blocks, cut if cut != whole else 0)
+    pairs = rows * columns * (1 if not alike else 0.5) * shards
+    operations = 2 * pairs * _multiplications(sides, choice)
+    hops = (shards - 1 if not alike else (shards - 1) / 2) if shards > 1 else 0
+    tiles = rows * rows * accumulated * (shards - 1) / 2 if alike and stores else 0
+    return Way(name, int(peak), operations, int(hops * travels + tiles), note, choice)
+
+
+def dual_way(name: str, rows: Rows, *, note: str = "") -> Way:
+    """Of JᵀJ, rows formed a chunk at a time."""
+    columns = sum(int(np.size(leaf)) for leaf in rows.leaves)
+    dtype = jnp.result_type(*rows.leaves)
+    square = columns**2 * _itemsize(accumulation(dtype))
+    chunk = min(CHUNK, rows.layout.rows) * rows.components * columns * _itemsize(dtype)
+    several = rows.layout.shards > 1
+    operations = 2.0 * _rows(rows) * columns**2
+    return Way(name, 2 * square + (square if several else 0) + 3 * chunk, operations, square if several else 0, note)
+
+
+def krylov_way(name: str, rows: Rows, steps: int, repeats: int = 1, *, note: str = "") -> Way:
+    """Of some steps of Lanczos' method."""
+    columns = sum(int(np.size(leaf)) for leaf in rows.leaves)
+    item = _itemsize(jnp.result_type(*rows.leaves))
+    vectors = (2 * steps + 8) * columns * item
+    fit = split([look(rows.function, rows.leaves, rows.one)], rows.leaves, None)
+    taken = int(_per_chunk(rows, fit) / min(CHUNK, rows.layout.rows) * min(PASS, rows.layout.rows))
+    # A product with J and one with its transpose cost three evaluations each, of two operations a parameter and use.
+    operations = 12.0 * _rows(rows) * columns * steps * repeats
+    moved = columns * item * steps * repeats if rows.layout.shards > 1 else 0
+    return Way(name, vectors + taken, operations, moved, note, steps)
+
+
+def _rows(side: Rows) -> int:
+    """Rows of K of a shard's points."""
+    return side.layout.rows * side.components
+
+
+def _factors(side: Rows, choice: Choice) -> Any:
+    found = jax.eval_shape(lambda points: side.factors(points, choice.split, choice.chunk), side.points)
+    return (found.left, found.right, found.rows if choice.held else side.points)
+
+
+def _bytes(tree: Any) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _tile(side: Rows, choice: Choice, itemsize: int) -> int:
+    """Products of all uses with all uses, on both sides of a weight."""
+    found = look(side.function, side.leaves, side.one)
+    most = max((found.count(leaf) for leaf in choice.split.weights), default=1)
+    return 3 * (most * tile_of(side, choice) * side.components) ** 2 * itemsize
+
+
+def _per_chunk(side: Rows, chosen: Split) -> int:
+    """What the points whose factors are computed at once take on the way there, as if nothing were freed."""
+    count = min(CHUNK, side.layout.rows)
+    points = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), side.one)
+    at = jax.vmap(lambda point: factors_at(side.function, side.leaves, point, chosen))
+    jaxpr = jax.make_jaxpr(at)(points).jaxpr
+    return sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for e in jaxpr.eqns for v in e.outvars)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _multiplications(sides: Sequence[Rows], choice: Choice) -> float:
+    """Of one entry of K."""
+    first, last = (look(side.function, side.leaves, side.one) for side in (sides[0], sides[-1]))
+    by_factors = sum(
+        first.count(leaf) * last.count(leaf) * (sum(first.of(leaf)[0].shape) + 1) for leaf in choice.split.weights
+    )
+    return by_factors + choice.split.columns(sides[0].leaves)
+
+
+def _itemsize(dtype: Any) -> int:
+    return np.dtype(dtype).itemsize

@@ -1,0 +1,90 @@
+"""What all sinks share: the queue, the thread, and what is said when a sink is slow or fails.
+
+A sink is a listener of `solver.solve(…, listeners=[…])`. It writes in a thread of its own: one that is slow or fails
+says so once, and training goes on without waiting. Among several processes the first writes.
+"""
+
+import abc
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...checkpoint.run_directory import tell
+from ...parallel import settings
+from ...solve import Run, Stretch
+
+ROOM = 1000  # rows that may wait to be written
+PATIENCE = 5.0  # seconds that the end of a run waits for rows to be written
+
+Row = Mapping[str, Any]
+
+
+class Sink:
+    """Rows for the writer that `opened()` gives, in a thread: epoch, epochs per second, the newest of each name."""
+
+    def __init__(self, name: str, opened: Callable[[], "Writer"]):
+        self._name, self._opened = name, opened
+        self._rows: queue.Queue[Row | None] = queue.Queue(ROOM)
+        self._thread: threading.Thread | None = None
+        self._said: set[str] = set()
+
+    def on_start(self, run: Run) -> None:
+        if settings().writes:
+            self._rows = queue.Queue(ROOM)
+            self._thread = threading.Thread(target=self._work, args=(self._rows,), name=self._name, daemon=True)
+            self._thread.start()
+
+    def on_stretch(self, stretch: Stretch) -> None:
+        if self._thread is None or not stretch.epoch:  # training that went back to its start has come to no epoch
+            return
+        try:
+            self._rows.put_nowait({"epoch": stretch.epoch - 1, "epochs per second": stretch.speed, **stretch.newest})
+        except queue.Full:
+            self._say(f"is {ROOM} rows behind: some are left out")
+
+    def on_end(self) -> None:
+        if self._thread is None:
+            return
+        thread, self._thread = self._thread, None
+        try:
+            self._rows.put(None, timeout=PATIENCE)
+            thread.join(PATIENCE)
+        except queue.Full:
+            pass
+        if thread.is_alive():
+            self._say(f"had not written all of its rows {PATIENCE:g} s after the end: it is left to itself")
+
+    def _work(self, rows: "queue.Queue[Row | None]") -> None:
+        """Until the end is said. After a failure rows are taken and thrown away."""
+        writer: Writer | None = None
+        failed = False
+        while (row := rows.get()) is not None:
+            try:
+                if not failed:
+                    writer = writer or self._opened()
+                    writer.write(row)
+            except Exception as error:
+                failed = True
+                self._say(f"failed: {type(error).__name__}: {error}. Training goes on without it")
+        if writer is not None:
+            try:
+                writer.close()
+            except Exception as error:
+                if not failed:
+                    self._say(f"was not closed as it should be: {type(error).__name__}: {error}")
+
+    def _say(self, what: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            tell(f"{self._name} {what}")
+
+
+class Writer(abc.ABC):
+    """What takes one row after the other, in one thread."""
+
+    @abc.abstractmethod
+    def write(self, row: Row) -> None: ...
+
+    @abc.abstractmethod
+    def close(self) -> None: ...

@@ -1,0 +1,143 @@
+"""Weights that let a time be learned only once all times before it have been."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ...expr import Node, Trainable, all_nodes, apply, ops
+from ..residuals import Square, squares_of
+from .adaptive_rule import Guide, Knob, Steering, check_every, check_names, check_within
+
+
+@dataclass(frozen=True, eq=False)
+class Causal(Steering):
+    """Causal weights along a coordinate, of the terms named, or of all on its points."""
+
+    time: Node
+    names: tuple[str, ...]
+    bins: int
+    tolerances: tuple[float, ...]
+    ready: float
+    every: int
+
+    def bind(self, terms, wrt):
+        check_names("causal", self.names, terms)
+        chosen = self.names or [name for name, term in terms.items() if _uses(term, self.time)]
+        found = {name: _squares(name, terms[name], self.time) for name in chosen}
+        if not found:
+            assert self.time.points is not None
+            raise ValueError(f"causal({self.time}): no term is on the points of '{self.time.points.tag}'")
+        return Causality(self, terms, found)
+
+
+class Causality(Guide):
+    """Terms mean wⱼ Lⱼ over bins of time, wⱼ = exp(-ε Σ_{k<j} Lₖ); ε grows when the last weight is near 1."""
+
+    def __init__(self, how: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[Square]]):
+        self.how, self.every, self.terms = how, how.every, dict(terms)
+        # As numbers set beforehand: weights made of the same sums as the loss would take a product for each bin.
+        self.knob = Knob("causal_weights", np.ones((len(squares), how.bins)))
+        weights = self.knob.node
+        assert how.time.points is not None and isinstance(how.time.op, ops.Coordinate)
+        times = how.time.points.coordinates[:, how.time.op.axis]
+        edges = [float(edge) for edge in np.linspace(times.min(), times.max(), how.bins + 1)]
+        measured = []
+        for row, (name, mine) in enumerate(squares.items()):
+            losses = [_between(mine, how.time, *pair) for pair in _open_ended(edges)]
+            weighted = [weights[row, index] / how.bins * loss for index, loss in enumerate(losses)]
+            self.terms[name] = sum(weighted[1:], start=weighted[0])
+            measured.append(apply(_stacked, "stack", *losses))
+        self.measured = tuple(measured)
+        self.parts = (*(f"causal_weight/{name}" for name in squares), "causal_weight/tolerance")
+
+    def init(self, dtype):
+        weights = jnp.ones((len(self.measured), self.how.bins), dtype)
+        return jnp.zeros((), jnp.int32), jnp.asarray(self.how.tolerances, dtype), weights
+
+    def knobs(self, state) -> dict[Trainable, Any]:
+        return {self.knob: state[2]}
+
+    def update(self, state, rows, found, epoch):
+        stage, tolerances, _ = state
+        losses = jnp.stack(found)
+        before = jnp.cumsum(losses, axis=1) - losses
+        ready = jnp.exp(-tolerances[stage] * jnp.max(before)) > self.how.ready
+        stage = jnp.minimum(stage + ready, len(self.how.tolerances) - 1)
+        return (stage, tolerances, jnp.exp(-tolerances[stage] * before)), rows
+
+    def recorded(self, state, found):
+        """The last bins' weights, and ε."""
+        stage, tolerances, weights = state
+        return [*weights[:, -1], tolerances[stage]]
+
+
+def causal(
+    time: Node,
+    *terms: str,
+    bins: int = 16,
+    tolerances: tuple[float, ...] = (1e-2, 1e-1, 1.0, 10.0, 100.0),
+    ready: float = 0.99,
+    every: int = 10,
+) -> Causal:
+    """Along `time`, a coordinate, residuals of later bins count less while those of earlier ones are large.
+
+    Of the terms named (of all on the points of `time`, if none is): L = mean wⱼ Lⱼ over `bins` bins of equal length,
+    wⱼ = exp(-ε Σ_{k<j} Lₖ), set anew every `every` epochs. ε goes through `tolerances`, on to the next where the last
+    bin's weight is above `ready`. Terms have to be sums of squares.
+
+    Wang, Sankaran and Perdikaris, Respecting causality for training physics-informed neural networks (2024), eq. 3.13
+    and algorithm 1.
+    """
+    check_every("causal", every)
+    check_within("causal", "ready", ready, 0, 1)
+    if not isinstance(time, Node) or not isinstance(time.op, ops.Coordinate):
+        raise TypeError(f"causal({time}): give the coordinate of time that domain.variable() returned")
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
+        raise ValueError(f"causal: bins={bins!r} must be a whole number, at least 2")
+    if not tolerances or not all(tolerance >= 0 for tolerance in tolerances):
+        raise ValueError(f"causal: tolerances={tolerances!r} must be numbers from 0 on, at least one")
+    return Causal(time, terms, bins, tuple(map(float, tolerances)), ready, every)
+
+
+def _stacked(*losses):
+    return jnp.stack(losses)
+
+
+def _open_ended(edges: list[float]) -> list[tuple[float | None, float | None]]:
+    """Bins between the edges; the first and last take all that lies beyond: resampled points may."""
+    return list(zip([None, *edges[1:-1]], [*edges[1:-1], None], strict=True))
+
+
+def _between(squares: list[Square], time: Node, start: float | None, end: float | None) -> Node:
+    """The share of a bin: mean squares over the points from `start` on and before `end`."""
+    inside = None if start is None else time >= start
+    if end is not None:
+        inside = time < end if inside is None else inside & (time < end)
+    assert inside is not None
+    found = []
+    for square in squares:
+        inner, *group = square.inside
+        where = inside & group[0] if group else inside
+        found.append(square.scale * inner[where].mse)
+    return sum(found[1:], start=found[0])
+
+
+def _squares(name: str, term: Node, time: Node) -> list[Square]:
+    """The mean squares of a term, all on the points of `time`."""
+    found = squares_of("causal", name, term)
+    for square in found:
+        if square.field.points is not time.points:
+            assert square.field.points is not None and time.points is not None
+            raise ValueError(
+                f"causal: {square.part} of term '{name}' is on the points of '{square.field.points.tag}' and {time} on "
+                f"those of '{time.points.tag}': make it a term of its own"
+            )
+    return found
+
+
+def _uses(term: Node, time: Node) -> bool:
+    """Whether a term is made of points that have this time."""
+    return any(node.points is time.points for node in all_nodes([term]) if isinstance(node.op, ops.Coordinate))

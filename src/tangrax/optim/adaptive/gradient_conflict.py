@@ -1,0 +1,149 @@
+"""Updates that go against no term: one direction from the gradients of all."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ...expr import Node, Selection, cosine, ops
+from .adaptive_rule import Guide, Steering, check_every, check_within
+
+
+@dataclass(frozen=True)
+class Conflict(Steering):
+    """How G gradients become one; where `below` is given, only while the least cosine between two is below it."""
+
+    below: float | None
+    every: int
+
+    @abc.abstractmethod
+    def combined(self, lengths: Float[Array, " g"], units: Float[Array, "g p"], epoch: Any) -> Float[Array, " p"]:
+        """One vector from lengths and directions of all gradients; the direction of a gradient of zeros is zeros."""
+
+    def direction(self, gradients: Sequence[Float[Array, " p"]], epoch: Any) -> Float[Array, " p"]:
+        """One vector from all gradients."""
+        stacked = jnp.stack(gradients)
+        # Scaled before they are squared: squares of small float32 gradients would underflow.
+        largest = jnp.max(jnp.abs(stacked), axis=1)
+        scaled = stacked / jnp.where(largest > 0, largest, 1)[:, None]
+        norms = jnp.linalg.norm(scaled, axis=1)
+        units = scaled / jnp.where(norms > 0, norms, 1)[:, None]
+        return self.combined(largest * norms, units, epoch)
+
+    def bind(self, terms, wrt):
+        if len(terms) < 2:
+            raise ValueError(
+                f"tx.core: conflict= needs two terms or more, and the loss has {', '.join(terms)} alone: split it, "
+                f"such as into groups {{'left': pde[left].mse, 'right': pde[right].mse}}"
+            )
+        return Switch(self, terms, wrt)
+
+
+class Switch(Guide):
+    """Whether conflict is kept out of the updates: always, or while two of the gradients conflict."""
+
+    parts = ("conflict/cosine", "conflict/on")
+
+    def __init__(self, how: Conflict, terms: Mapping[str, Node], wrt: tuple[Selection, ...]):
+        self.how, self.terms, self.every = how, terms, how.every
+        self.measured = (cosine([Node(ops.Gradient(wrt), term) for term in terms.values()]),)
+
+    def init(self, dtype):
+        return jnp.asarray(self.how.below is None)
+
+    def update(self, state, rows, found, epoch):
+        return (state if self.how.below is None else _least(found[0]) < self.how.below), rows
+
+    def recorded(self, state, found):
+        return [_least(found[0]), state]
+
+    def says(self, epochs: np.ndarray, values: Sequence[np.ndarray], before: Mapping[str, Any]) -> list[str]:
+        if self.how.below is None:
+            return []
+        cosines, on = values
+        last = np.array([before.get("conflict/on", False), *on], dtype=bool)
+        return [
+            f"epoch {epochs[i]}: least cosine of two terms' gradients {cosines[i]:.3g}, conflict-free updates "
+            f"{'on' if on[i] else 'off'}"
+            for i in np.flatnonzero(last[1:] != last[:-1])
+        ]
+
+
+@dataclass(frozen=True)
+class PCGrad(Conflict):
+    """Each gradient without its part against others."""
+
+    seed: int
+
+    def combined(self, lengths, units, epoch):
+        # What is left of a gradient is a sum of all: but for two products with them, everything is of G numbers.
+        cosines, count = units @ units.T, len(lengths)
+        key = jax.random.fold_in(jax.random.key(self.seed), epoch)
+
+        def one(i: Any, total: Any) -> Any:
+            order = jax.random.permutation(jax.random.fold_in(key, i), count)
+
+            def without(k: Any, mine: Any) -> Any:
+                other = order[k]
+                along = mine @ cosines[:, other]
+                against = (along < 0) & (other != i)
+                return mine.at[other].add(jnp.where(against, -along, 0))
+
+            own = jnp.zeros(count, lengths.dtype).at[i].set(lengths[i])
+            return total + jax.lax.fori_loop(0, count, without, own)
+
+        return jax.lax.fori_loop(0, count, one, jnp.zeros(count, lengths.dtype)) @ units
+
+
+@dataclass(frozen=True)
+class ConFIG(Conflict):
+    """One direction with the same cosine to all gradients."""
+
+    def combined(self, lengths, units, epoch):
+        # By singular values of the unit gradients: products of them would lose half of the digits where they conflict.
+        left, values, right = jnp.linalg.svd(units, full_matrices=False)
+        kept = values > jnp.finfo(values.dtype).eps * max(units.shape)
+        shares = jnp.where(kept, jnp.sum(left, axis=0) / jnp.where(kept, values, 1), 0)
+        norm = jnp.linalg.norm(shares)
+        towards = shares / jnp.where(norm > 0, norm, 1)
+        return jnp.dot(lengths, left @ (values * towards)) * (towards @ right)
+
+
+def pcgrad(*, below: float | None = None, every: int = 100, seed: int = 0) -> Conflict:
+    """Gradient surgery: of each term's gradient, what goes against another term's is taken away; then all are added.
+
+    The others come in random order, by `seed` and epoch. With `below`, say -0.1, that is done only while the least
+    cosine between two terms' gradients, looked at every `every` epochs, is below it; else the gradients are added.
+
+    Yu et al., Gradient surgery for multi-task learning (2020), algorithm 1.
+    """
+    _check("pcgrad", below, every)
+    return PCGrad(below, every, seed)
+
+
+def config(*, below: float | None = None, every: int = 100) -> Conflict:
+    """The direction whose cosine with all terms' gradients is the same, and as large as can be.
+
+    u = U(A⁺ 1), with the unit gradients as rows of A and U(x) = x/|x|; the update is (Σ gᵢ·u) u. `below` and `every`
+    as for `pcgrad`.
+
+    Liu, Chu and Thuerey, ConFIG: towards conflict-free training of physics informed neural networks (2024), eq. 2.
+    """
+    _check("config", below, every)
+    return ConFIG(below, every)
+
+
+def _check(what: str, below: float | None, every: Any) -> None:
+    check_every(what, every)
+    if below is not None:
+        check_within(what, "below", below, -1, 1)
+
+
+def _least(cosines: Float[Array, "g g"]) -> Any:
+    """The least of the entries off the diagonal."""
+    return jnp.min(jnp.where(jnp.eye(len(cosines), dtype=bool), jnp.inf, cosines))

@@ -1,0 +1,184 @@
+"""Weights of single points, more where residuals stay."""
+
+import abc
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from ...expr import Node, PointSet, apply, ops, within
+from ..residuals import Square, squares_of
+from .adaptive_rule import Guide, Steering, check_every, check_names, check_within
+
+
+@dataclass(frozen=True)
+class PointWeight(ops.Coordinate):
+    """The weight of a point: a column beside its coordinates, counted from the last one."""
+
+    fixed = False
+
+    def text(self, args):
+        return "weight"
+
+
+@dataclass(frozen=True)
+class Pointwise(Steering):
+    """How the weight λ of each point of the terms named, or of all terms, follows its residual: the loss has λ r."""
+
+    names: tuple[str, ...]
+    every: int
+    what = "pointwise weights"
+    start = 1.0
+
+    @abc.abstractmethod
+    def first(self, weight: Any) -> Any:
+        """What it remembers of a point at the beginning."""
+
+    @abc.abstractmethod
+    def follow(
+        self, weights: Float[Array, " n"], memory: Any, squares: Float[Array, " n"], largest: Any
+    ) -> tuple[Float[Array, " n"], Any]:
+        """New λ, and memory, from |r|² of the points and the largest of all points'."""
+
+    def bind(self, terms, wrt):
+        check_names(self.what, self.names, terms)
+        return PointWeights(self, terms)
+
+
+class PointWeights(Guide):
+    """Terms mean (λ r)², a column of λ for each mean square in them."""
+
+    def __init__(self, how: Pointwise, terms: Mapping[str, Node]):
+        self.how, self.every, self.terms = how, how.every, dict(terms)
+        chosen = how.names or tuple(terms)
+        found = {name: squares_of(how.what, name, terms[name]) for name in chosen}
+        total = Counter(square.field.points for each in found.values() for square in each)
+        columns: list[PointSet] = []
+        squares: list[Node] = []
+        means: list[Node] = []
+        for name in chosen:
+            parts, weights = [], []
+            for square in found[name]:
+                tag = square.field.points
+                assert tag is not None
+                weight = Node(PointWeight(tag, columns.count(tag) - total[tag]))
+                columns.append(tag)
+                inner, *group = square.inside
+                parts.append(square.scale * within(weight * inner, *group).mse)
+                weights.append(within(weight, *group).mse)
+                squares.append(_squares(square))
+            self.terms[name] = sum(parts[1:], start=parts[0])
+            means.append(sum(weights[1:], start=weights[0]) / len(weights))
+        self.columns = tuple(columns)
+        self.measured = (*squares, *(field.max for field in squares), *means)
+        self.parts = tuple(f"point_weight/{name}" for name in chosen)
+
+    def init(self, dtype):
+        return ()
+
+    def init_rows(self, dtype):
+        one = jnp.asarray(self.how.start, dtype)
+        return [(one, self.how.first(one)) for _ in self.columns]
+
+    def weights(self, rows):
+        return [weights for weights, _ in rows]
+
+    def update(self, state, rows, found, epoch):
+        count = len(self.columns)
+        measured = zip(rows, found[:count], found[count : 2 * count], strict=True)
+        return state, [
+            self.how.follow(weights, memory, squares, largest) for (weights, memory), squares, largest in measured
+        ]
+
+    def recorded(self, state, found):
+        """Means of λ², those that the last epoch had."""
+        return list(found[2 * len(self.columns) :])
+
+
+@dataclass(frozen=True)
+class SelfAdaptive(Pointwise):
+    """λ climbs the loss by a stochastic-gradient rule of its own."""
+
+    rate: float
+    what = "self_adaptive"
+
+    @property
+    def _climb(self) -> optax.GradientTransformation:
+        return optax.adam(self.rate)
+
+    def first(self, weight):
+        return self._climb.init(weight)
+
+    def follow(self, weights, memory, squares, largest):
+        def step(slope: Any, memory: Any, weight: Any) -> tuple[Any, Any]:
+            change, memory = self._climb.update(-slope, memory, weight)  # optax descends
+            return optax.apply_updates(weight, change), memory
+
+        return jax.vmap(step)(weights * squares, memory, weights)
+
+
+@dataclass(frozen=True)
+class Attention(Pointwise):
+    """λ ← decay λ + rate |r| / max |r|."""
+
+    rate: float
+    decay: float
+    what = "residual_attention"
+    start = 0.0
+
+    def first(self, weight):
+        return ()
+
+    def follow(self, weights, memory, squares, largest):
+        shares = jnp.sqrt(squares / jnp.where(largest > 0, largest, 1))
+        return self.decay * weights + self.rate * shares, memory
+
+
+def self_adaptive(*terms: str, rate: float = 5e-3, every: int = 1) -> Pointwise:
+    """Each point of the terms named (of all, if none is) gets a weight λ² that rises while its residual is not met.
+
+    λ starts at 1 and climbs the loss, mean (λ r)², by Adam with `rate`, while the parameters descend it. Residuals are
+    computed once more each `every` epochs. Terms have to be sums of squares.
+
+    McClenny and Braga-Neto, Self-adaptive physics-informed neural networks (2023), section 3, with the mask m(λ) = λ².
+    """
+    _check("self_adaptive", rate, every)
+    return SelfAdaptive(terms, every, rate)
+
+
+def residual_attention(*terms: str, rate: float = 0.01, decay: float = 0.999, every: int = 1) -> Pointwise:
+    """Each point of the terms named (of all, if none is) gets λ ← decay λ + rate |r| / max |r| for a loss mean (λ r)².
+
+    λ starts at 0 and stays below rate / (1 - decay). Residuals are computed once more each `every` epochs. Terms have
+    to be sums of squares.
+
+    Anagnostopoulos, Toscano, Stergiopulos and Karniadakis, Residual-based attention in physics-informed neural networks
+    (2024), eq. 7.
+    """
+    _check("residual_attention", rate, every)
+    check_within("residual_attention", "decay", decay, 0, 1)
+    return Attention(terms, every, rate, decay)
+
+
+def _check(what: str, rate: float, every: Any) -> None:
+    check_every(what, every)
+    if not rate > 0:
+        raise ValueError(f"{what}: rate={rate!r} must be positive")
+
+
+def _squares(square: Square) -> Node:
+    """|r|² at each point, zero outside of the group."""
+    return apply(_size_in if len(square.inside) > 1 else _size, "squares", *square.inside)
+
+
+def _size(residual):
+    return jnp.sum(residual * residual)
+
+
+def _size_in(residual, group):
+    return jnp.where(group, _size(residual), 0.0)

@@ -1,0 +1,131 @@
+"""What second-order optimizers share: settings that build one for a problem, and the pieces of a step."""
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from ...expr import Selection, Trainable
+from ...jacobian.gram import CHUNK, over_points
+from ...lower import Here, put_selected
+from ...parallel import Collectives
+from ..residuals import Part, Residual, in_shard, residuals_of
+from .residual_gradients import OfBuckets, OfRows
+
+MEMORY = 2**26  # bytes of the rows of J that are formed at once
+STALLED = 10  # steps in a row without a lower loss after which a run says so
+
+
+class Settings(abc.ABC):
+    """What a user asked for, before there is a problem."""
+
+    name: ClassVar[str]
+    governs_all: ClassVar[bool] = True
+    needs_double: ClassVar[bool]
+
+    @abc.abstractmethod
+    def build(self, residuals: tuple[Residual, ...], wrt: tuple[Selection, ...]) -> "SecondOrder":
+        """The optimizer of a problem."""
+
+    def order(self, terms: Mapping[str, Any], trained: Sequence[Trainable]) -> "SecondOrder":
+        """Raises ValueError for a term that is no sum of squares."""
+        return self.build(residuals_of(terms, self.name), tuple(Selection(trainable) for trainable in trained))
+
+
+@dataclass(frozen=True)
+class SecondOrder(abc.ABC):
+    """Steps of all trainables of a problem from its residuals r, so weighted that the loss is ‖r‖²."""
+
+    residuals: tuple[Residual, ...]
+    wrt: tuple[Selection, ...]
+
+    @property
+    @abc.abstractmethod
+    def measures(self) -> tuple[str, ...]:
+        """What is recorded of every step."""
+
+    @abc.abstractmethod
+    def init(self, parameters: Mapping[Trainable, Any]) -> Any:
+        """What the first step starts from."""
+
+    @abc.abstractmethod
+    def update(
+        self, parameters: Mapping[Trainable, Any], progress: Any, here: Here
+    ) -> tuple[dict[Trainable, Any], Any, tuple[Any, ...]]:
+        """One step: new parameters, what it leaves to the next one, and its measures."""
+
+    @abc.abstractmethod
+    def trouble(self, progress: Any) -> str | None:
+        """Why it does not get on, once it has not for some steps."""
+
+    @property
+    def rows(self) -> int:
+        """N, residuals of all terms at the points they were written for."""
+        return sum(residual.size for residual in self.residuals)
+
+    @property
+    def columns(self) -> int:
+        """P."""
+        return sum(selection.size for selection in self.wrt)
+
+    def parts(self, parameters: Mapping[Trainable, Any], here: Here) -> list[Part]:
+        """The residuals at a shard's points."""
+        return [
+            in_shard(r, self.wrt, here.collectives, here.layouts[r.points], here.points[r.points], parameters)
+            for r in self.residuals
+        ]
+
+    def flat(
+        self, parameters: Mapping[Trainable, Any]
+    ) -> tuple[Float[Array, " p"], Callable[[Any], dict[Trainable, Any]]]:
+        """All trained numbers as a vector, and the parameters from another one."""
+        flat, leaves_of = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])
+        return flat, lambda new: {**parameters, **put_selected(parameters, self.wrt, leaves_of(new))}
+
+
+def at_once(part: Part, least: int = CHUNK) -> int:
+    """Points whose rows are formed at once: as many as fit into 64 MiB, no more than pay."""
+    columns = sum(leaf.size for leaf in part.rows.leaves)
+    row = part.rows.components * columns * part.rows.leaves[0].dtype.itemsize
+    return max(1, min(max(CHUNK, least), MEMORY // row))
+
+
+def losses(parts: Sequence[Part], moved: Float[Array, "k p"], collectives: Collectives) -> Float[Array, " k"]:
+    """The loss at several parameters, in one pass over the points."""
+    return tried(parts, moved, collectives)[0]
+
+
+def tried(
+    parts: Sequence[Part],
+    moved: Float[Array, "k p"],
+    collectives: Collectives,
+    slopes: OfRows | OfBuckets | None = None,
+) -> tuple[Float[Array, " k"], Any]:
+    """The loss r·r at several parameters, and Jᵀ r of those r by `slopes` if given, in one pass over the points."""
+    state = (jnp.zeros(len(moved), moved.dtype), () if slopes is None else slopes.empty(len(moved)))
+    for number, part in enumerate(parts):
+        leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(moved)
+
+        def add(state: Any, chunk: Any, number: int = number, part: Part = part, leaves: Any = leaves) -> Any:
+            values = jax.vmap(lambda leaves: part.values(leaves, chunk.points))(leaves)
+            weighted = part.scale * jnp.where(chunk.counted[None], values, 0)
+            losses, found = state
+            if slopes is not None:
+                found = slopes.add(found, number, chunk, weighted)
+            return losses + jnp.sum(weighted**2, axis=1), found
+
+        state = over_points(part.rows, collectives.rank, add, state)
+    losses, found = collectives.sum(state)
+    return losses, () if slopes is None else slopes.of(found)
+
+
+def from_first(collectives: Collectives, tree: Any) -> Any:
+    """What the first shard has, on all of them: two LAPACKs differ in rounding."""
+    if collectives.size == 1:
+        return tree
+    return collectives.sum(jax.tree.map(lambda x: jnp.where(collectives.rank == 0, x, jnp.zeros_like(x)), tree))

@@ -1,0 +1,273 @@
+"""SPRING: damped Gauss-Newton steps with momentum, by one solve of the tangent kernel's size, or by products with J.
+
+With the residuals r so weighted that the loss is ‖r‖², and J their Jacobian,
+
+φ_k = μ φ_{k-1} + Jᵀ(JJᵀ + λ)⁻¹(r - μ J φ_{k-1}),  θ ← θ - η φ_k:
+
+of all φ the one with the least ‖Jφ - r‖² + λ‖φ - μ φ_{k-1}‖². Goldshlager, Abrahamsen, Lin, arXiv 2401.10190; for
+residuals of differential equations Guzmán-Cordero, Dangel, Goldshlager, Zeinhofer, arXiv 2505.12149.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cho_factor, cho_solve
+from jaxtyping import Array, Float
+
+from ...expr import Selection, Trainable
+from ...lower import Here
+from ...parallel import Collectives
+from ..residuals import Part, Residual
+from .jacobian_products import kernel, normal, normal_matrix, pulled, remainder, slopes, square
+from .nystrom_cg import solved
+from .second_order import STALLED, SecondOrder, Settings, from_first, losses
+
+WAYS = ("gram", "cg")
+LARGEST = 4000  # rows of a matrix that is formed and factorised: 128 MB in double precision
+LESS, MORE = 0.3, 3.0  # what damping is multiplied by after a full step, and after a short one or none
+SHORT = 0.2  # of a full step
+FLOOR = 10.0  # roundings of the trace of JJᵀ that its damping must exceed for a factorisation to exist
+
+
+@dataclass(frozen=True)
+class Spring(Settings):
+    """What `tx.optim.spring` was given."""
+
+    rate: float | Callable[[Any], Any] | None
+    momentum: float
+    damping: float
+    norm: float | None
+    way: str | None
+    tried: int
+    rank: int
+    tolerance: float
+    iterations: int
+    seed: int
+
+    name: ClassVar[str] = "spring"
+    needs_double: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.way is not None and self.way not in WAYS:
+            raise ValueError(f"spring(way={self.way!r}): one of {', '.join(WAYS)}; or leave it out")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"spring(momentum={self.momentum}): the part of the last step that stays, 0 to below 1")
+        for name in ("damping", "norm", "tolerance", "rate"):
+            number = getattr(self, name)
+            if number is not None and not callable(number) and not number > 0:
+                raise ValueError(f"spring({name}={number}): above 0")
+        for name in ("tried", "rank", "iterations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"spring({name}={getattr(self, name)}): at least 1")
+
+    def build(self, residuals: tuple[Residual, ...], wrt: tuple[Selection, ...]) -> "SpringSteps":
+        return SpringSteps(residuals, wrt, self)
+
+
+def spring(
+    *,
+    rate: float | Callable[[Any], Any] | None = None,
+    momentum: float = 0.5,
+    damping: float = 1e-6,
+    norm: float | None = None,
+    way: str | None = None,
+    tried: int = 16,
+    rank: int = 40,
+    tolerance: float = 1e-6,
+    iterations: int = 200,
+    seed: int = 0,
+) -> Spring:
+    """Damped Gauss-Newton steps with momentum, on a loss that is a sum of mean squares.
+
+    `damping` is in parts of the trace of JJᵀ, so that factors of the loss do not matter. `rate` is a number or an optax
+    schedule; left out, `tried` rates, 1, 1/2, 1/4, … are tried on the loss itself in every step, the best one is
+    taken, and damping follows: it falls after a full step and grows after a short one. Steps are no
+    longer than `norm`, if given.
+
+    `way="gram"` factorises JJᵀ or JᵀJ, whichever is smaller. `way="cg"` solves by conjugate gradients with products
+    alone, preconditioned by a random sketch of JᵀJ of `rank` vectors drawn from `seed`, to a relative residual of
+    `tolerance` or for `iterations`. Left out: by a matrix of up to 4000 rows.
+
+    It trains all networks and parameters of a problem at once: `tx.core(..., optimizer=tx.optim.spring())`.
+    """
+    return Spring(rate, momentum, damping, norm, way, tried, rank, tolerance, iterations, seed)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a step leaves to the next one."""
+
+    increment: Any  # φ (P,)
+    damping: Any  # in parts of the trace of JJᵀ
+    step: Any
+    stalled: Any  # steps in a row that did not lower the loss
+    unsolved: Any  # steps in a row whose solve ended before its tolerance
+
+
+jax.tree_util.register_dataclass(Progress, ["increment", "damping", "step", "stalled", "unsolved"], [])
+
+
+@dataclass(frozen=True)
+class Increment:
+    """φ, and how it was found."""
+
+    vector: Float[Array, " p"]
+    damping: Any
+    iterations: Any
+    solved: Any
+
+
+@dataclass(frozen=True)
+class SpringSteps(SecondOrder):
+    """Steps with momentum."""
+
+    settings: Spring
+
+    @property
+    def way(self) -> str:
+        """The same on any number of shards."""
+        if self.settings.way is not None:
+            return self.settings.way
+        return "gram" if min(self.rows, self.columns) <= LARGEST else "cg"
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return ("damping", "rate", "radius", *(("iterations",) if self.way == "cg" else ()))
+
+    def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
+        flat, zero = self.flat(parameters)[0], jnp.zeros((), jnp.int32)
+        return Progress(jnp.zeros_like(flat), jnp.asarray(self.settings.damping, flat.dtype), zero, zero, zero)
+
+    def update(
+        self, parameters: Mapping[Trainable, Any], progress: Progress, here: Here
+    ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, ...]]:
+        parts = self.parts(parameters, here)
+        flat, changed = self.flat(parameters)
+        found = self._increment(parts, self.settings.momentum * progress.increment, here.collectives, progress)
+        size = jnp.linalg.norm(found.vector)
+        rates = self._rates(progress.step, size)
+        lowers, rate = self._chosen(parts, flat, found.vector, rates, here.collectives)
+        # Where no rate lowers the loss the direction is no use: without momentum the next one descends.
+        increment = jnp.where(lowers, found.vector, 0)
+        new = Progress(
+            increment,
+            self._followed(progress.damping, lowers, rate),
+            progress.step + 1,
+            jnp.where(lowers, 0, progress.stalled + 1),
+            jnp.where(found.solved, 0, progress.unsolved + 1),
+        )
+        measures = (found.damping, rate, jnp.where(lowers, rate * size, 0))
+        if self.way == "cg":
+            measures = (*measures, found.iterations)
+        return changed(flat - jnp.where(lowers, rate, 0) * increment), new, _as(flat.dtype, measures)
+
+    def trouble(self, progress: Progress) -> str | None:
+        stalled, unsolved = int(progress.stalled), int(progress.unsolved)
+        if stalled >= STALLED:
+            what = f"no rate of {self.settings.tried} lowered the loss" if self.settings.rate is None else "no step"
+            return f"{what} in the last {stalled} epochs; another damping may"
+        if unsolved >= STALLED:
+            return (
+                f"conjugate gradients ended before the tolerance of {self.settings.tolerance:g} in the last {unsolved} "
+                f"epochs: more iterations than {self.settings.iterations}, a higher rank or more damping may help"
+            )
+        return None
+
+    def _followed(self, damping: Any, lowers: Any, rate: Any) -> Any:
+        """λ of the next step: less where a whole step was the best, more where a short one or none was."""
+        if self.settings.rate is not None:
+            return damping
+        factor = jnp.where(rate == 1, LESS, jnp.where(rate < SHORT, MORE, 1.0))
+        eps = jnp.finfo(damping.dtype).eps
+        return jnp.clip(damping * jnp.where(lowers, factor, MORE), FLOOR * eps, 1).astype(damping.dtype)
+
+    def _rates(self, step: Any, size: Any) -> Float[Array, " k"]:
+        """Those to be tried, or the one given; the first is no longer than `norm`."""
+        rate, norm = self.settings.rate, self.settings.norm
+        first = jnp.asarray(1.0 if rate is None else rate(step) if callable(rate) else rate, size.dtype)
+        if norm is not None:
+            first = jnp.minimum(first, norm / size)
+        return first * 0.5 ** jnp.arange(self.settings.tried if rate is None else 1, dtype=size.dtype)
+
+    def _chosen(
+        self,
+        parts: Sequence[Part],
+        flat: Float[Array, " p"],
+        increment: Float[Array, " p"],
+        rates: Float[Array, " k"],
+        collectives: Collectives,
+    ) -> tuple[Any, Any]:
+        """Whether to go, and how far."""
+        if self.settings.rate is not None:
+            return jnp.isfinite(increment).all(), rates[0]
+        tried = jnp.concatenate([jnp.zeros(1, rates.dtype), rates])
+        values = losses(parts, flat[None] - tried[:, None] * increment[None], collectives)
+        best = jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))
+        return best > 0, tried[best]
+
+    def _increment(
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+    ) -> Increment:
+        """φ = `ahead` + Jᵀ(JJᵀ + λ)⁻¹(r - J `ahead`), with `ahead` = μ φ of the last step."""
+        if self.way == "cg":
+            return self._by_products(parts, ahead, collectives, progress)
+        solve = self._by_kernel if self.rows <= self.columns else self._by_normal_matrix
+        return solve(parts, ahead, collectives, progress)
+
+    def _by_kernel(
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+    ) -> Increment:
+        matrix = kernel(parts, collectives)
+        left = []
+        for part in parts:
+            every = collectives.gather(remainder(part, ahead, collectives.rank))
+            left.append(every[: part.rows.size])
+        damping = _damping(progress, jnp.trace(matrix))
+        weights = from_first(collectives, _solve(matrix, damping, jnp.concatenate(left)))
+        vector = collectives.sum(pulled(parts, weights, collectives.rank))
+        return Increment(ahead + vector, damping, 0, True)
+
+    def _by_normal_matrix(
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+    ) -> Increment:
+        """By Jᵀ(JJᵀ + λ)⁻¹ = (JᵀJ + λ)⁻¹Jᵀ."""
+        matrix, slope = collectives.sum(normal_matrix(parts, collectives.rank))
+        damping = _damping(progress, jnp.trace(matrix))
+        vector = _solve(matrix, damping, slope - matrix @ ahead.astype(matrix.dtype))
+        return Increment(ahead + from_first(collectives, vector).astype(ahead.dtype), damping, 0, True)
+
+    def _by_products(
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+    ) -> Increment:
+        key = jax.random.fold_in(jax.random.key(self.settings.seed), progress.step)
+        draws = jax.random.normal(key, (min(self.settings.rank, self.columns), self.columns), ahead.dtype)
+        rank = collectives.rank
+        shares = (square(parts, rank), slopes(parts, ahead, rank), normal(parts, draws, rank))
+        trace, slope, sketched = collectives.sum(shares)
+        damping = _damping(progress, trace).astype(ahead.dtype)
+
+        def product(vector: Array) -> Array:
+            return collectives.sum(normal(parts, vector[None], rank)[0])
+
+        found = solved(
+            product, slope, damping, draws, sketched, self.settings.tolerance, self.settings.iterations, collectives
+        )
+        return Increment(ahead + found.vector, damping, found.iterations, found.solved)
+
+
+def _damping(progress: Progress, trace: Any) -> Any:
+    """λ itself."""
+    return jnp.maximum(progress.damping, FLOOR * jnp.finfo(progress.damping.dtype).eps) * trace
+
+
+def _solve(matrix: Float[Array, "m m"], damping: Any, right: Float[Array, " m"]) -> Float[Array, " m"]:
+    """(matrix + λ)⁻¹ right, by Cholesky's factors."""
+    damped = matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype)
+    return cho_solve(cho_factor(damped, lower=True), right.astype(matrix.dtype))
+
+
+def _as(dtype: Any, numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(jnp.asarray(number, dtype) for number in numbers)

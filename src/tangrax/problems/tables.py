@@ -1,0 +1,45 @@
+"""Problems and results as text."""
+
+from collections.abc import Callable
+
+from .library import PROBLEMS
+from .problem import Problem, Solved
+from .results import Measured, measured
+
+
+def rows(error: Callable[[Measured], str]) -> list[tuple[str, ...]]:
+    """All problems with what was measured, medians over seeds, beneath the names of the columns."""
+    known = measured()
+    found: list[tuple[str, ...]] = [
+        ("problem", "equation", "reference", "error", "seconds", "epochs", "points", "parameters")
+    ]
+    for name, problem in PROBLEMS.items():
+        each = known.get(name)
+        figures = ["-"] * 5
+        if each is not None:
+            counts = (f"{each.seconds:.0f}", str(each.epochs), str(each.points), str(each.parameters))
+            figures = [error(each), *counts]
+        found.append((name, problem.equation, problem.reference, *figures))
+    return found
+
+
+def table() -> str:
+    """The same as text, with the median error."""
+    cells = rows(lambda found: f"{found.error:.0e}")
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    machines = sorted({found.machine for found in measured().values()})
+    where = "; ".join(machines) or "no machine yet"
+    return "\n".join([*lines, f"Relative L2 error of the worst answer on points not trained on; on {where}."])
+
+
+def report(problem: Problem, solved: Solved) -> str:
+    """The error of each answer, and how training ended."""
+    solver = solved.solver
+    lines = [f"loss {solver.history['loss'][-1]:.1e} after {solver.epoch} epochs and {solved.seconds:.0f} s"]
+    lines += [f"  {name}: relative error {error:.1e}" for name, error in solved.errors.items()]
+    if solver.epoch == problem.epochs and solved.error > problem.target:
+        lines.append(f"The library expects {problem.target:.0e}: another --seed may get there.")
+    if solver.stalled:
+        lines.append(f"ended: {solver.stalled}")
+    return "\n".join(lines)

@@ -1,5 +1,0 @@
-"""`tx.sinks`: values of a run as they come, in files and services."""
-
-from .files import csv as csv, json_lines as json_lines
-from .services import tensorboard as tensorboard, wandb as wandb
-from .sink import Sink as Sink, Writer as Writer
