@@ -30,7 +30,7 @@ from .solve import (
     build_loop,
     exclusive,
     explained,
-    joint_order,
+    joint_optimizer,
     read_terms,
 )
 
@@ -60,8 +60,8 @@ def core(
     `resample` moves points during training: `tx.optim.rad(…)` or another of its kind, or a list of them for tags.
     `batch` is how many of a tag's points each step sees, by its name; trackers see all. Warns of networks too rough.
     """
-    steerings = optim.steerings(balance, conflict)
-    return Solver(read_terms(terms), optimizer, steerings, devices, dtype, memory_limit, resample, batch)
+    adaptive_methods = optim.adaptive_methods(balance, conflict)
+    return Solver(read_terms(terms), optimizer, adaptive_methods, devices, dtype, memory_limit, resample, batch)
 
 
 class Solver:
@@ -71,7 +71,7 @@ class Solver:
         self,
         terms: Terms,
         optimizer: Any,
-        steerings: Sequence[optim.Steering],
+        adaptive_methods: Sequence[optim.AdaptiveMethod],
         devices: int | Mesh | None,
         dtype: str | None,
         memory_limit: int,
@@ -84,7 +84,7 @@ class Solver:
         self._changing = threading.Lock()
         self._terms = terms
         self._default_optimizer = optimizer
-        self._guided = optim.bound(steerings, terms.losses, tuple(Selection(t) for t in terms.trained))
+        self._guided = optim.bound(adaptive_methods, terms.losses, tuple(Selection(t) for t in terms.trained))
         self._own_optimizers = terms.optimizers
         leaves = jax.tree.leaves([t.initial for t in terms.trainables])
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
@@ -96,9 +96,9 @@ class Solver:
         self._evaluators = {self._dtype: self._evaluator}
         self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
         self._batches = Batches.of(batch, self._resampler.names, self._guided.columns)
-        self._rules = [*map(str, steerings), *self._resampler.outline(), *self._batches.outline()]
+        self._rules = [*map(str, adaptive_methods), *self._resampler.fingerprint(), *self._batches.fingerprint()]
         if self._transport.processes > 1:
-            parallel.compare(self._transport.peers, "problems", [*terms.outline(), *self._rules])
+            parallel.compare(self._transport.peers, "problems", [*terms.fingerprint(), *self._rules])
         self._state: State | None = None
         self._last: State | None = None
         self._loop: Loop | None = None
@@ -197,11 +197,11 @@ class Solver:
             self._train(end, told, Kept(every, tries=tries) if tries else NOT_KEPT)
             profiling.finish(self._loop, self._state, self._last)
             return self
-        problem = checkpoint.outline(self._terms, self._rules, self._dtype, self._parameters)
-        problem += checkpoint.outline_of_points(self._resampler.names, self._transport.writes)
+        problem = checkpoint.fingerprint(self._terms, self._rules, self._dtype, self._parameters)
+        problem += checkpoint.fingerprint_of_points(self._resampler.names, self._transport.writes)
         optimizers = checkpoint.optimizers_of(self._chosen(), self._terms.trainables)
         known, writes = self._resampler.names.values(), self._transport.writes
-        trackers = checkpoint.outline_of_trackers(self._terms, known, self._parameters, writes)
+        trackers = checkpoint.fingerprint_of_trackers(self._terms, known, self._parameters, writes)
         saving = profiling.timed(
             checkpoint.Saving(run_dir, keep, resume, self._transport, problem, optimizers, trackers)
         )
@@ -377,7 +377,7 @@ class Solver:
 
     def _order(self, own: Mapping[Trainable, Any] | None = None) -> FirstOrder | optim.SecondOrder:
         """The optimizers of everything trained as one; refuses those that do not go together."""
-        return joint_order(self._chosen(own), self._guided, self._dtype)
+        return joint_optimizer(self._chosen(own), self._guided, self._dtype)
 
     def _chosen(self, own: Mapping[Trainable, Any] | None = None) -> dict[Trainable, Any]:
         """The optimizer of each that is trained."""

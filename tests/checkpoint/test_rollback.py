@@ -24,18 +24,18 @@ def make(rate, devices=1, quartic=True, **more):
 def test_goes_back_with_half_the_step(devices, capsys):
     """At rate 8 it diverges; what comes of it is what a rate of 8 · 2⁻ᵏ gives, from the start."""
     solver = make(8.0, devices).solve(30, on_nonfinite="rollback")
-    assert solver.epoch == 30 and solver.history.epochs("rollback/pace").tolist() == [0]
-    pace = solver.history["rollback/pace"][0]
-    halvings = round(-np.log2(pace))
+    assert solver.epoch == 30 and solver.history.epochs("rollback/step_scale").tolist() == [0]
+    step_scale = solver.history["rollback/step_scale"][0]
+    halvings = round(-np.log2(step_scale))
     assert 1 <= halvings <= 8
     said = " ".join(capsys.readouterr().out.split())
     assert (
         said.count("is not finite: back to epoch 0") == halvings and f"with {pace:g} of the optimizer's steps" in said
     )
-    slower = make(8.0 * pace, devices).solve(30, progress=False)
+    slower = make(8.0 * step_scale, devices).solve(30, progress=False)
     np.testing.assert_allclose(solver.history["loss"], slower.history["loss"], rtol=1e-12)
     with pytest.raises(tx.NonFiniteLoss):
-        make(16.0 * pace, devices).solve(30, progress=False)
+        make(16.0 * step_scale, devices).solve(30, progress=False)
 
 
 def test_goes_back_to_the_last_multiple(devices, tmp_path):
@@ -44,12 +44,12 @@ def test_goes_back_to_the_last_multiple(devices, tmp_path):
     solver = make(rate, devices).solve(
         40, progress=False, run_dir=tmp_path, checkpoint_every=10, on_nonfinite="rollback"
     )
-    assert solver.history.epochs("rollback/pace").tolist() == [20] and solver.timing.compilations == 1
+    assert solver.history.epochs("rollback/step_scale").tolist() == [20] and solver.timing.compilations == 1
     assert solver.history.epochs("loss").tolist() == list(range(40))
     before = make(0.01, devices).solve(20, progress=False)
     np.testing.assert_allclose(solver.history["loss"][:20], before.history["loss"], rtol=1e-12)
-    pace = solver.history["rollback/pace"][0]
-    scheduled = optax.piecewise_constant_schedule(0.01, {20: pace, 22: 400.0})
+    step_scale = solver.history["rollback/step_scale"][0]
+    scheduled = optax.piecewise_constant_schedule(0.01, {20: step_scale, 22: 400.0})
     slower = make(scheduled, devices).solve(40, progress=False)
     np.testing.assert_allclose(solver.history["loss"], slower.history["loss"], rtol=1e-12)
     # What is on disk is the same, the shorter steps among it.
@@ -65,8 +65,8 @@ def test_points_that_moved_go_back_too(devices):
     solver = make(rate, devices, resample=rule()).solve(
         30, progress=False, on_nonfinite="rollback", checkpoint_every=10
     )
-    pace = solver.history["rollback/pace"][0]
-    scheduled = optax.piecewise_constant_schedule(0.01, {20: pace, 22: 1000.0})
+    step_scale = solver.history["rollback/step_scale"][0]
+    scheduled = optax.piecewise_constant_schedule(0.01, {20: step_scale, 22: 1000.0})
     slower = make(scheduled, devices, resample=rule()).solve(30, progress=False)
     np.testing.assert_array_equal(solver.points("interior"), slower.points("interior"))
     np.testing.assert_array_equal(solver.history["resample/interior"], slower.history["resample/interior"])
@@ -77,7 +77,7 @@ def test_gives_up_after_eight_tries(devices, tmp_path):
     solver = make(1e6, devices)
     with pytest.raises(tx.NonFiniteLoss, match="the value of fit"):
         solver.solve(30, progress=False, run_dir=tmp_path, on_nonfinite="rollback")
-    assert solver.history["rollback/pace"].tolist() == [2.0**-8]
+    assert solver.history["rollback/step_scale"].tolist() == [2.0**-8]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(list(solver._parameters.values())))
 
 
@@ -86,13 +86,13 @@ def test_a_start_that_is_not_finite_is_not_tried_again(devices):
     solver = tx.core({"bad": tx.np.log(net(X) - 1e6).mse}, optimizer=optax.sgd(0.1), devices=devices)
     with pytest.raises(tx.NonFiniteLoss, match="epoch 0"):
         solver.solve(10, progress=False, on_nonfinite="rollback")
-    assert "rollback/pace" not in solver.history
+    assert "rollback/step_scale" not in solver.history
 
 
 def test_finite_training_is_the_same_to_the_last_bit(devices):
     plain = make(0.01, devices).solve(25, progress=False)
     assert_same(make(0.01, devices).solve(25, progress=False, on_nonfinite="rollback"), plain)
-    assert np.asarray(plain._state.pace) == 1
+    assert np.asarray(plain._state.step_scale) == 1
 
 
 def test_second_order_steps_are_shortened_too():
@@ -101,7 +101,7 @@ def test_second_order_steps_are_shortened_too():
     half = make(0.0, quartic=False).optimizer(tx.optim.gauss_newton())
     for each in (solver, half):
         each.solve(2, progress=False)
-    half._state = replace(half._state, pace=half._state.pace * 0.5)
+    half._state = replace(half._state, step_scale=half._state.step_scale * 0.5)
     old = jax.tree.leaves(half._state.parameters)
     full = jax.tree.leaves(solver.solve(1, progress=False)._state.parameters)
     part = jax.tree.leaves(half.solve(1, progress=False)._state.parameters)

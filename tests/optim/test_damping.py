@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from tangrax.optim.second_order.trust_region import Model, around, farthest
+from tangrax.optim.second_order.trust_region import Model, damping_grid, largest_acceptable_step
 
 
 def model_of(J, r):
@@ -63,12 +63,12 @@ def test_singular_jacobians():
     ],
 )
 def test_the_farthest(losses, predicted, index):
-    chosen = farthest(jnp.asarray(1.0), jnp.asarray(losses), jnp.asarray(predicted), 0.075)
+    chosen = largest_acceptable_step(jnp.asarray(1.0), jnp.asarray(losses), jnp.asarray(predicted), 0.075)
     assert int(chosen.index) == index
     if index >= 0:
         assert float(chosen.ratio) == pytest.approx((1 - losses[index]) / predicted[index])
 
 
 def test_dampings():
-    found = around(1e-3, (-2.0, 1.0), 4, 5e-5)
+    found = damping_grid(1e-3, (-2.0, 1.0), 4, 5e-5)
     np.testing.assert_allclose(found, [5e-5, 1e-4, 1e-3, 1e-2])

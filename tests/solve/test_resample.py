@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import tangrax as tx
-from tangrax.optim import Scene
+from tangrax.optim import SamplingContext
 from tangrax.optim.sampling import density, drawn, retained
 
 DOMAIN = tx.domain.line(mesh_size=0.02)
@@ -68,7 +68,7 @@ def test_rad_draws_from_its_density():
     """With r = x on (0, 1), k = 2 and c = 1 the density is (3 x² + 1) / 2."""
     rule = tx.optim.rad(X, every=1, power=2.0, offset=1.0, pool=50_000)
     draw = lambda count: X.points.draw(count, 2, 3)
-    points, new = rule.choose(np.zeros((1000, 2)), Scene(draw, lambda c: c[:, 0], np.random.default_rng(0)))
+    points, new = rule.choose(np.zeros((1000, 2)), SamplingContext(draw, lambda c: c[:, 0], np.random.default_rng(0)))
     assert points.shape == (1000, 2) and new == 1000 and len(np.unique(points, axis=0)) == 1000
     assert stats.kstest(points[:, 0], lambda x: (x**3 + x) / 2).pvalue > 0.01
     assert stats.kstest(points[:, 0], "uniform").pvalue < 1e-6

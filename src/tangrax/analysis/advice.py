@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..expr import markup
-from ..solve import PACE, TOTAL
+from ..solve import STEP_SCALE, TOTAL
 from .record import Record
 
 ALIGNED = 0.3  # a cosine below it between groups that should learn together is a warning
@@ -58,11 +58,11 @@ def stalled(record: Record) -> float | None:
 
 
 def _faults(record: Record) -> Iterator[Finding]:
-    if PACE in record.history:
-        epochs, pace = record.history.epochs(PACE), record.history[PACE]
+    if STEP_SCALE in record.history:
+        epochs, step_scale = record.history.epochs(STEP_SCALE), record.history[STEP_SCALE]
         yield Finding(
-            f"The loss was not finite: training went back to epoch {epochs[-1]} and goes on with {pace[-1]:g} of the "
-            f"optimizer's steps.",
+            f"The loss was not finite: training went back to epoch {epochs[-1]} and goes on with "
+            f"{step_scale[-1]:g} of the optimizer's steps.",
             "Start with a smaller learning rate, or a schedule that warms up.",
             "training",
         )

@@ -5,9 +5,9 @@ from .atomic_files import other_kind as other_kind, refuse_unwritable as refuse_
 from .optimizer_identity import optimizers_of as optimizers_of
 from .provenance import (
     environment as environment,
-    outline as outline,
-    outline_of_points as outline_of_points,
-    outline_of_trackers as outline_of_trackers,
+    fingerprint as fingerprint,
+    fingerprint_of_points as fingerprint_of_points,
+    fingerprint_of_trackers as fingerprint_of_trackers,
 )
 from .run_directory import tell as tell
 from .solver_file import (

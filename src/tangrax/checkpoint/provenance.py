@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ..expr import PointSet, all_nodes, ops, outline as outline_of_nodes
+from ..expr import PointSet, all_nodes, fingerprint as fingerprint_of_nodes, ops
 from ..parallel import digest
 from ..processes import versions
 from ..solve import Parameters, Terms
@@ -37,9 +37,9 @@ def environment(mesh: Mesh, processes: int, epoch: int, end: int) -> dict[str, A
     }
 
 
-def outline(terms: Terms, rules: Sequence[str], dtype: Any, parameters: Parameters) -> list[str]:
+def fingerprint(terms: Terms, rules: Sequence[str], dtype: Any, parameters: Parameters) -> list[str]:
     """The problem, but for its points, trackers and what is trained, in lines that are the same everywhere."""
-    lines = [*terms.outline(watched=False), *rules, f"trained in {dtype}"]
+    lines = [*terms.fingerprint(watched=False), *rules, f"trained in {dtype}"]
     for trainable, name in terms.in_losses.items():
         lines.append(f"'{name}' of {len(trainable.leaf_names)} arrays {list(trainable.leaf_shapes)}")
         if trainable.constants:
@@ -50,19 +50,19 @@ def outline(terms: Terms, rules: Sequence[str], dtype: Any, parameters: Paramete
     return lines
 
 
-def outline_of_points(names: Mapping[str, PointSet], writes: bool) -> list[str]:
+def fingerprint_of_points(names: Mapping[str, PointSet], writes: bool) -> list[str]:
     """The same of the points; other processes than the one that writes may hold other points, and use those of it."""
     digests = {name: digest(tag.rows)[:16] if writes else "" for name, tag in names.items()}
     return [f"{len(tag)} points '{name}' of {tag.domain}, {digests[name]}" for name, tag in names.items()]
 
 
-def outline_of_trackers(
+def fingerprint_of_trackers(
     terms: Terms, known: Container[PointSet], parameters: Parameters, writes: bool
 ) -> dict[str, str]:
     """A digest of what each tracker records: its nodes, and the networks and points that no term holds."""
     found = {}
     for name, tracker in terms.trackers.items():
-        lines = outline_of_nodes([tracker.root])
+        lines = fingerprint_of_nodes([tracker.root])
         operations = [node.op for node in all_nodes([tracker.root])]
         held = dict.fromkeys(op.trainable for op in operations if isinstance(op, ops.Call))
         others = [parameters[trainable] for trainable in held if trainable not in terms.in_losses]

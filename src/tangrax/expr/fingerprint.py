@@ -13,7 +13,7 @@ from .trainable import Selection, Trainable
 from .traversal import all_nodes
 
 
-def outline(roots: Iterable[Node], but: Container[str] = ()) -> list[str]:
+def fingerprint(roots: Iterable[Node], but: Container[str] = ()) -> list[str]:
     """One line a node, arguments first: its operation with all constants, and the lines of its arguments.
 
     Functions are told by their names; points and networks by theirs, as what they hold is compared elsewhere. Fields of

@@ -38,7 +38,7 @@ from .evaluate import RESULT_LIMIT, evaluate, plan_of
 from .evaluator import Evaluator
 from .lanczos import pulled, pushed
 from .plan import Plan
-from .sharded_jacobian import Subject, run
+from .sharded_jacobian import ShardedJacobian, run
 from .spectrum import Spectrum
 
 Function = Callable[[Any, Any], Any]
@@ -146,14 +146,14 @@ def plan(
 def products(function: Function, params: Any, points: Any, *, mesh: Where = None) -> "Products":
     """J for products alone: `J @ v`, `J.T @ w`, `J.gram(w)`; its rows are never formed."""
     J, evaluator = _adopted(function, params, points, mesh)
-    return Products(Subject.of(J, evaluator, {}), evaluator)
+    return Products(ShardedJacobian.of(J, evaluator, {}), evaluator)
 
 
 @dataclass(frozen=True)
 class Products:
     """J as an operator; each kind of product is compiled once."""
 
-    subject: Subject
+    subject: ShardedJacobian
     evaluator: Evaluator
     __array_ufunc__ = None  # NumPy arrays leave products to this
 

@@ -14,7 +14,7 @@ from .gram import accumulation, dual, stored
 from .limits import plan_of_values
 from .plan import FEWER, Plan, Way, as_size, capacity
 from .rewrite_rules import RULES
-from .sharded_jacobian import Subject, choice_of, looked_at, run
+from .sharded_jacobian import ShardedJacobian, choice_of, looked_at, run
 from .spectra import spectrum, spectrum_plan
 from .way_costs import dual_way, kernel_way
 
@@ -63,7 +63,9 @@ def planned(request: Request, evaluator: Evaluator, points: Any, sharded: bool, 
     return _planned(request, _subjects(request, evaluator, points), evaluator, sharded, limit)
 
 
-def _planned(request: Request, subjects: list[Subject], evaluator: Evaluator, sharded: bool, limit: int) -> Plan:
+def _planned(
+    request: Request, subjects: list[ShardedJacobian], evaluator: Evaluator, sharded: bool, limit: int
+) -> Plan:
     key = (request, tuple(subject.layout for subject in subjects), sharded, limit)
     if key not in evaluator.plans:
         match request.what:
@@ -77,14 +79,14 @@ def _planned(request: Request, subjects: list[Subject], evaluator: Evaluator, sh
     return evaluator.plans[key]
 
 
-def _subjects(request: Request, evaluator: Evaluator, points: Any) -> list[Subject]:
+def _subjects(request: Request, evaluator: Evaluator, points: Any) -> list[ShardedJacobian]:
     nodes: list[Node] = [request.node] if request.other is None else [request.node, request.other]
     refuse_unknown(list(dict.fromkeys(tag for node in nodes if (tag := node.points))), points)
-    return [Subject.of(node, evaluator, points) for node in nodes]
+    return [ShardedJacobian.of(node, evaluator, points) for node in nodes]
 
 
 def _gram(
-    request: Request, subjects: list[Subject], way: Way, evaluator: Evaluator, points: Any, sharded: bool
+    request: Request, subjects: list[ShardedJacobian], way: Way, evaluator: Evaluator, points: Any, sharded: bool
 ) -> np.ndarray | ShardedRows:
     """K as one array, (N·C, M·C'); with `sharded`, its rows on their devices."""
     first = subjects[0]
@@ -111,7 +113,9 @@ def _gram(
     return found
 
 
-def _gram_plan(request: Request, subjects: list[Subject], evaluator: Evaluator, sharded: bool, limit: int) -> Plan:
+def _gram_plan(
+    request: Request, subjects: list[ShardedJacobian], evaluator: Evaluator, sharded: bool, limit: int
+) -> Plan:
     transport, first, last = evaluator.transport, subjects[0], subjects[-1]
     shape = (first.size, last.size)
     accumulated = np.dtype(accumulation(evaluator.dtype)).itemsize
@@ -142,7 +146,7 @@ def _gram_plan(request: Request, subjects: list[Subject], evaluator: Evaluator, 
     return Plan(f"{request} of {shape}", tuple(ways), capacity(transport), transport.size, mend, refused)
 
 
-def _dual_plan(request: Request, subject: Subject, evaluator: Evaluator, limit: int) -> Plan:
+def _dual_plan(request: Request, subject: ShardedJacobian, evaluator: Evaluator, limit: int) -> Plan:
     if not subject.pointwise:
         raise ValueError(
             f"{request}: the field holds values of all points. Take J = solver.eval({request.node}, sharded=True) and "

@@ -18,7 +18,7 @@ from .rewrite_rules import RULES
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ShardedJacobian:
     """J of an expression, of all points of a tag or of a group of them."""
 
     rows: Node
@@ -29,7 +29,7 @@ class Subject:
     layout: Layout
 
     @classmethod
-    def of(cls, node: Node, evaluator: Evaluator, points: Any) -> "Subject":
+    def of(cls, node: Node, evaluator: Evaluator, points: Any) -> "ShardedJacobian":
         rows, group = node.args if isinstance(node.op, ops.Restrict) else (node, None)
         assert isinstance(rows.op, ops.Jacobian) and rows.points is not None
         (field,) = expand([rows.args[0]], RULES)
@@ -92,7 +92,7 @@ Body = Callable[..., tuple[Any, Any]]
 
 
 def run(
-    name: str, subjects: Sequence[Subject], evaluator: Evaluator, key: Any, body: Body, *more: Any
+    name: str, subjects: Sequence[ShardedJacobian], evaluator: Evaluator, key: Any, body: Body, *more: Any
 ) -> tuple[Any, Any]:
     """What `body(collectives, sides, *more)` gives on every shard: (the same on all, rows of each).
 
@@ -114,7 +114,7 @@ def run(
     return programs[whole](tuple(s.placed for s in subjects), (known, evaluator.transport.replicate(list(more))))
 
 
-def looked_at(subjects: Sequence[Subject], evaluator: Evaluator) -> list[Rows]:
+def looked_at(subjects: Sequence[ShardedJacobian], evaluator: Evaluator) -> list[Rows]:
     """What a shard will have, in shapes alone."""
     known = {t: evaluator.parameters(t) for s in subjects for t in s.trainables}
     return [

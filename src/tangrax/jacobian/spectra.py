@@ -15,7 +15,7 @@ from .evaluator import Evaluator
 from .gram import accumulation, dual, over_chunks, squares, stored
 from .lanczos import PROBES, Ritz, largest, pushed, quadrature
 from .plan import FEWER, Plan, Way
-from .sharded_jacobian import Subject, choice_of, looked_at, run
+from .sharded_jacobian import ShardedJacobian, choice_of, looked_at, run
 from .spectrum import RESOLVED, NotFinite, Spectrum
 from .way_costs import dual_way, kernel_way, krylov_way
 
@@ -26,7 +26,7 @@ STEPS = 48  # of a density: its nodes then lie closer than the widths of interes
 FORMED = 8  # roundings of λ_max that an eigenvalue of a K that was formed, or applied, is wrong by
 
 
-def spectrum_plan(request: Request, subject: Subject, evaluator: Evaluator, limit: int) -> Plan:
+def spectrum_plan(request: Request, subject: ShardedJacobian, evaluator: Evaluator, limit: int) -> Plan:
     """Which ways there are, those that resolve most first."""
     transport, rows, columns = evaluator.transport, subject.size, subject.columns
     k, wanted = request.option("k"), request.option("way")
@@ -73,7 +73,9 @@ def spectrum_plan(request: Request, subject: Subject, evaluator: Evaluator, limi
     return Plan(what, tuple(found), limit, transport.size, mend)
 
 
-def spectrum(request: Request, subject: Subject, way: Way, evaluator: Evaluator, points: Any) -> Spectrum | Density:
+def spectrum(
+    request: Request, subject: ShardedJacobian, way: Way, evaluator: Evaluator, points: Any
+) -> Spectrum | Density:
     """By the way chosen; raises NotFinite where J is not."""
     k, vectors = request.option("k"), request.option("vectors") or 0
     try:
@@ -94,7 +96,7 @@ def spectrum(request: Request, subject: Subject, way: Way, evaluator: Evaluator,
     return replace(whole, singular_values=values, exact_trace=whole.trace, exact_square=whole.square)
 
 
-def _why_not_finite(subject: Subject, evaluator: Evaluator, points: Any) -> str:
+def _why_not_finite(subject: ShardedJacobian, evaluator: Evaluator, points: Any) -> str:
     """Which rows of J are to blame: one more pass, when there is nothing else to tell."""
     if subject.pointwise:
 
@@ -124,7 +126,7 @@ def _why_not_finite(subject: Subject, evaluator: Evaluator, points: Any) -> str:
     )
 
 
-def _rows_way(subject: Subject, evaluator: Evaluator) -> Way:
+def _rows_way(subject: ShardedJacobian, evaluator: Evaluator) -> Way:
     rows, columns, size = subject.size, subject.columns, evaluator.transport.size
     item, smaller = evaluator.dtype.itemsize, min(rows, columns)
     flops = 4.0 * max(rows, columns) * smaller**2 / size
@@ -136,7 +138,7 @@ def _rows_way(subject: Subject, evaluator: Evaluator) -> Way:
     return Way(ROWS, memory, flops, item * (size - 1) * smaller * (smaller + -(-rows // size)))
 
 
-def _by_rows(subject: Subject, evaluator: Evaluator, points: Any, vectors: int) -> Spectrum:
+def _by_rows(subject: ShardedJacobian, evaluator: Evaluator, points: Any, vectors: int) -> Spectrum:
     rows, columns = subject.size, subject.columns
     if subject.pointwise and rows >= columns:
         return _by_chunks(subject, evaluator, vectors)
@@ -155,7 +157,7 @@ def _by_rows(subject: Subject, evaluator: Evaluator, points: Any, vectors: int) 
     return Spectrum(found, rows, columns, eps, vectors=_shaped(left, subject), way=ROWS)
 
 
-def _by_chunks(subject: Subject, evaluator: Evaluator, vectors: int) -> Spectrum:
+def _by_chunks(subject: ShardedJacobian, evaluator: Evaluator, vectors: int) -> Spectrum:
     """Of at least as many rows as columns: each shard folds a chunk of rows at a time into its triangle."""
 
     def body(collectives: Any, sides: Any) -> tuple[Any, Any]:
@@ -175,7 +177,7 @@ def _by_chunks(subject: Subject, evaluator: Evaluator, vectors: int) -> Spectrum
     return Spectrum(values.astype(np.float64), subject.size, subject.columns, eps, vectors=left, way=ROWS)
 
 
-def _by_matrix(subject: Subject, way: Way, evaluator: Evaluator, vectors: int) -> Spectrum:
+def _by_matrix(subject: ShardedJacobian, way: Way, evaluator: Evaluator, vectors: int) -> Spectrum:
     """LAPACK on K, or on JᵀJ where that is smaller, on the first host: the one place where K is in one piece."""
     transport, choice = evaluator.transport, way.choice
     if way.name == DUAL:
@@ -222,7 +224,7 @@ def _by_matrix(subject: Subject, way: Way, evaluator: Evaluator, vectors: int) -
     )
 
 
-def _by_lanczos(subject: Subject, way: Way, evaluator: Evaluator, k: int, vectors: int) -> Spectrum:
+def _by_lanczos(subject: ShardedJacobian, way: Way, evaluator: Evaluator, k: int, vectors: int) -> Spectrum:
     """The k largest by products with J, more of them until all k stand or no more can be told."""
     rows, columns = subject.size, subject.columns
     k, choice, smaller = min(k, rows, columns), way.choice, columns < rows
@@ -250,7 +252,7 @@ def _by_lanczos(subject: Subject, way: Way, evaluator: Evaluator, k: int, vector
     )
 
 
-def _largest(subject: Subject, evaluator: Evaluator, k: int) -> tuple[Ritz, int]:
+def _largest(subject: ShardedJacobian, evaluator: Evaluator, k: int) -> tuple[Ritz, int]:
     """Ritz values, and after how many products: enough that all k stand, or are lost in rounding."""
     attempt = 0
     while True:
@@ -268,7 +270,7 @@ def _largest(subject: Subject, evaluator: Evaluator, k: int) -> tuple[Ritz, int]
         attempt += 1
 
 
-def _density(subject: Subject, way: Way, evaluator: Evaluator) -> Density:
+def _density(subject: ShardedJacobian, way: Way, evaluator: Evaluator) -> Density:
     steps = way.choice
 
     def body(collectives: Any, sides: Any) -> tuple[Any, Any]:
@@ -299,7 +301,7 @@ def resolvable(dtype: Any) -> float:
     return FORMED * float(jnp.finfo(dtype).eps)
 
 
-def _left(subject: Subject, evaluator: Evaluator, right: Any, singular: Any) -> np.ndarray | None:
+def _left(subject: ShardedJacobian, evaluator: Evaluator, right: Any, singular: Any) -> np.ndarray | None:
     """Left singular vectors u = J v / σ, from right ones (P, k)."""
 
     def body(collectives: Any, sides: Any, right: Any) -> tuple[Any, Any]:
@@ -311,7 +313,7 @@ def _left(subject: Subject, evaluator: Evaluator, right: Any, singular: Any) -> 
     return _shaped(rows.reshape(subject.size, -1) / np.where(sizes == 0, 1, sizes), subject)
 
 
-def _shaped(vectors: Any, subject: Subject) -> np.ndarray | None:
+def _shaped(vectors: Any, subject: ShardedJacobian) -> np.ndarray | None:
     """(N, k), or (N, C, k) of a field with components."""
     if vectors is None:
         return None

@@ -7,12 +7,12 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..expr import Node, PointSet, Request, Selection, Trainable, ops
-from ..lower import Here, expand, shared
+from ..lower import ShardContext, expand, shared
 from .evaluator import Evaluator
 from .gram import Choice, squares
 from .lanczos import largest
 from .rewrite_rules import RULES
-from .sharded_jacobian import Subject, choice_of, looked_at, rows_in_shard
+from .sharded_jacobian import ShardedJacobian, choice_of, looked_at, rows_in_shard
 from .spectra import resolvable, steps_for
 from .spectrum import RESOLVED
 
@@ -46,7 +46,11 @@ class SpectrumProgram:
         return (RANK, "largest", "trace", *(("eigenvalues",) if self.k else ()))
 
     def run(
-        self, here: Here, parameters: Mapping[Trainable, Any], given: Sequence[Any] = (), limit: int | None = None
+        self,
+        here: ShardContext,
+        parameters: Mapping[Trainable, Any],
+        given: Sequence[Any] = (),
+        limit: int | None = None,
     ) -> list[Any]:
         points, layout, collectives = here.points[self.tag], here.layouts[self.tag], here.collectives
         rows = rows_in_shard(self.field, self.wrt, self.group, points, layout, parameters)
@@ -64,7 +68,7 @@ def watched(request: Request, evaluator: Evaluator) -> SpectrumProgram:
         raise ValueError(f"{request}.tracker(…): way= and vectors= are for solver.eval; k= alone can be watched")
     rows, group = request.node.args if isinstance(request.node.op, ops.Restrict) else (request.node, None)
     # Of all points: which of them a group has is found in each step.
-    subject = Subject.of(rows, evaluator, {})
+    subject = ShardedJacobian.of(rows, evaluator, {})
     conditions = expand([group], RULES) if group is not None else []
     if not subject.pointwise or shared(conditions):
         raise ValueError(

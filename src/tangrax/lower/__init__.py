@@ -11,6 +11,6 @@ from .forward_laplacian import alone as alone
 from .levels import shared as shared, trainables_of as trainables_of
 from .pointwise import Values as Values, at_point as at_point, evaluate as evaluate, put_selected as put_selected
 from .primitives import AtPoint as AtPoint, Columns as Columns, Gathered as Gathered
-from .program import Here as Here, Program as Program
+from .program import Program as Program, ShardContext as ShardContext
 from .resolution import refuse_merged as refuse_merged
 from .smoothness import too_rough as too_rough, warn_of_rough as warn_of_rough

@@ -14,7 +14,7 @@ from ..parallel import Collectives, Layout, Transport
 from ..processes import refuse_fork
 from .levels import trainables_of
 from .primitives import Scattered
-from .program import Here, Program
+from .program import Program, ShardContext
 from .resolution import refuse_merged
 
 
@@ -120,7 +120,7 @@ class Executor:
         program, limit = Program(tuple(roots)), self.limit  # not `self`, which has the program that this returns
 
         def values(collectives: Collectives, points: Any, parameters: Any) -> tuple[Any, Any]:
-            here = Here(collectives, layouts, dict(zip(tags, points, strict=True)))
+            here = ShardContext(collectives, layouts, dict(zip(tags, points, strict=True)))
             known = dict(zip(trainables, parameters, strict=True))
             found = program.run(here, known, limit=limit)
             pairs = list(zip(roots, found, strict=True))

@@ -19,16 +19,16 @@ from .shard_work import Pull, Pulled, Shard, Task, run_task
 
 
 @dataclass(frozen=True)
-class Here:
+class ShardContext:
     """One shard: what it talks through, and its rows of some tags, padding included."""
 
     collectives: Collectives
     layouts: Mapping[PointSet, Layout]
     points: Mapping[PointSet, Array]
 
-    def of(self, tags: Sequence[PointSet]) -> "Here":
+    def of(self, tags: Sequence[PointSet]) -> "ShardContext":
         """The same with the rows of these tags alone."""
-        return Here(self.collectives, self.layouts, {tag: self.points[tag] for tag in tags})
+        return ShardContext(self.collectives, self.layouts, {tag: self.points[tag] for tag in tags})
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,11 @@ class Program:
         return [n for n in shared(self.roots) if isinstance(n.op, Exchange) and not changes(n)]
 
     def run(
-        self, here: Here, parameters: Mapping[Trainable, Any], given: Sequence[Any] = (), limit: int | None = None
+        self,
+        here: ShardContext,
+        parameters: Mapping[Trainable, Any],
+        given: Sequence[Any] = (),
+        limit: int | None = None,
     ) -> list[Any]:
         """Values of the roots: of terms the same on every shard, of fields this shard's rows, padding included.
 
@@ -72,7 +76,7 @@ class _Rounds:
         self,
         roots: Sequence[Node],
         given: Sequence[Node],
-        here: Here,
+        here: ShardContext,
         values: Values,
         limit: int | None,
     ):

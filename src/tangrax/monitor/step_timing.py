@@ -54,12 +54,12 @@ class Compared:
         return f"after training: one all-reduce of {self.numbers:,} numbers, {share:.1%} of a step"
 
 
-def compared(loop: Loop, state: State, last: State, pace: float) -> Compared:
-    """From a state that stays as it is, on all processes; `pace` is about how many seconds an epoch took."""
+def compared(loop: Loop, state: State, last: State, seconds_per_epoch: float) -> Compared:
+    """From a state that stays as it is, on all processes; an epoch took about `seconds_per_epoch`."""
     transport = loop.transport
     bare = loop.without_trackers()
     intervals = sorted({watched.interval for watched in loop.problem.watched})
-    count = _agreed(transport, min(LONGEST, max(1, round(SECONDS / pace))))
+    count = _agreed(transport, min(LONGEST, max(1, round(SECONDS / seconds_per_epoch))))
 
     def run(which: Loop, first: int, epochs: int) -> Callable[[], Any]:
         return lambda: which.program(*which.arguments(state, last, first, epochs))

@@ -1,10 +1,11 @@
 """Optimizers that use the structure of the loss, and choices of the points to train on: `tx.optim`."""
 
 from .adaptive import (
+    AdaptiveMethod as AdaptiveMethod,
+    AdaptiveRule as AdaptiveRule,
+    AdaptiveRules as AdaptiveRules,
     Conflict as Conflict,
-    Guidance as Guidance,
-    Guide as Guide,
-    Steering as Steering,
+    adaptive_methods as adaptive_methods,
     bound as bound,
     causal as causal,
     config as config,
@@ -14,12 +15,11 @@ from .adaptive import (
     relobralo as relobralo,
     residual_attention as residual_attention,
     self_adaptive as self_adaptive,
-    steerings as steerings,
 )
 from .residuals import squares_of as squares_of
 from .sampling import (
     Resampling as Resampling,
-    Scene as Scene,
+    SamplingContext as SamplingContext,
     r3 as r3,
     rad as rad,
     rar_d as rar_d,

@@ -16,7 +16,7 @@ from ..jacobian.gram import Chunk, Rows
 from ..jacobian.sharded_jacobian import rows_in_shard
 from ..lower import Values, evaluate, expand, shared
 from ..parallel import Collectives, Layout
-from .adaptive.adaptive_rule import Knob
+from .adaptive.adaptive_rule import AdaptiveWeight
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,7 @@ def _residual(by: str, name: str, square: Square) -> Residual:
 def _set_by_guide(node: Node) -> bool:
     """Whether a number is one that training sets by itself, such as the weight of a term."""
     calls = [n.op for n in all_nodes([node]) if isinstance(n.op, ops.Call)]
-    return bool(calls) and all(isinstance(op.trainable, Knob) for op in calls)
+    return bool(calls) and all(isinstance(op.trainable, AdaptiveWeight) for op in calls)
 
 
 def _number(node: Node) -> float | None:

@@ -23,7 +23,7 @@ Points = Float[np.ndarray, "_ columns"]
 
 
 @dataclass(frozen=True)
-class Scene:
+class SamplingContext:
     """What a choice is made from: random points of the tag, |residual| at points, random numbers of this epoch."""
 
     draw: Callable[[int], Points]
@@ -68,7 +68,7 @@ class Resampling(abc.ABC):
         """What the user called."""
 
     @abc.abstractmethod
-    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
         """The points to go on with, and how many of them are new."""
 
     @property
@@ -99,7 +99,7 @@ class Uniform(Resampling):
     def name(self) -> str:
         return "uniform"
 
-    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
         return scene.draw(len(points)), len(points)
 
 
@@ -111,7 +111,7 @@ class R3(Resampling):
     def name(self) -> str:
         return "r3"
 
-    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
         kept = points[retained(scene.residual(points))]
         released = len(points) - len(kept)
         return np.concatenate([kept, scene.draw(released)]), released
@@ -137,7 +137,7 @@ class ByDensity(Resampling):
     def _drawn(self) -> int:
         """How many points are drawn from the pool at first."""
 
-    def _chosen(self, count: int, points: Points, scene: Scene) -> Points:
+    def _chosen(self, count: int, points: Points, scene: SamplingContext) -> Points:
         candidates = scene.draw(max(self.pool or max(CANDIDATES * len(points), LEAST), count))
         weights = density(scene.residual(candidates), self.power, self.offset)
         return candidates[drawn(weights, count, scene.random)]
@@ -155,7 +155,7 @@ class RAD(ByDensity):
     def _drawn(self) -> int:
         return len(self.points)
 
-    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
         return self._chosen(len(points), points, scene), len(points)
 
 
@@ -187,7 +187,7 @@ class RARD(ByDensity):
     def moves(self, count: int) -> bool:
         return count < self._most
 
-    def choose(self, points: Points, scene: Scene) -> tuple[Points, int]:
+    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
         more = min(self.add, self._most - len(points))
         return np.concatenate([points, self._chosen(more, points, scene)]), more
 

@@ -9,7 +9,7 @@ from .exclusive import exclusive as exclusive
 from .first_order import FirstOrder as FirstOrder, Parameters as Parameters, by_optimizer as by_optimizer
 from .history import History as History
 from .loop import NOT_KEPT as NOT_KEPT, Kept as Kept, Loop as Loop, Timing as Timing
-from .optimizers import joint_order as joint_order
+from .optimizers import joint_optimizer as joint_optimizer
 from .resampling import Resampler as Resampler
-from .rollback import PACE as PACE
+from .rollback import STEP_SCALE as STEP_SCALE
 from .terms import TOTAL as TOTAL, NonFiniteLoss as NonFiniteLoss, Terms as Terms, read_terms as read_terms

@@ -54,7 +54,7 @@ class Batches:
                     f"point: take a tag of its own for it, or all points of '{tag.tag}'"
                 )
 
-    def outline(self) -> list[str]:
+    def fingerprint(self) -> list[str]:
         """The sizes in lines that are the same in every process."""
         return [f"{size} points of '{tag.tag}' a step" for tag, size in self.sizes.items()]
 

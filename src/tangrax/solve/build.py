@@ -7,19 +7,19 @@ from typing import Any
 from ..expr import Node, PointSet, Tracker
 from ..jacobian import RANK, RESULT_LIMIT, RULES, Evaluator, refuse_empty_groups, refuse_oversized, watched
 from ..lower import Executor, Placed, Program, expand, gradient_of, group_sizes, shared, trainables_of
-from ..optim import Guidance, SecondOrder
+from ..optim import AdaptiveRules, SecondOrder
 from .batches import Batches
-from .compiled import Apart, Guided, Problem, Watched
+from .compiled import CompiledTracker, ConflictFree, Problem, ScheduledRule
 from .first_order import FirstOrder
 from .loop import Loop, Points, Timing
 from .resampling import MOVED, Resampler
-from .rollback import PACE
+from .rollback import STEP_SCALE
 from .terms import TOTAL, Terms
 
 
 def build_loop(
     terms: Terms,
-    guidance: Guidance,
+    guidance: AdaptiveRules,
     order: FirstOrder | SecondOrder,
     evaluator: Evaluator,
     resampler: Resampler,
@@ -67,12 +67,12 @@ def build_loop(
     problem = Problem(
         step(*loss_roots),
         tuple(terms.losses),
-        tuple(Guided(guide, program(*roots)) for guide, roots in zip(guidance.guides, measured, strict=True)),
-        None if guidance.switch is None else Apart(step(*apart_roots), *guidance.switch),
+        tuple(ScheduledRule(guide, program(*roots)) for guide, roots in zip(guidance.guides, measured, strict=True)),
+        None if guidance.switch is None else ConflictFree(step(*apart_roots), *guidance.switch),
         (
             *_together(plain, watched_roots, program),
             *(
-                Watched(tracker.interval, spectrum, tuple(f"{name}/{part}" for part in spectrum.parts))
+                CompiledTracker(tracker.interval, spectrum, tuple(f"{name}/{part}" for part in spectrum.parts))
                 for name, (tracker, spectrum) in spectra.items()
             ),
         ),
@@ -83,7 +83,7 @@ def build_loop(
         given,
         executor.limit,
     )
-    _refuse_same_names(problem, [PACE, *(f"{MOVED}{name}" for name in resampler.names)])
+    _refuse_same_names(problem, [STEP_SCALE, *(f"{MOVED}{name}" for name in resampler.names)])
     trackers = [tracker.named(name) for name, tracker in plain.items()]
     trackers += [tracker.named(f"{name}/{RANK}") for name, (tracker, _) in spectra.items()]
     return Loop(
@@ -115,13 +115,15 @@ def _expanded(nodes: Iterable[Node]) -> list[Node]:
     return expand(list(nodes), RULES)
 
 
-def _together(trackers: Mapping[str, Tracker], roots: Sequence[Node], program: Callable[..., Program]) -> list[Watched]:
+def _together(
+    trackers: Mapping[str, Tracker], roots: Sequence[Node], program: Callable[..., Program]
+) -> list[CompiledTracker]:
     """Trackers of the same interval are evaluated together."""
     intervals: dict[int, list[tuple[str, Node]]] = {}
     for (name, tracker), root in zip(trackers.items(), roots, strict=True):
         intervals.setdefault(tracker.interval, []).append((name, root))
     return [
-        Watched(interval, program(*[root for _, root in pairs]), tuple(name for name, _ in pairs))
+        CompiledTracker(interval, program(*[root for _, root in pairs]), tuple(name for name, _ in pairs))
         for interval, pairs in intervals.items()
     ]
 

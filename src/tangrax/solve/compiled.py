@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from ..expr import Node, PointSet, Trainable
 from ..jacobian import SpectrumProgram
-from ..lower import Here, Program
-from ..optim import Conflict, Guide, SecondOrder
+from ..lower import Program, ShardContext
+from ..optim import AdaptiveRule, Conflict, SecondOrder
 from ..parallel import Collectives, Layout
 from .first_order import FirstOrder, Parameters, strong
 
@@ -18,7 +18,7 @@ LONGEST = 1000  # epochs in a stretch: what is recorded in one has this many row
 
 
 @dataclass(frozen=True)
-class Watched:
+class CompiledTracker:
     """Terms evaluated together, or a spectrum, every `interval` epochs."""
 
     interval: int
@@ -27,10 +27,10 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Guided:
+class ScheduledRule:
     """A guide, and the program of what it measures."""
 
-    guide: Guide
+    guide: AdaptiveRule
     program: Program
 
     @property
@@ -43,7 +43,7 @@ class Guided:
 
 
 @dataclass(frozen=True)
-class Apart:
+class ConflictFree:
     """Updates without conflict: roots are the gradients of all terms, as guides change them, then those of `loss`."""
 
     program: Program
@@ -57,9 +57,9 @@ class Problem:
 
     loss: Program  # roots: the gradient of the loss, the loss, then the terms
     names: tuple[str, ...]  # of the terms
-    guided: tuple[Guided, ...]
-    apart: Apart | None
-    watched: tuple[Watched, ...]
+    guided: tuple[ScheduledRule, ...]
+    apart: ConflictFree | None
+    watched: tuple[CompiledTracker, ...]
     layouts: Mapping[PointSet, Layout]
     batched: Mapping[PointSet, Layout]  # of the part of a tag that a step sees, where that is not all of it
     optimizer: FirstOrder | SecondOrder
@@ -72,18 +72,18 @@ class Problem:
 class State:
     """What training changes: parameters (in the order of `Problem.trainables`), states of optimizers and guides.
 
-    `rows` is what guides have of single points, sharded like these; all else is the same on all shards. `pace` is the
-    part of an optimizer's step that is taken: 1 until training had to go back.
+    `rows` is what guides have of single points, sharded like these; all else is the same on all shards. `step_scale` is
+    the part of an optimizer's step that is taken: 1 until training had to go back.
     """
 
     parameters: tuple[Any, ...]
     optimizers: Any
     guides: tuple[Any, ...] = ()
-    pace: Any = 1.0
+    step_scale: Any = 1.0
     rows: tuple[Any, ...] = ()
 
 
-jax.tree_util.register_dataclass(State, ["parameters", "optimizers", "guides", "pace", "rows"], [])
+jax.tree_util.register_dataclass(State, ["parameters", "optimizers", "guides", "step_scale", "rows"], [])
 
 
 def stretch_program(
@@ -106,7 +106,7 @@ def stretch_program(
     end = first + count
     known = dict(zip(problem.given, given, strict=True))
 
-    def run(program: Program | SpectrumProgram, parameters: Parameters, here: Here) -> list[Any]:
+    def run(program: Program | SpectrumProgram, parameters: Parameters, here: ShardContext) -> list[Any]:
         mine = [known[node] for node in program.given]
         return program.run(here.of(program.tags), parameters, mine, problem.limit)
 
@@ -116,20 +116,20 @@ def stretch_program(
             found.update(guided.guide.knobs(values))
         return found
 
-    def here_of(state: State) -> Here:
-        return Here(collectives, problem.layouts, _with_columns(problem.guided, points, state.rows))
+    def here_of(state: State) -> ShardContext:
+        return ShardContext(collectives, problem.layouts, _with_columns(problem.guided, points, state.rows))
 
-    def step_of(state: State, now: Any) -> Here:
+    def step_of(state: State, now: Any) -> ShardContext:
         """What an update is made from: of a tag in batches, the one whose turn it is."""
         here = here_of(state)
         parts = {tag: rows[:, now % rows.shape[1]] for tag, rows in batches.items()}
-        return Here(collectives, {**problem.layouts, **problem.batched}, {**here.points, **parts})
+        return ShardContext(collectives, {**problem.layouts, **problem.batched}, {**here.points, **parts})
 
-    def loss_and_gradient(parameters: Parameters, here: Here) -> tuple[Any, Any]:
+    def loss_and_gradient(parameters: Parameters, here: ShardContext) -> tuple[Any, Any]:
         gradient, total, *_ = run(problem.loss, parameters, here)
         return total, gradient
 
-    def evaluated(state: State, here: Here, now: Any) -> list[Any]:
+    def evaluated(state: State, here: ShardContext, now: Any) -> list[Any]:
         """The direction to descend against, the loss, the terms."""
         apart = problem.apart
         if apart is None:
@@ -152,13 +152,15 @@ def stretch_program(
         finite = jnp.isfinite(total) & slope_finite
         if isinstance(problem.optimizer, SecondOrder):
             changed, optimizers, measured = problem.optimizer.update(parameters, state.optimizers, here)
-            changed = {t: _part(parameters[t], changed[t], state.pace) for t in problem.trainables}
+            changed = {t: _part(parameters[t], changed[t], state.step_scale) for t in problem.trainables}
         else:
             of_loss = (total, gradient, lambda parameters: loss_and_gradient(parameters, here))
-            changed, optimizers = problem.optimizer.update(parameters, state.optimizers, state.pace, *of_loss)
+            changed, optimizers = problem.optimizer.update(parameters, state.optimizers, state.step_scale, *of_loss)
             measured = ()
         record = jax.lax.dynamic_update_index_in_dim(record, jnp.stack([*terms, total, *measured]), now - first, 0)
-        new = State(tuple(changed[t] for t in problem.trainables), optimizers, state.guides, state.pace, state.rows)
+        new = State(
+            tuple(changed[t] for t in problem.trainables), optimizers, state.guides, state.step_scale, state.rows
+        )
         # Three states pass through, and one choice between them after the loop: one in every epoch costs 5-10 %.
         return now + finite, new, state, last, finite, slope_finite, record
 
@@ -193,7 +195,7 @@ def stretch_program(
             guided.append(kept)
         for watched, buffer in zip(problem.watched, buffers, strict=True):
 
-            def write(buffer: Any, watched: Watched = watched, state: State = state) -> Any:
+            def write(buffer: Any, watched: CompiledTracker = watched, state: State = state) -> Any:
                 return recorded(buffer, run(watched.program, named(state), here_of(state)), now, watched.interval)
 
             filled.append(jax.lax.cond(now % watched.interval == 0, write, lambda b: b, buffer))
@@ -222,7 +224,7 @@ def stretch_program(
 
 
 def _with_columns(
-    guided: Sequence[Guided], points: Mapping[PointSet, Any], rows: Sequence[Any]
+    guided: Sequence[ScheduledRule], points: Mapping[PointSet, Any], rows: Sequence[Any]
 ) -> Mapping[PointSet, Any]:
     """Points with what guides have of each beside their coordinates."""
     found = dict(points)
@@ -232,9 +234,9 @@ def _with_columns(
     return found
 
 
-def _part(old: Any, new: Any, pace: Any) -> Any:
-    """A part of the way from old parameters to new ones; at pace 1 these themselves, to the last bit."""
-    return jax.tree.map(lambda a, b: jnp.where(pace == 1, b, a + pace * (b - a)), old, new)
+def _part(old: Any, new: Any, step_scale: Any) -> Any:
+    """A part of the way from old parameters to new ones; at scale 1 these themselves, to the last bit."""
+    return jax.tree.map(lambda a, b: jnp.where(step_scale == 1, b, a + step_scale * (b - a)), old, new)
 
 
 def _put(values: tuple[Any, ...], index: int, new: Any) -> tuple[Any, ...]:

@@ -67,12 +67,12 @@ class FirstOrder:
         self,
         parameters: Parameters,
         states: Sequence[Any],
-        pace: Any,
+        step_scale: Any,
         value: Any,
         gradient: Float[Array, " p"],
         loss_and_gradient: LossAndGradient,
     ) -> tuple[Parameters, tuple[Any, ...]]:
-        """One step of every group, `pace` times as long as its optimizer says, all from the same gradient.
+        """One step of every group, `step_scale` times as long as its optimizer says, all from the same gradient.
 
         Transformations that want them (line searches) get the loss and a function of the group's parameters.
         """
@@ -87,7 +87,7 @@ class FirstOrder:
                 return self._differentiable(loss_and_gradient, parameters, members)(group)
 
             updates, new_state = optimizer.update(slopes, state, mine, value=value, grad=slopes, value_fn=loss)
-            new: Any = optax.apply_updates(mine, jax.tree.map(lambda step: pace * step, updates))
+            new: Any = optax.apply_updates(mine, jax.tree.map(lambda step: step_scale * step, updates))
             changed.update(zip(members, new, strict=True))
             new_states.append(strong(new_state, gradient.dtype))
         return changed, tuple(new_states)

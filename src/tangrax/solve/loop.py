@@ -10,15 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..expr import PointSet, Tracker
-from ..optim import Guide
+from ..optim import AdaptiveRule
 from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
 from .callbacks import Listener, Run, Stretch
-from .compiled import LONGEST, Guided, Problem, State, Watched, fired_before, stretch_program
+from .compiled import LONGEST, CompiledTracker, Problem, ScheduledRule, State, fired_before, stretch_program
 from .first_order import Parameters, strong
 from .history import History
 from .resampling import MOVED, Resampler
-from .rollback import PACE, SHORTER, Anchor, Anchors
+from .rollback import SHORTER, STEP_SCALE, Anchor, Anchors
 from .terms import TOTAL, NonFiniteLoss
 
 FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes
@@ -55,7 +55,7 @@ NOT_KEPT = Kept(LONGEST)
 
 
 @dataclass
-class Recorded:
+class StretchResult:
     """A stretch as it came back."""
 
     state: State
@@ -103,7 +103,7 @@ class Loop:
         same = strong(State(trained, self.problem.optimizer.init(parameters), guided, jnp.ones((), dtype)), dtype)
         return replace(self.transport.replicate(same), rows=tuple(self._rows(guide, dtype) for guide in guides))
 
-    def _rows(self, guide: Guide, dtype: Any) -> Any:
+    def _rows(self, guide: AdaptiveRule, dtype: Any) -> Any:
         """What a guide has of every point, on the points' devices."""
 
         def of_all(value: Any, tag: PointSet) -> jax.Array:
@@ -229,17 +229,19 @@ class Loop:
         if self.resampler.rules:
             self.resampler.restore(*anchor.points)
             self._take_points()
-        old = np.asarray(anchor.state.pace)
-        pace = self.transport.replicate(jnp.asarray(SHORTER * old, old.dtype))
+        old = np.asarray(anchor.state.step_scale)
+        step_scale = self.transport.replicate(jnp.asarray(SHORTER * old, old.dtype))
         history.truncate(anchor.epoch)
-        history.append(PACE, np.array([anchor.epoch]), np.asarray(pace)[None])
+        history.append(STEP_SCALE, np.array([anchor.epoch]), np.asarray(step_scale)[None])
         said = (
             f"the loss of epoch {failed} is not finite: back to epoch {anchor.epoch}, with {SHORTER * old:g} of the "
             f"optimizer's steps; tries left: {tries}"
         )
-        return replace(anchor, state=replace(anchor.state, pace=pace), last=replace(anchor.last, pace=pace)), said
+        return replace(
+            anchor, state=replace(anchor.state, step_scale=step_scale), last=replace(anchor.last, step_scale=step_scale)
+        ), said
 
-    def _stretch(self, state: State, last: State, first: int, count: int) -> Recorded:
+    def _stretch(self, state: State, last: State, first: int, count: int) -> StretchResult:
         if self.program is None:
             self.program = self._jitted()
         (state, last, done, finite, slope_finite, terms, watched), (rows, last_rows) = self.program(
@@ -252,7 +254,7 @@ class Loop:
             for w, values in zip(self._watched, watched, strict=True)
         ]
         found = np.asarray(terms)[: done + (not finite)]
-        return Recorded(state, last, done, bool(finite), bool(slope_finite), found, fired)
+        return StretchResult(state, last, done, bool(finite), bool(slope_finite), found, fired)
 
     def without_trackers(self) -> "Loop":
         """The same training with nothing watched: another program, of which this loop's timing does not know."""
@@ -261,7 +263,7 @@ class Loop:
         return bare
 
     @property
-    def _watched(self) -> tuple[Guided | Watched, ...]:
+    def _watched(self) -> tuple[ScheduledRule | CompiledTracker, ...]:
         """All that is recorded every so many epochs."""
         return *self.problem.guided, *self.problem.watched
 
@@ -289,7 +291,7 @@ class Loop:
         return self.transport.spmd(program, "training")
 
     def _record(
-        self, history: History, first: int, found: Recorded, thresholds: Mapping[str, float | None]
+        self, history: History, first: int, found: StretchResult, thresholds: Mapping[str, float | None]
     ) -> tuple[str, ...]:
         epochs = np.arange(first, first + found.done)
         terms = found.terms[: found.done, : len(self.problem.names)]
@@ -302,7 +304,7 @@ class Loop:
         warnings = [] if trouble is None else [trouble]
         for watched, values in zip(self._watched, found.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
-            if isinstance(watched, Guided):
+            if isinstance(watched, ScheduledRule):
                 warnings += watched.guide.says(due, values, history.last(watched.names))
             for name, value in zip(watched.names, values, strict=True):
                 history.append(name, due, value)
@@ -322,7 +324,7 @@ class Loop:
         return tuple(warnings)
 
     def _give_up(
-        self, found: Recorded, first: int, history: History, keep: Callable[[State, State, int], None]
+        self, found: StretchResult, first: int, history: History, keep: Callable[[State, State, int], None]
     ) -> tuple[str, int]:
         """Go back to the last state with a finite loss, and forget what came after: what happened, and its epoch."""
         epoch = first + found.done

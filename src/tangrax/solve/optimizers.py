@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from ..expr import Trainable
-from ..optim import Guidance, SecondOrder, Settings
+from ..optim import AdaptiveRules, SecondOrder, Settings
 from .first_order import FirstOrder, refuse_line_search
 
 
-def joint_order(optimizers: Mapping[Trainable, Any], guidance: Guidance, dtype: Any) -> FirstOrder | SecondOrder:
+def joint_optimizer(
+    optimizers: Mapping[Trainable, Any], guidance: AdaptiveRules, dtype: Any
+) -> FirstOrder | SecondOrder:
     """One step of all, from the optimizer (or None) of each; raises ValueError where they do not go together."""
     missing = [t.name for t, optimizer in optimizers.items() if optimizer is None]
     if missing:

@@ -13,7 +13,7 @@ from ..expr import Node, PointSet, all_nodes, apply, ops
 from ..expr.products import PerPoint
 from ..jacobian import RULES, Evaluator
 from ..lower import Placed, Program, expand, refuse_merged, trainables_of
-from ..optim import Resampling, Scene
+from ..optim import Resampling, SamplingContext
 from .compiled import LONGEST
 from .terms import NonFiniteLoss, Terms
 
@@ -75,7 +75,7 @@ class Resampler:
                 )
         return cls(rules, names, evaluator)
 
-    def outline(self) -> list[str]:
+    def fingerprint(self) -> list[str]:
         """The rules in lines that are the same in every process."""
         lines = []
         for rule in self.rules:
@@ -167,7 +167,7 @@ class Resampler:
             return tag.draw(count, POINTS, rule.seed, epoch)
 
         random = np.random.default_rng([NOISE, crc32(tag.tag.encode()), rule.seed, epoch])
-        scene = Scene(draw, lambda points: self._residual(rule, points, epoch), random)
+        scene = SamplingContext(draw, lambda points: self._residual(rule, points, epoch), random)
         return rule.choose(self.evaluator.executor.coordinates(tag), scene)
 
     def _residual(self, rule: Resampling, coordinates: np.ndarray, epoch: int) -> np.ndarray:

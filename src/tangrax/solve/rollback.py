@@ -7,7 +7,7 @@ import numpy as np
 
 from .compiled import State
 
-PACE = "rollback/pace"  # in the history: the part of a step that is taken since training went back
+STEP_SCALE = "rollback/step_scale"  # in the history: the part of a step that is taken since training went back
 SHORTER = 0.5  # of the step before, each time that training goes back
 GROWN = 1000.0  # times the loss of the checkpoint before: too large to go back to
 

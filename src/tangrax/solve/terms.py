@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..expr import Node, Tracker, Trainable, all_nodes, checked_name, describe, ops, outline
+from ..expr import Node, Tracker, Trainable, all_nodes, checked_name, describe, fingerprint, ops
 
 TOTAL = "loss"
 RESERVED = {  # beside the terms in a history, or in a row of a sink
@@ -52,16 +52,16 @@ class Terms:
             "networks": {name: {"parameters": t.size, "recipe": t.recipe} for t, name in self.trainables.items()},
         }
 
-    def outline(self, watched: bool = True) -> list[str]:
+    def fingerprint(self, watched: bool = True) -> list[str]:
         """What the problem is, in lines that are the same in every process, without points and parameters.
 
         What is only `watched` may be left out, as training does not depend on it, and optimizers are with it.
         """
         names = [f"term '{name}'" for name in self.losses]
         if not watched:
-            return [*names, *outline(self.losses.values(), but=("optimizer",))]
+            return [*names, *fingerprint(self.losses.values(), but=("optimizer",))]
         names += [f"tracker '{name}' every {tracker.interval}" for name, tracker in self.trackers.items()]
-        return [*names, *outline(self.roots)]
+        return [*names, *fingerprint(self.roots)]
 
     @property
     def in_losses(self) -> dict[Trainable, str]:

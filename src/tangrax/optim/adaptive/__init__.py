@@ -1,7 +1,7 @@
 """Adaptive weights of terms and points, and updates free of conflict: rules that learn every few epochs."""
 
-from .adaptive_rule import Guide as Guide, Steering as Steering
-from .binding import Guidance as Guidance, bound as bound, steerings as steerings
+from .adaptive_rule import AdaptiveMethod as AdaptiveMethod, AdaptiveRule as AdaptiveRule
+from .binding import AdaptiveRules as AdaptiveRules, adaptive_methods as adaptive_methods, bound as bound
 from .causal import causal as causal
 from .gradient_conflict import Conflict as Conflict, config as config, pcgrad as pcgrad
 from .loss_weights import grad_norm as grad_norm, ntk_balance as ntk_balance, relobralo as relobralo

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from ...expr import Node, PointSet, Selection, Trainable, ops
 
 
-class Knob(Trainable):
+class AdaptiveWeight(Trainable):
     """Positive numbers that stand in terms and that a guide sets, where an optimizer would train them."""
 
     def __init__(self, name: str, initial: Any):
@@ -23,7 +23,7 @@ class Knob(Trainable):
         return Node(ops.Call(self, None, True))
 
 
-class Guide(abc.ABC):
+class AdaptiveRule(abc.ABC):
     """Bound to the terms of a problem: how it changes them, what it measures every `every` epochs, and learns from it.
 
     Numbers in the changed terms that it sets itself are `knobs`, the values of trainables that no optimizer trains;
@@ -65,11 +65,11 @@ class Guide(abc.ABC):
         return []
 
 
-class Steering(abc.ABC):
+class AdaptiveMethod(abc.ABC):
     """What a user asks for; `bind` gives it the terms of the problem."""
 
     @abc.abstractmethod
-    def bind(self, terms: Mapping[str, Node], wrt: tuple[Selection, ...]) -> Guide:
+    def bind(self, terms: Mapping[str, Node], wrt: tuple[Selection, ...]) -> AdaptiveRule:
         """Raises ValueError where it does not go with the terms."""
 
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...expr import Node, PointSet, Selection
-from .adaptive_rule import Guide, Steering
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule
 from .gradient_conflict import Conflict, Switch
 
 
-def steerings(balance: Any, conflict: Any) -> tuple[Steering, ...]:
+def adaptive_methods(balance: Any, conflict: Any) -> tuple[AdaptiveMethod, ...]:
     """What `tx.core` was given, in the order it acts; raises TypeError for what is none."""
     given = balance if isinstance(balance, (list, tuple)) else [] if balance is None else [balance]
     for each in given:
-        if not isinstance(each, Steering) or isinstance(each, Conflict):
+        if not isinstance(each, AdaptiveMethod) or isinstance(each, Conflict):
             raise TypeError(
                 f"tx.core(balance={each!r}): give tx.optim.ntk_balance(), grad_norm(), relobralo(), self_adaptive(), "
                 f"residual_attention() or causal(t), or a list of them"
@@ -24,10 +24,10 @@ def steerings(balance: Any, conflict: Any) -> tuple[Steering, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Guidance:
+class AdaptiveRules:
     """Guides of a problem, and its terms as these have changed them one after the other."""
 
-    guides: tuple[Guide, ...]
+    guides: tuple[AdaptiveRule, ...]
     terms: Mapping[str, Node]
 
     @property
@@ -42,10 +42,12 @@ class Guidance:
         return found[0] if found else None
 
 
-def bound(steerings: Sequence[Steering], terms: Mapping[str, Node], wrt: tuple[Selection, ...]) -> Guidance:
+def bound(
+    adaptive_methods: Sequence[AdaptiveMethod], terms: Mapping[str, Node], wrt: tuple[Selection, ...]
+) -> AdaptiveRules:
     """Each guide is bound to the terms as the last one left them."""
-    guides: list[Guide] = []
-    for steering in steerings:
+    guides: list[AdaptiveRule] = []
+    for steering in adaptive_methods:
         guide = steering.bind(terms, wrt)
         guides.append(guide)
         terms = guide.terms
@@ -55,4 +57,4 @@ def bound(steerings: Sequence[Steering], terms: Mapping[str, Node], wrt: tuple[S
         raise ValueError(f"tx.core: two of the balancing objects record '{doubled}': give one of them")
     if sum(bool(guide.columns) for guide in guides) > 1:
         raise ValueError("tx.core: two objects weight single points: name all terms in one self_adaptive or the like")
-    return Guidance(tuple(guides), terms)
+    return AdaptiveRules(tuple(guides), terms)

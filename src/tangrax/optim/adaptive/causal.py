@@ -9,11 +9,11 @@ import numpy as np
 
 from ...expr import Node, Trainable, all_nodes, apply, ops
 from ..residuals import Square, squares_of
-from .adaptive_rule import Guide, Knob, Steering, check_every, check_names, check_within
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule, AdaptiveWeight, check_every, check_names, check_within
 
 
 @dataclass(frozen=True, eq=False)
-class Causal(Steering):
+class Causal(AdaptiveMethod):
     """Causal weights along a coordinate, of the terms named, or of all on its points."""
 
     time: Node
@@ -33,13 +33,13 @@ class Causal(Steering):
         return Causality(self, terms, found)
 
 
-class Causality(Guide):
+class Causality(AdaptiveRule):
     """Terms mean wⱼ Lⱼ over bins of time, wⱼ = exp(-ε Σ_{k<j} Lₖ); ε grows when the last weight is near 1."""
 
     def __init__(self, how: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[Square]]):
         self.how, self.every, self.terms = how, how.every, dict(terms)
         # As numbers set beforehand: weights made of the same sums as the loss would take a product for each bin.
-        self.knob = Knob("causal_weights", np.ones((len(squares), how.bins)))
+        self.knob = AdaptiveWeight("causal_weights", np.ones((len(squares), how.bins)))
         weights = self.knob.node
         assert how.time.points is not None and isinstance(how.time.op, ops.Coordinate)
         times = how.time.points.coordinates[:, how.time.op.axis]

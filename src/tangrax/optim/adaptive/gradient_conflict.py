@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...expr import Node, Selection, cosine, ops
-from .adaptive_rule import Guide, Steering, check_every, check_within
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule, check_every, check_within
 
 
 @dataclass(frozen=True)
-class Conflict(Steering):
+class Conflict(AdaptiveMethod):
     """How G gradients become one; where `below` is given, only while the least cosine between two is below it."""
 
     below: float | None
@@ -44,7 +44,7 @@ class Conflict(Steering):
         return Switch(self, terms, wrt)
 
 
-class Switch(Guide):
+class Switch(AdaptiveRule):
     """Whether conflict is kept out of the updates: always, or while two of the gradients conflict."""
 
     parts = ("conflict/cosine", "conflict/on")

@@ -11,12 +11,12 @@ from jaxtyping import Array, Float
 
 from ...expr import Node, Selection, Trainable, norms, ops, within
 from ..residuals import squares_of
-from .adaptive_rule import Guide, Knob, Steering, check_every, check_within
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule, AdaptiveWeight, check_every, check_within
 
 MOST = 1e6  # of a weight: a term that is met exactly would have an infinite one
 
 
-class Rule(Steering):
+class Rule(AdaptiveMethod):
     """How weights follow from a number measured of each term."""
 
     every: int
@@ -39,12 +39,12 @@ class Rule(Steering):
         return Balance(self, terms, wrt)
 
 
-class Balance(Guide):
+class Balance(AdaptiveRule):
     """The loss Σ wᵢ Lᵢ with weights by a rule; all are 1 until it has been asked."""
 
     def __init__(self, rule: Rule, terms: Mapping[str, Node], wrt: tuple[Selection, ...]):
         self.rule, self.every = rule, rule.every
-        self.knob = Knob("weights", jnp.ones(len(terms)))
+        self.knob = AdaptiveWeight("weights", jnp.ones(len(terms)))
         weights = self.knob.node
         self.terms = {name: weights[index] * term for index, (name, term) in enumerate(terms.items())}
         self.measured = rule.measure(terms, wrt)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from ...expr import Node, PointSet, apply, ops, within
 from ..residuals import Square, squares_of
-from .adaptive_rule import Guide, Steering, check_every, check_names, check_within
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule, check_every, check_names, check_within
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PointWeight(ops.Coordinate):
 
 
 @dataclass(frozen=True)
-class Pointwise(Steering):
+class Pointwise(AdaptiveMethod):
     """How the weight λ of each point of the terms named, or of all terms, follows its residual: the loss has λ r."""
 
     names: tuple[str, ...]
@@ -50,7 +50,7 @@ class Pointwise(Steering):
         return PointWeights(self, terms)
 
 
-class PointWeights(Guide):
+class PointWeights(AdaptiveRule):
     """Terms mean (λ r)², a column of λ for each mean square in them."""
 
     def __init__(self, how: Pointwise, terms: Mapping[str, Node]):

@@ -10,13 +10,13 @@ from jaxtyping import Array, Float
 
 from ...expr import Selection, Trainable
 from ...jacobian.gram import over_chunks
-from ...lower import Here
+from ...lower import ShardContext
 from ...parallel import Collectives, triangle
 from ..residuals import Part, Residual
 from .residual_gradients import OfBuckets, OfRows
-from .second_order import STALLED, SecondOrder, Settings, at_once, from_first, tried
+from .second_order import STALLED, SecondOrder, Settings, at_once, from_first, losses_at
 from .sketch import Cosines, Whole, bucket_sums
-from .trust_region import Model, around, farthest
+from .trust_region import Model, damping_grid, largest_acceptable_step
 
 WAYS = ("svd", "subspace", "sketch")
 SMALL = 700  # residuals or parameters up to which J is decomposed as it is
@@ -125,7 +125,7 @@ class GaussNewtonSteps(SecondOrder):
         return Progress(none, zero, zero, none, none)
 
     def update(
-        self, parameters: Mapping[Trainable, Any], progress: Progress, here: Here
+        self, parameters: Mapping[Trainable, Any], progress: Progress, here: ShardContext
     ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, Any, Any]]:
         """One step: new parameters, and damping, radius and ratio of the step taken."""
         parts = self.parts(parameters, here)
@@ -134,33 +134,33 @@ class GaussNewtonSteps(SecondOrder):
         model, space, slopes = self._model(parts, here.collectives, progress.step)
         top = model.values[0] ** 2
         last = jnp.where(progress.damping > 0, progress.damping, FIRST * top)
-        dampings = around(last, self.settings.decades, self.settings.tried, eps**2 * top)
+        dampings = damping_grid(last, self.settings.decades, self.settings.tried, eps**2 * top)
         # Those of the first shard: the others' decompositions may differ in rounding.
         of_first = (top, last, dampings, model.steps(dampings), model.predicted(dampings))
         top, last, dampings, steps, predicted = from_first(here.collectives, of_first)
         last_digits = eps * flat * (-1) ** jnp.arange(flat.size)
         changes = [jnp.zeros((1, flat.size), flat.dtype), space.back(steps), last_digits[None]]
         moved = flat[None] + jnp.concatenate(changes)
-        losses, _ = tried(parts, moved, here.collectives)
+        losses, _ = losses_at(parts, moved, here.collectives)
         losses, nudged = losses[:-1], losses[-1]
         if self.settings.corrections:
 
             def correct(_: Any, state: Any) -> Any:
                 p, best, least = state
-                losses, found = tried(parts, flat[None] + space.back(p), here.collectives, slopes)
+                losses, found = losses_at(parts, flat[None] + space.back(p), here.collectives, slopes)
                 lower = losses < least
                 best, least = jnp.where(lower[:, None], p, best), jnp.where(lower, losses, least)
                 p = from_first(here.collectives, model.corrected(p, found, dampings[some]))
                 return p, best, least
 
             some = jnp.arange(self.settings.tried // 4, self.settings.tried - self.settings.tried // 4, 2)
-            alone = farthest(losses[0], losses[1:], predicted, self.settings.ratio)
+            alone = largest_acceptable_step(losses[0], losses[1:], predicted, self.settings.ratio)
             slow = ~(losses[alone.index + 1] < FAST * losses[0])
             state = (steps[some], steps[some], losses[1 + some])
             rounds = jnp.where(slow, self.settings.corrections + 1, 0)
             _, best, least = jax.lax.fori_loop(0, rounds, correct, state)
             steps, losses = steps.at[some].set(best), losses.at[1 + some].set(least)
-        chosen = farthest(losses[0], losses[1:], predicted, self.settings.ratio)
+        chosen = largest_acceptable_step(losses[0], losses[1:], predicted, self.settings.ratio)
         found = chosen.index >= 0
         step = jnp.where(found, steps[chosen.index], 0)
         new = flat + space.back(step[None])[0]

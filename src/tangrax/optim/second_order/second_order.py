@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from ...expr import Selection, Trainable
 from ...jacobian.gram import CHUNK, over_points
-from ...lower import Here, put_selected
+from ...lower import ShardContext, put_selected
 from ...parallel import Collectives
 from ..residuals import Part, Residual, in_shard, residuals_of
 from .residual_gradients import OfBuckets, OfRows
@@ -55,7 +55,7 @@ class SecondOrder(abc.ABC):
 
     @abc.abstractmethod
     def update(
-        self, parameters: Mapping[Trainable, Any], progress: Any, here: Here
+        self, parameters: Mapping[Trainable, Any], progress: Any, here: ShardContext
     ) -> tuple[dict[Trainable, Any], Any, tuple[Any, ...]]:
         """One step: new parameters, what it leaves to the next one, and its measures."""
 
@@ -73,7 +73,7 @@ class SecondOrder(abc.ABC):
         """P."""
         return sum(selection.size for selection in self.wrt)
 
-    def parts(self, parameters: Mapping[Trainable, Any], here: Here) -> list[Part]:
+    def parts(self, parameters: Mapping[Trainable, Any], here: ShardContext) -> list[Part]:
         """The residuals at a shard's points."""
         return [
             in_shard(r, self.wrt, here.collectives, here.layouts[r.points], here.points[r.points], parameters)
@@ -97,10 +97,10 @@ def at_once(part: Part, least: int = CHUNK) -> int:
 
 def losses(parts: Sequence[Part], moved: Float[Array, "k p"], collectives: Collectives) -> Float[Array, " k"]:
     """The loss at several parameters, in one pass over the points."""
-    return tried(parts, moved, collectives)[0]
+    return losses_at(parts, moved, collectives)[0]
 
 
-def tried(
+def losses_at(
     parts: Sequence[Part],
     moved: Float[Array, "k p"],
     collectives: Collectives,

@@ -18,7 +18,7 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
 from ...expr import Selection, Trainable
-from ...lower import Here
+from ...lower import ShardContext
 from ...parallel import Collectives
 from ..residuals import Part, Residual
 from .jacobian_products import kernel, normal, normal_matrix, pulled, remainder, slopes, square
@@ -142,7 +142,7 @@ class SpringSteps(SecondOrder):
         return Progress(jnp.zeros_like(flat), jnp.asarray(self.settings.damping, flat.dtype), zero, zero, zero)
 
     def update(
-        self, parameters: Mapping[Trainable, Any], progress: Progress, here: Here
+        self, parameters: Mapping[Trainable, Any], progress: Progress, here: ShardContext
     ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, ...]]:
         parts = self.parts(parameters, here)
         flat, changed = self.flat(parameters)

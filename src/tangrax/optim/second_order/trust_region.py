@@ -56,7 +56,9 @@ class Chosen:
     ratio: Any  # of the actual reduction to the predicted one
 
 
-def farthest(loss: Any, losses: Float[Array, " k"], predicted: Float[Array, " k"], target: float) -> Chosen:
+def largest_acceptable_step(
+    loss: Any, losses: Float[Array, " k"], predicted: Float[Array, " k"], target: float
+) -> Chosen:
     """The farthest step whose reduction is at least `target` times what was predicted, else the best one.
 
     Steps come from the farthest on. Going far at a poor ratio, not to the best point, is what reaches round-off:
@@ -69,6 +71,6 @@ def farthest(loss: Any, losses: Float[Array, " k"], predicted: Float[Array, " k"
     return Chosen(jnp.where(actual[index] > 0, index, -1), ratio[index])
 
 
-def around(damping: Any, decades: tuple[float, float], count: int, least: Any) -> Float[Array, " count"]:
+def damping_grid(damping: Any, decades: tuple[float, float], count: int, least: Any) -> Float[Array, " count"]:
     """Dampings to try, rising evenly in their logarithms round the last one."""
     return jnp.maximum(damping * 10.0 ** jnp.linspace(*decades, count), least)
