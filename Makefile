@@ -104,7 +104,7 @@ test-newest:
 	$(NEWEST)/bin/python $(INSTALL) --upgrade --upgrade-strategy eager --editable '.[test]'
 	$(call quick,$(NEWEST)/bin/python) -m "$(FAST)" $(SUITE)
 
-# The batch files on a Slurm of four nodes that is started for it. Root installs what is missing.
+# The batch files on a Slurm of eight nodes that is started for it. Root installs what is missing.
 test-slurm: mpi
 	PYTHON=$(RUN)/python tests/slurm/run.sh
 

@@ -20,15 +20,26 @@ from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 COMMANDS = ("sbatch", "srun", "scontrol", "sinfo", "squeue", "scancel")
-NODES = 4
+NODES = 8  # six for jobs that are stopped, so that two are free for the batch files
 GPUS = ("/dev/null", "/dev/zero")
 PORTS = (12000, 32000)  # below 32768, where Linux begins to give ports to outgoing connections
 START = 30  # seconds for the daemons to come up; they need less than one on an idle machine
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")  # for good
 GRACE = 20  # seconds for cancelled jobs to end, above KillWait
 
+# One thread a process: a dozen of them share the machine's cores. Compiled programs are kept, as the Makefile says.
+# MPICH's wheel by libfabric and TCP: its UCX, in one start of five, hands PMI an address that is too long for Slurm's
+# PMI ("value not properly terminated"), with bytes of other memory in it (MPICH 5.0.2, Slurm 22.05.8).
+SETTINGS = {
+    "JAX_PLATFORMS": "cpu",
+    "OMP_NUM_THREADS": "1",
+    "MPIR_CVAR_CH4_NETMOD": "ofi",
+    "FI_PROVIDER": "tcp",
+    **{name: os.environ[name] for name in os.environ if name.startswith(("JAX_COMPILATION", "JAX_PERSISTENT"))},
+}
+
 # What differs from a site's: no cgroups and no accounting, as these need a system that was set up for them;
-# config_overrides, since four nodes of two CPUs are more than the machine has; `%n`, the node's name, keeps apart
+# config_overrides, since eight nodes of two CPUs are more than the machine has; `%n`, the node's name, keeps apart
 # what each slurmd writes. The GPUs are any two devices: Slurm counts them and hands them out, and nobody opens them.
 CONFIGURATION = """
 ClusterName=test
@@ -84,6 +95,11 @@ class Job:
     output: str
 
 
+def succeeded(job: Job) -> Job:
+    assert (job.state, job.exit_code) == ("COMPLETED", "0:0"), f"{job.state} {job.exit_code}\n{job.output}"
+    return job
+
+
 class Cluster:
     """Use as a context: daemons run inside it, and are stopped by their process ids at its end."""
 
@@ -100,7 +116,7 @@ class Cluster:
             for node in self.nodes:
                 self._start("slurmd", "-D", "-N", node, log=node)
             idle = {"", *(f"{node} idle" for node in self.nodes)}
-            self._wait("four idle nodes", lambda: set(self.ask("sinfo", "-h", "-N", "-o", "%N %T").split("\n")) == idle)
+            self._wait("idle nodes", lambda: set(self.ask("sinfo", "-h", "-N", "-o", "%N %T").split("\n")) == idle)
         except BaseException:
             self._stop()
             raise

@@ -1,26 +1,17 @@
 """The Slurm of these tests, a clone to submit from, and results of one process to compare with."""
 
+import contextlib
 import functools
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .cluster import Cluster, bare_environment, why_not
+from .cluster import SETTINGS, Cluster, bare_environment, why_not
+from .stopped import begin
 
 ROOT = Path(__file__).parents[2]
-# One thread a process: a dozen of them share the machine's cores. Compiled programs are kept, as the Makefile says.
-# MPICH's wheel by libfabric and TCP: its UCX, in one start of five, hands PMI an address that is too long for Slurm's
-# PMI ("value not properly terminated"), with bytes of other memory in it (MPICH 5.0.2, Slurm 22.05.8).
-SETTINGS = {
-    "JAX_PLATFORMS": "cpu",
-    "OMP_NUM_THREADS": "1",
-    "MPIR_CVAR_CH4_NETMOD": "ofi",
-    "FI_PROVIDER": "tcp",
-    **{name: os.environ[name] for name in os.environ if name.startswith(("JAX_COMPILATION", "JAX_PERSISTENT"))},
-}
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +23,33 @@ def cluster(tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def clone(tmp_path) -> Path:
+def clone_in(folder: Path) -> Path:
     """What a user submits from: a directory with the batch files, the scripts and the environment in it."""
     for name in ("slurm", "scripts"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    return tmp_path
+        (folder / name).symlink_to(ROOT / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+@pytest.fixture
+def clone(tmp_path):
+    return clone_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def stopped(cluster, tmp_path_factory):
+    return begin(cluster, clone_in(tmp_path_factory.mktemp("stopped")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stopped_before_all(request):
+    """Slurm holds what it has stopped back for two minutes, in which the other tests run.
+
+    What fails here fails the tests that ask for `stopped`.
+    """
+    if any("stopped" in item.fixturenames for item in request.session.items):
+        with contextlib.suppress(Exception):
+            request.getfixturevalue("stopped")
 
 
 @pytest.fixture(scope="session")

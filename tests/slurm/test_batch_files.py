@@ -1,4 +1,4 @@
-"""The files of slurm/ as they are, submitted to a Slurm of four nodes, against the same program in one process.
+"""The files of slurm/ as they are, submitted to a Slurm of eight nodes, against the same program in one process.
 
 What a test changes it gives to sbatch: size as options, which win over the files' lines, the rest in the environment.
 """
@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .cluster import Job, free_ports
-from .conftest import SETTINGS
+from .cluster import SETTINGS, Job, free_ports, succeeded
 
 pytestmark = pytest.mark.slurm
 
@@ -37,11 +36,6 @@ def submit(cluster, clone, batch_file, *arguments, options, **environment) -> tu
     job = cluster.submit(clone / "slurm" / batch_file, *arguments, options=options, environment=told, folder=clone)
     ended = cluster.wait(job, LIMIT)
     return ended, time.monotonic() - start
-
-
-def succeeded(job: Job) -> Job:
-    assert (job.state, job.exit_code) == ("COMPLETED", "0:0"), f"{job.state} {job.exit_code}\n{job.output}"
-    return job
 
 
 def difference(found: Path, expected: Path) -> float:
