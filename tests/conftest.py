@@ -24,7 +24,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser):
     parser.addoption("--devices", default="3", help="numbers of devices, such as 1,3,8, for tests that take `devices`")
-    parser.addoption("--kills", type=int, default=5, help="how often each run of checkpoint/test_killed.py is killed")
+    parser.addoption("--kills", type=int, default=3, help="how often each run of checkpoint/test_killed.py is killed")
 
 
 def pytest_generate_tests(metafunc):

@@ -32,5 +32,5 @@ class Phase:
 (out / f"phase-{rank}").write_text("starting")
 (out / f"pid-{rank}").write_text(str(os.getpid()))
 solver = make(sys.argv[2], devices=None)
-solver.solve(600, progress=False, listeners=[Phase()], run_dir=out, checkpoint_every=5, keep=1000)
+solver.solve(300, progress=False, listeners=[Phase()], run_dir=out, checkpoint_every=5, keep=1000)
 solver.save(out / "done.npz")
