@@ -106,6 +106,7 @@ def test_results_are_the_same(how, devices, count, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 3])
 def test_a_heavy_tracker_has_a_larger_share(devices, tmp_path):
     """One of 200,000 points beside steps of 20; and one of 20."""
     few, many = (tx.domain.line(n=n, seed=1).variable("interior")[0] for n in (20, 200_000))
