@@ -48,7 +48,7 @@ demo: $(VENV)/plot
 	$(RUN)/python scripts/demo.py --devices 4 --emulate
 
 # A third of a short test's time is compilation: less optimization saves a quarter of all. A jaxlib does without the flags
-# that it does not know. Slow tests, and programs that are launched, are compiled as users' are.
+# that it does not know. Programs that tests start are compiled as users' are, unless they take `own_flags`.
 UNOPTIMIZED := --xla_backend_optimization_level=0
 QUICK := $(UNOPTIMIZED) --xla_cpu_use_fusion_emitters=false
 quick = for flags in "$(QUICK)" "$(UNOPTIMIZED)" ""; do \
@@ -82,7 +82,7 @@ test-docs: $(VENV)/test
 	$(call quick,$(RUN)/python) -m pages --dist load
 
 test-slow: mpi
-	$(RUN)/python -m pytest $(WAITING) -m "slow and not slurm" $(EVERY)
+	$(call quick,$(RUN)/python) $(WAITING) --dist loadgroup -m "slow and not slurm" $(EVERY)
 
 # The core of the suite with the lowest jax that pyproject.toml admits, and with the newest packages there are for an
 # interpreter: `make test-newest PYTHON=python3.13`. SUITE=tests runs all of it.

@@ -26,6 +26,12 @@ def environment(**more):
     return {**env, "PYTHONUNBUFFERED": "1", "PATH": os.pathsep.join([beside, env["PATH"]]), **more}
 
 
+def own_flags():
+    """How the tests themselves are compiled, for programs of which no test says how: without their eight devices."""
+    flags = os.environ["XLA_FLAGS"].split()
+    return " ".join(flag for flag in flags if not flag.startswith("--xla_force_host_platform_device_count"))
+
+
 def mpirun():
     found = shutil.which("mpirun", path=environment()["PATH"])
     assert found, "mpi4jax is there, and no mpirun"

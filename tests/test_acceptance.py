@@ -49,6 +49,10 @@ WAYS = {f"{count} devices": (on_devices(count), 1) for count in (1, 3, 4, 8)} | 
 }
 
 
+# All runs of a script are on one worker: each is compared with that on one device.
+EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("seed_script", "seed_tutorial")]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     done = {}
@@ -67,7 +71,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", [pytest.param(way, marks=[NEEDS_MPI] if way == "mpirun" else []) for way in WAYS])
-@pytest.mark.parametrize("name", ["seed_script", "seed_tutorial"])
+@pytest.mark.parametrize("name", EACH)
 def test_script(name, way, runs):
     (one,) = runs(name, "1 devices")
     for found in runs(name, way):

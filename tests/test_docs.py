@@ -10,6 +10,7 @@ from types import FunctionType
 
 import matplotlib
 import pytest
+from launching import own_flags
 
 import tangrax as tx
 from tangrax import parallel
@@ -80,7 +81,7 @@ def test_reference_has_what_there_is(name):
     assert functions - in_prose - {member for _, member in objects} - INTERNAL == set()
 
 
-# Whether they run, not how far they get: few epochs and points.
+# Whether they run, not how far they get or how fast: few epochs and points, compiled as the tests are.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
@@ -103,7 +104,7 @@ def test_reference_has_what_there_is(name):
     ids=lambda script: script.split()[0],
 )
 def test_script(script, tmp_path):
-    env = {**os.environ, "XLA_FLAGS": ""}
+    env = {**os.environ, "XLA_FLAGS": own_flags()}
     name, *arguments = script.split()
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--devices", "3", "--emulate", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, env=env, cwd=tmp_path)
