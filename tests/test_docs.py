@@ -104,8 +104,9 @@ def test_reference_has_what_there_is(name):
     ids=lambda script: script.split()[0],
 )
 def test_script(script, tmp_path):
-    env = {**os.environ, "XLA_FLAGS": own_flags()}
     name, *arguments = script.split()
+    # The gallery computes more than it compiles.
+    env = {**os.environ, "XLA_FLAGS": "" if name == "gallery" else own_flags()}
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), "--devices", "3", "--emulate", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, env=env, cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
