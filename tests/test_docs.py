@@ -94,6 +94,7 @@ def test_reference_has_what_there_is(name):
         "shock --epochs 100",
         "batches --points 2000 --batch 300 --seconds 2",
         "balance --epochs 50",
+        "stall --epochs 100",
         "cylinder --epochs 3 --points 200",
         "l_shape --epochs 3 --points 200",
         "part --epochs 3 --points 200",
