@@ -17,7 +17,6 @@ from .expr import Selection, Trainable, as_jax
 from .solve import (
     NOT_KEPT,
     Batches,
-    FirstOrder,
     Held,
     History,
     Kept,
@@ -375,7 +374,7 @@ class Solver:
     def _forget_optimizer(self) -> None:
         self._state = self._last = self._loop = None
 
-    def _order(self, own: Mapping[Trainable, Any] | None = None) -> FirstOrder | optim.SecondOrder:
+    def _order(self, own: Mapping[Trainable, Any] | None = None) -> optim.Optimizer:
         """The optimizers of everything trained as one; refuses those that do not go together."""
         return joint_optimizer(self._chosen(own), self._guided, self._dtype)
 
@@ -394,10 +393,10 @@ class Solver:
         return self._loop
 
     def _build_loop(self) -> Loop:
-        order, moving = self._order(), (self._resampler, self._batches)
+        optimizer, moving = self._order(), (self._resampler, self._batches)
         # Nothing that the loop holds may hold the solver: it goes, with its programs and points, when its user lets go.
-        explain = partial(explained, self._terms.losses, order.wrt, self._evaluator, self._held)
-        return build_loop(self._terms, self._guided, order, self._evaluator, *moving, explain, self.timing)
+        explain = partial(explained, self._terms.losses, optimizer.wrt, self._evaluator, self._held)
+        return build_loop(self._terms, self._guided, optimizer, self._evaluator, *moving, explain, self.timing)
 
 
 def _check(optimizer: Any, name: str) -> None:

@@ -172,10 +172,10 @@ def test_reason_of_buckets():
     """Where sums of residuals should fall by more than last digits move the loss, and it does not fall."""
     x, _ = tx.domain.line(n=40).variable("interior")
     k = tx.nn.parameter(0.8, name="k")
-    order = gauss_newton(way="sketch").order({"fit": (k * x - 1).mse}, [k.trainable])
-    none = order.init({k.trainable: k.trainable.initial})
-    found = order.trouble(replace(none, stalled=jnp.asarray(10), rough=jnp.asarray(5e-4), left=jnp.asarray(0.1)))
-    assert order.trouble(none) is None and found is not None and "round-off (5e-04 of it)" in found
+    optimizer = gauss_newton(way="sketch").build_for({"fit": (k * x - 1).mse}, [k.trainable])
+    none = optimizer.init({k.trainable: k.trainable.initial})
+    found = optimizer.trouble(replace(none, stalled=jnp.asarray(10), rough=jnp.asarray(5e-4), left=jnp.asarray(0.1)))
+    assert optimizer.trouble(none) is None and found is not None and "round-off (5e-04 of it)" in found
 
 
 @pytest.mark.slow

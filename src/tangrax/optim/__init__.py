@@ -16,6 +16,12 @@ from .adaptive import (
     residual_attention as residual_attention,
     self_adaptive as self_adaptive,
 )
+from .protocol import (
+    LossAndGradient as LossAndGradient,
+    Optimizer as Optimizer,
+    Parameters as Parameters,
+    UpdateContext as UpdateContext,
+)
 from .residuals import squares_of as squares_of
 from .sampling import (
     Resampling as Resampling,

@@ -7,10 +7,9 @@ from typing import Any
 from ..expr import Node, PointSet, Tracker
 from ..jacobian import RANK, RESULT_LIMIT, RULES, Evaluator, refuse_empty_groups, refuse_oversized, watched
 from ..lower import Executor, Placed, Program, expand, gradient_of, group_sizes, shared, trainables_of
-from ..optim import AdaptiveRules, SecondOrder
+from ..optim import AdaptiveRules, Optimizer
 from .batches import Batches
 from .compiled import CompiledTracker, ConflictFree, Problem, ScheduledRule
-from .first_order import FirstOrder
 from .loop import Loop, Points, Timing
 from .resampling import MOVED, Resampler
 from .rollback import STEP_SCALE
@@ -20,7 +19,7 @@ from .terms import TOTAL, Terms
 def build_loop(
     terms: Terms,
     guidance: AdaptiveRules,
-    order: FirstOrder | SecondOrder,
+    optimizer: Optimizer,
     evaluator: Evaluator,
     resampler: Resampler,
     batches: Batches,
@@ -32,8 +31,8 @@ def build_loop(
     losses, guided = _expanded(terms.losses.values()), _expanded(guidance.terms.values())
     total = sum(guided[1:], start=guided[0])
     rest = (total, *losses)
-    loss_roots = (gradient_of(total, order.wrt), *rest)
-    apart_roots = () if guidance.switch is None else (*(gradient_of(term, order.wrt) for term in guided), *rest)
+    loss_roots = (gradient_of(total, optimizer.wrt), *rest)
+    apart_roots = () if guidance.switch is None else (*(gradient_of(term, optimizer.wrt) for term in guided), *rest)
     batches.check((*loss_roots, *apart_roots))
     measured = [_expanded(guide.measured) for guide in guidance.guides]
     plain = {name: t for name, t in terms.trackers.items() if not t.is_request}
@@ -78,7 +77,7 @@ def build_loop(
         ),
         placed.layouts,
         batches.layouts(executor.transport.size),
-        order,
+        optimizer,
         tuple(terms.trainables),
         given,
         executor.limit,
@@ -94,7 +93,7 @@ def build_loop(
         explain,
         resampler,
         now,
-        lambda: build_loop(terms, guidance, order, evaluator, resampler, batches, explain, timing),
+        lambda: build_loop(terms, guidance, optimizer, evaluator, resampler, batches, explain, timing),
         timing,
     )
 

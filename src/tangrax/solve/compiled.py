@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from ..expr import Node, PointSet, Trainable
 from ..jacobian import SpectrumProgram
 from ..lower import Program, ShardContext
-from ..optim import AdaptiveRule, Conflict, SecondOrder
+from ..optim import AdaptiveRule, Conflict, Optimizer, Parameters, UpdateContext
 from ..parallel import Collectives, Layout
-from .first_order import FirstOrder, Parameters, strong
+from .first_order import strong
 
 LONGEST = 1000  # epochs in a stretch: what is recorded in one has this many rows
 
@@ -62,7 +62,7 @@ class Problem:
     watched: tuple[CompiledTracker, ...]
     layouts: Mapping[PointSet, Layout]
     batched: Mapping[PointSet, Layout]  # of the part of a tag that a step sees, where that is not all of it
-    optimizer: FirstOrder | SecondOrder
+    optimizer: Optimizer
     trainables: tuple[Trainable, ...]
     given: tuple[Node, ...]
     limit: int | None
@@ -150,13 +150,10 @@ def stretch_program(
         gradient, total, *terms = evaluated(state, here, now)
         slope_finite = jnp.isfinite(gradient).all()
         finite = jnp.isfinite(total) & slope_finite
-        if isinstance(problem.optimizer, SecondOrder):
-            changed, optimizers, measured = problem.optimizer.update(parameters, state.optimizers, here)
-            changed = {t: _part(parameters[t], changed[t], state.step_scale) for t in problem.trainables}
-        else:
-            of_loss = (total, gradient, lambda parameters: loss_and_gradient(parameters, here))
-            changed, optimizers = problem.optimizer.update(parameters, state.optimizers, state.step_scale, *of_loss)
-            measured = ()
+        context = UpdateContext(
+            here, total, gradient, lambda parameters: loss_and_gradient(parameters, here), state.step_scale
+        )
+        changed, optimizers, measured = problem.optimizer.update(parameters, state.optimizers, context)
         record = jax.lax.dynamic_update_index_in_dim(record, jnp.stack([*terms, total, *measured]), now - first, 0)
         new = State(
             tuple(changed[t] for t in problem.trainables), optimizers, state.guides, state.step_scale, state.rows
@@ -232,11 +229,6 @@ def _with_columns(
         for tag, column in zip(each.guide.columns, each.guide.weights(mine), strict=True):
             found[tag] = jnp.concatenate([found[tag], column[:, None]], axis=1)
     return found
-
-
-def _part(old: Any, new: Any, step_scale: Any) -> Any:
-    """A part of the way from old parameters to new ones; at scale 1 these themselves, to the last bit."""
-    return jax.tree.map(lambda a, b: jnp.where(step_scale == 1, b, a + step_scale * (b - a)), old, new)
 
 
 def _put(values: tuple[Any, ...], index: int, new: Any) -> tuple[Any, ...]:

@@ -12,10 +12,8 @@ from jaxtyping import Array, Float
 
 from ..expr import Selection, Trainable
 from ..lower import put_selected
+from ..optim import LossAndGradient, Parameters, UpdateContext
 from .constant_arrays import filled
-
-Parameters = dict[Trainable, Any]
-LossAndGradient = Callable[[Parameters], tuple[Any, Float[Array, " p"]]]
 
 STEPS = 8  # in which the types of an optimizer's state have to settle: each can widen a few numbers
 
@@ -26,7 +24,10 @@ class FirstOrder:
 
     groups: tuple[tuple[optax.GradientTransformationExtraArgs, tuple[Trainable, ...]], ...]
 
-    measures = ()
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """None: optax transformations return no info."""
+        return ()
 
     @classmethod
     def of(cls, optimizers: Mapping[Trainable, Any]) -> "FirstOrder":
@@ -48,7 +49,7 @@ class FirstOrder:
         def step(states: Any) -> Any:
             flat = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])[0]
             loss = jnp.zeros((), dtype)
-            return self.update(parameters, states, loss, loss, flat, lambda parameters: (loss, flat))[1]
+            return self._step(parameters, states, loss, flat, lambda parameters: (loss, flat), loss)[1]
 
         states = strong(tuple(filled(o.init)(_members(parameters, members)) for o, members in self.groups), dtype)
         for _ in range(STEPS):
@@ -59,23 +60,29 @@ class FirstOrder:
             states = jax.tree.map(lambda old, new: old.astype(new.dtype), states, after)
         return states
 
-    def trouble(self, states: Any) -> str | None:
-        """Nothing that an optax optimizer would say."""
+    def trouble(self, state: Any) -> str | None:
+        """None: an optax transformation does not know whether its updates lower the loss."""
         return None
 
     def update(
-        self,
-        parameters: Parameters,
-        states: Sequence[Any],
-        step_scale: Any,
-        value: Any,
-        gradient: Float[Array, " p"],
-        loss_and_gradient: LossAndGradient,
-    ) -> tuple[Parameters, tuple[Any, ...]]:
+        self, parameters: Parameters, state: Sequence[Any], context: UpdateContext
+    ) -> tuple[Parameters, tuple[Any, ...], tuple[()]]:
         """One step of every group, `step_scale` times as long as its optimizer says, all from the same gradient.
 
         Transformations that want them (line searches) get the loss and a function of the group's parameters.
         """
+        loss = context.loss, context.gradient, context.loss_and_gradient
+        return *self._step(parameters, state, *loss, context.step_scale), ()
+
+    def _step(
+        self,
+        parameters: Parameters,
+        states: Sequence[Any],
+        value: Any,
+        gradient: Float[Array, " p"],
+        loss_and_gradient: LossAndGradient,
+        step_scale: Any,
+    ) -> tuple[Parameters, tuple[Any, ...]]:
         split = self._split(parameters, gradient)
         changed, new_states = dict(parameters), []
         for (optimizer, members), state in zip(self.groups, states, strict=True):
@@ -164,7 +171,7 @@ def _refuse_another_structure(states: Any, after: Any) -> None:
         )
 
 
-def refuse_line_search(order: FirstOrder, parameters: Parameters) -> None:
+def refuse_line_search(optimizers: FirstOrder, parameters: Parameters) -> None:
     """Raise if an optimizer asks for the loss at other parameters: its slope is not the direction it is given."""
     asked = []
 
@@ -172,7 +179,7 @@ def refuse_line_search(order: FirstOrder, parameters: Parameters) -> None:
         asked.append(group)
         return jnp.zeros(())
 
-    for optimizer, members in order.groups:
+    for optimizer, members in optimizers.groups:
         mine = _members(parameters, members)
         state = jax.eval_shape(optimizer.init, mine)
         jax.eval_shape(

@@ -1,6 +1,6 @@
 """Gauss-Newton steps from the Jacobian of all residuals, damped so far that they still lower the loss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ...expr import Selection, Trainable
+from ...expr import Selection
 from ...jacobian.gram import over_chunks
 from ...lower import ShardContext
 from ...parallel import Collectives, triangle
+from ..protocol import Parameters
 from ..residuals import Part, Residual
 from .residual_gradients import OfBuckets, OfRows
 from .second_order import STALLED, SecondOrder, Settings, at_once, from_first, losses_at
@@ -88,7 +89,7 @@ def gauss_newton(
 
 
 @dataclass(frozen=True)
-class Progress:
+class GaussNewtonState:
     """What a step leaves to the next one."""
 
     damping: Any  # λ; zero before the first step
@@ -98,7 +99,7 @@ class Progress:
     left: Any  # what the farthest step is predicted to take off, in parts of the loss
 
 
-jax.tree_util.register_dataclass(Progress, ["damping", "step", "stalled", "rough", "left"], [])
+jax.tree_util.register_dataclass(GaussNewtonState, ["damping", "step", "stalled", "rough", "left"], [])
 
 
 @dataclass(frozen=True)
@@ -119,46 +120,46 @@ class GaussNewtonSteps(SecondOrder):
             return "svd"
         return "subspace" if rows <= MANY else "sketch"
 
-    def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
+    def init(self, parameters: Parameters) -> GaussNewtonState:
         dtype = jnp.result_type(*jax.tree.leaves(list(parameters.values())))
         none, zero = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
-        return Progress(none, zero, zero, none, none)
+        return GaussNewtonState(none, zero, zero, none, none)
 
-    def update(
-        self, parameters: Mapping[Trainable, Any], progress: Progress, here: ShardContext
-    ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, Any, Any]]:
+    def step(
+        self, parameters: Parameters, state: GaussNewtonState, shard: ShardContext
+    ) -> tuple[Parameters, GaussNewtonState, tuple[Any, Any, Any]]:
         """One step: new parameters, and damping, radius and ratio of the step taken."""
-        parts = self.parts(parameters, here)
+        parts = self.parts(parameters, shard)
         flat, changed = self.flat(parameters)
         eps = jnp.finfo(flat.dtype).eps
-        model, space, slopes = self._model(parts, here.collectives, progress.step)
+        model, space, slopes = self._model(parts, shard.collectives, state.step)
         top = model.values[0] ** 2
-        last = jnp.where(progress.damping > 0, progress.damping, FIRST * top)
+        last = jnp.where(state.damping > 0, state.damping, FIRST * top)
         dampings = damping_grid(last, self.settings.decades, self.settings.tried, eps**2 * top)
         # Those of the first shard: the others' decompositions may differ in rounding.
         of_first = (top, last, dampings, model.steps(dampings), model.predicted(dampings))
-        top, last, dampings, steps, predicted = from_first(here.collectives, of_first)
+        top, last, dampings, steps, predicted = from_first(shard.collectives, of_first)
         last_digits = eps * flat * (-1) ** jnp.arange(flat.size)
         changes = [jnp.zeros((1, flat.size), flat.dtype), space.back(steps), last_digits[None]]
         moved = flat[None] + jnp.concatenate(changes)
-        losses, _ = losses_at(parts, moved, here.collectives)
+        losses, _ = losses_at(parts, moved, shard.collectives)
         losses, nudged = losses[:-1], losses[-1]
         if self.settings.corrections:
 
-            def correct(_: Any, state: Any) -> Any:
-                p, best, least = state
-                losses, found = losses_at(parts, flat[None] + space.back(p), here.collectives, slopes)
+            def correct(_: Any, carry: Any) -> Any:
+                p, best, least = carry
+                losses, found = losses_at(parts, flat[None] + space.back(p), shard.collectives, slopes)
                 lower = losses < least
                 best, least = jnp.where(lower[:, None], p, best), jnp.where(lower, losses, least)
-                p = from_first(here.collectives, model.corrected(p, found, dampings[some]))
+                p = from_first(shard.collectives, model.corrected(p, found, dampings[some]))
                 return p, best, least
 
             some = jnp.arange(self.settings.tried // 4, self.settings.tried - self.settings.tried // 4, 2)
             alone = largest_acceptable_step(losses[0], losses[1:], predicted, self.settings.ratio)
             slow = ~(losses[alone.index + 1] < FAST * losses[0])
-            state = (steps[some], steps[some], losses[1 + some])
+            carry = (steps[some], steps[some], losses[1 + some])
             rounds = jnp.where(slow, self.settings.corrections + 1, 0)
-            _, best, least = jax.lax.fori_loop(0, rounds, correct, state)
+            _, best, least = jax.lax.fori_loop(0, rounds, correct, carry)
             steps, losses = steps.at[some].set(best), losses.at[1 + some].set(least)
         chosen = largest_acceptable_step(losses[0], losses[1:], predicted, self.settings.ratio)
         found = chosen.index >= 0
@@ -166,21 +167,21 @@ class GaussNewtonSteps(SecondOrder):
         new = flat + space.back(step[None])[0]
         damping = jnp.where(found, dampings[chosen.index], WORSE * last)
         damping = jnp.clip(damping, eps**2 * top, top)
-        stalled = jnp.where(found, 0, progress.stalled + 1)
+        stalled = jnp.where(found, 0, state.stalled + 1)
         loss = jnp.where(losses[0] > 0, losses[0], 1)
         rough, left = jnp.abs(nudged - losses[0]) / loss, predicted[0] / loss
         return (
             changed(new),
-            Progress(damping, progress.step + 1, stalled, rough, left),
+            GaussNewtonState(damping, state.step + 1, stalled, rough, left),
             (damping, jnp.linalg.norm(step), chosen.ratio),
         )
 
-    def trouble(self, progress: Progress) -> str | None:
+    def trouble(self, state: GaussNewtonState) -> str | None:
         """Why it does not get on, once it has not for some steps."""
-        if int(progress.stalled) < STALLED:
+        if int(state.stalled) < STALLED:
             return None
-        what = f"no step of {self.settings.tried} lowered the loss in the last {int(progress.stalled)} epochs"
-        return f"{what}: {self._why(float(progress.rough), float(progress.left))}"
+        what = f"no step of {self.settings.tried} lowered the loss in the last {int(state.stalled)} epochs"
+        return f"{what}: {self._why(float(state.rough), float(state.left))}"
 
     def _why(self, rough: float, left: float) -> str:
         if max(rough, left) <= FLAT:

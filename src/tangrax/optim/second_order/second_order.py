@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from ...expr import Selection, Trainable
+from ...expr import Node, Selection, Trainable
 from ...jacobian.gram import CHUNK, over_points
 from ...lower import ShardContext, put_selected
 from ...parallel import Collectives
+from ..protocol import Parameters, UpdateContext
 from ..residuals import Part, Residual, in_shard, residuals_of
 from .residual_gradients import OfBuckets, OfRows
 
@@ -32,8 +33,8 @@ class Settings(abc.ABC):
     def build(self, residuals: tuple[Residual, ...], wrt: tuple[Selection, ...]) -> "SecondOrder":
         """The optimizer of a problem."""
 
-    def order(self, terms: Mapping[str, Any], trained: Sequence[Trainable]) -> "SecondOrder":
-        """Raises ValueError for a term that is no sum of squares."""
+    def build_for(self, terms: Mapping[str, Node], trained: Sequence[Trainable]) -> "SecondOrder":
+        """The optimizer of these terms; raises ValueError for one that is no sum of squares."""
         return self.build(residuals_of(terms, self.name), tuple(Selection(trainable) for trainable in trained))
 
 
@@ -50,18 +51,27 @@ class SecondOrder(abc.ABC):
         """What is recorded of every step."""
 
     @abc.abstractmethod
-    def init(self, parameters: Mapping[Trainable, Any]) -> Any:
-        """What the first step starts from."""
+    def init(self, parameters: Parameters) -> Any:
+        """The state before the first step."""
 
     @abc.abstractmethod
+    def step(self, parameters: Parameters, state: Any, shard: ShardContext) -> tuple[Parameters, Any, tuple[Any, ...]]:
+        """New parameters after one full step, new state, and the values of `measures`."""
+
+    @abc.abstractmethod
+    def trouble(self, state: Any) -> str | None:
+        """Why the last steps did not lower the loss, once there are `STALLED` of them."""
+
     def update(
-        self, parameters: Mapping[Trainable, Any], progress: Any, here: ShardContext
-    ) -> tuple[dict[Trainable, Any], Any, tuple[Any, ...]]:
-        """One step: new parameters, what it leaves to the next one, and its measures."""
-
-    @abc.abstractmethod
-    def trouble(self, progress: Any) -> str | None:
-        """Why it does not get on, once it has not for some steps."""
+        self, parameters: Parameters, state: Any, context: UpdateContext
+    ) -> tuple[Parameters, Any, tuple[Any, ...]]:
+        """The part `context.step_scale` of a step; its loss and gradient are not used: a step makes its own."""
+        new, state, info = self.step(parameters, state, context.shard)
+        scaled = {
+            selection.trainable: _part(parameters[selection.trainable], new[selection.trainable], context.step_scale)
+            for selection in self.wrt
+        }
+        return {**new, **scaled}, state, info
 
     @property
     def rows(self) -> int:
@@ -73,19 +83,22 @@ class SecondOrder(abc.ABC):
         """P."""
         return sum(selection.size for selection in self.wrt)
 
-    def parts(self, parameters: Mapping[Trainable, Any], here: ShardContext) -> list[Part]:
+    def parts(self, parameters: Parameters, here: ShardContext) -> list[Part]:
         """The residuals at a shard's points."""
         return [
             in_shard(r, self.wrt, here.collectives, here.layouts[r.points], here.points[r.points], parameters)
             for r in self.residuals
         ]
 
-    def flat(
-        self, parameters: Mapping[Trainable, Any]
-    ) -> tuple[Float[Array, " p"], Callable[[Any], dict[Trainable, Any]]]:
+    def flat(self, parameters: Parameters) -> tuple[Float[Array, " p"], Callable[[Any], Parameters]]:
         """All trained numbers as a vector, and the parameters from another one."""
         flat, leaves_of = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])
         return flat, lambda new: {**parameters, **put_selected(parameters, self.wrt, leaves_of(new))}
+
+
+def _part(old: Any, new: Any, step_scale: Any) -> Any:
+    """A part of the way from old parameters to new ones; at scale 1 these themselves, to the last bit."""
+    return jax.tree.map(lambda a, b: jnp.where(step_scale == 1, b, a + step_scale * (b - a)), old, new)
 
 
 def at_once(part: Part, least: int = CHUNK) -> int:

@@ -8,7 +8,7 @@ of all φ the one with the least ‖Jφ - r‖² + λ‖φ - μ φ_{k-1}‖². G
 residuals of differential equations Guzmán-Cordero, Dangel, Goldshlager, Zeinhofer, arXiv 2505.12149.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,9 +17,10 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
-from ...expr import Selection, Trainable
+from ...expr import Selection
 from ...lower import ShardContext
 from ...parallel import Collectives
+from ..protocol import Parameters
 from ..residuals import Part, Residual
 from .jacobian_products import kernel, normal, normal_matrix, pulled, remainder, slopes, square
 from .nystrom_cg import solved
@@ -97,7 +98,7 @@ def spring(
 
 
 @dataclass(frozen=True)
-class Progress:
+class SpringState:
     """What a step leaves to the next one."""
 
     increment: Any  # φ (P,)
@@ -107,7 +108,7 @@ class Progress:
     unsolved: Any  # steps in a row whose solve ended before its tolerance
 
 
-jax.tree_util.register_dataclass(Progress, ["increment", "damping", "step", "stalled", "unsolved"], [])
+jax.tree_util.register_dataclass(SpringState, ["increment", "damping", "step", "stalled", "unsolved"], [])
 
 
 @dataclass(frozen=True)
@@ -137,35 +138,35 @@ class SpringSteps(SecondOrder):
     def measures(self) -> tuple[str, ...]:
         return ("damping", "rate", "radius", *(("iterations",) if self.way == "cg" else ()))
 
-    def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
+    def init(self, parameters: Parameters) -> SpringState:
         flat, zero = self.flat(parameters)[0], jnp.zeros((), jnp.int32)
-        return Progress(jnp.zeros_like(flat), jnp.asarray(self.settings.damping, flat.dtype), zero, zero, zero)
+        return SpringState(jnp.zeros_like(flat), jnp.asarray(self.settings.damping, flat.dtype), zero, zero, zero)
 
-    def update(
-        self, parameters: Mapping[Trainable, Any], progress: Progress, here: ShardContext
-    ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, ...]]:
-        parts = self.parts(parameters, here)
+    def step(
+        self, parameters: Parameters, state: SpringState, shard: ShardContext
+    ) -> tuple[Parameters, SpringState, tuple[Any, ...]]:
+        parts = self.parts(parameters, shard)
         flat, changed = self.flat(parameters)
-        found = self._increment(parts, self.settings.momentum * progress.increment, here.collectives, progress)
+        found = self._increment(parts, self.settings.momentum * state.increment, shard.collectives, state)
         size = jnp.linalg.norm(found.vector)
-        rates = self._rates(progress.step, size)
-        lowers, rate = self._chosen(parts, flat, found.vector, rates, here.collectives)
+        rates = self._rates(state.step, size)
+        lowers, rate = self._chosen(parts, flat, found.vector, rates, shard.collectives)
         # Where no rate lowers the loss the direction is no use: without momentum the next one descends.
         increment = jnp.where(lowers, found.vector, 0)
-        new = Progress(
+        new = SpringState(
             increment,
-            self._followed(progress.damping, lowers, rate),
-            progress.step + 1,
-            jnp.where(lowers, 0, progress.stalled + 1),
-            jnp.where(found.solved, 0, progress.unsolved + 1),
+            self._followed(state.damping, lowers, rate),
+            state.step + 1,
+            jnp.where(lowers, 0, state.stalled + 1),
+            jnp.where(found.solved, 0, state.unsolved + 1),
         )
         measures = (found.damping, rate, jnp.where(lowers, rate * size, 0))
         if self.way == "cg":
             measures = (*measures, found.iterations)
         return changed(flat - jnp.where(lowers, rate, 0) * increment), new, _as(flat.dtype, measures)
 
-    def trouble(self, progress: Progress) -> str | None:
-        stalled, unsolved = int(progress.stalled), int(progress.unsolved)
+    def trouble(self, state: SpringState) -> str | None:
+        stalled, unsolved = int(state.stalled), int(state.unsolved)
         if stalled >= STALLED:
             what = f"no rate of {self.settings.tried} lowered the loss" if self.settings.rate is None else "no step"
             return f"{what} in the last {stalled} epochs; another damping may"
@@ -209,45 +210,45 @@ class SpringSteps(SecondOrder):
         return best > 0, tried[best]
 
     def _increment(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         """φ = `ahead` + Jᵀ(JJᵀ + λ)⁻¹(r - J `ahead`), with `ahead` = μ φ of the last step."""
         if self.way == "cg":
-            return self._by_products(parts, ahead, collectives, progress)
+            return self._by_products(parts, ahead, collectives, state)
         solve = self._by_kernel if self.rows <= self.columns else self._by_normal_matrix
-        return solve(parts, ahead, collectives, progress)
+        return solve(parts, ahead, collectives, state)
 
     def _by_kernel(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         matrix = kernel(parts, collectives)
         left = []
         for part in parts:
             every = collectives.gather(remainder(part, ahead, collectives.rank))
             left.append(every[: part.rows.size])
-        damping = _damping(progress, jnp.trace(matrix))
+        damping = _damping(state, jnp.trace(matrix))
         weights = from_first(collectives, _solve(matrix, damping, jnp.concatenate(left)))
         vector = collectives.sum(pulled(parts, weights, collectives.rank))
         return Increment(ahead + vector, damping, 0, True)
 
     def _by_normal_matrix(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         """By Jᵀ(JJᵀ + λ)⁻¹ = (JᵀJ + λ)⁻¹Jᵀ."""
         matrix, slope = collectives.sum(normal_matrix(parts, collectives.rank))
-        damping = _damping(progress, jnp.trace(matrix))
+        damping = _damping(state, jnp.trace(matrix))
         vector = _solve(matrix, damping, slope - matrix @ ahead.astype(matrix.dtype))
         return Increment(ahead + from_first(collectives, vector).astype(ahead.dtype), damping, 0, True)
 
     def _by_products(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), progress.step)
+        key = jax.random.fold_in(jax.random.key(self.settings.seed), state.step)
         draws = jax.random.normal(key, (min(self.settings.rank, self.columns), self.columns), ahead.dtype)
         rank = collectives.rank
         shares = (square(parts, rank), slopes(parts, ahead, rank), normal(parts, draws, rank))
         trace, slope, sketched = collectives.sum(shares)
-        damping = _damping(progress, trace).astype(ahead.dtype)
+        damping = _damping(state, trace).astype(ahead.dtype)
 
         def product(vector: Array) -> Array:
             return collectives.sum(normal(parts, vector[None], rank)[0])
@@ -258,9 +259,9 @@ class SpringSteps(SecondOrder):
         return Increment(ahead + found.vector, damping, found.iterations, found.solved)
 
 
-def _damping(progress: Progress, trace: Any) -> Any:
+def _damping(state: SpringState, trace: Any) -> Any:
     """λ itself."""
-    return jnp.maximum(progress.damping, FLOOR * jnp.finfo(progress.damping.dtype).eps) * trace
+    return jnp.maximum(state.damping, FLOOR * jnp.finfo(state.damping.dtype).eps) * trace
 
 
 def _solve(matrix: Float[Array, "m m"], damping: Any, right: Float[Array, " m"]) -> Float[Array, " m"]:
