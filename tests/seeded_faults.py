@@ -144,8 +144,8 @@ FAULTS = {
     ),
     "resume": Fault(
         "a resumed run skips an epoch",
-        "checkpoint/writer.py",
-        (('self.epoch = int(about["epoch"])', 'self.epoch = int(about["epoch"]) + 1'),),
+        "checkpoint/snapshot.py",
+        (('return int(self.about["epoch"])', 'return int(self.about["epoch"]) + 1'),),
         ("tests/checkpoint",),
     ),
     "rad": Fault(

@@ -20,7 +20,7 @@ COUNTS = ".count", ".gradient_step"  # of updates, in the states of optax's tran
 Facts = dict[str, list[Any]]  # of each leaf: shape, dtype, and the kind of random key if it is one
 
 
-def taken(state: State, loop: Loop, name: str) -> tuple[Facts, Arrays]:
+def to_arrays(state: State, loop: Loop, name: str) -> tuple[Facts, Arrays]:
     """A state by the names of its leaves; what single points have in the points' order, without padding.
 
     Where that is sharded over processes, only the one that writes has it: all of them take part.
@@ -54,7 +54,7 @@ def check_checkpoint(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray],
     points_of(about, arrays)
 
 
-def given_back(
+def from_arrays(
     facts: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
     fresh: State,

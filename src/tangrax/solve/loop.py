@@ -14,6 +14,7 @@ from ..optim import AdaptiveRule
 from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
 from .callbacks import Listener, Run, Stretch
+from .checkpointer import Checkpointer
 from .compiled import LONGEST, CompiledTracker, Problem, ScheduledRule, State, fired_before, stretch_program
 from .first_order import Parameters, strong
 from .history import History
@@ -33,25 +34,6 @@ class Timing:
     seconds_to_first_step: float | None = None
     seconds: float = 0.0
     epochs: int = 0
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What becomes of states on disk: every how many epochs, and what is done, and said, where training stops early.
-
-    `hurry` gives a signal's number when time is running out, else 0; `stopped` is called by all processes alike.
-    `tries` is how often training may go back to the last multiple of `every` where a loss is not finite; `back` is told
-    the epoch, and forgets what came after it.
-    """
-
-    every: int
-    hurry: Callable[[], int] = lambda: 0
-    stopped: Callable[[], str] = lambda: ", whose parameters and history it has"
-    tries: int = 0
-    back: Callable[[int], None] = lambda epoch: None
-
-
-NOT_KEPT = Kept(LONGEST)
 
 
 @dataclass
@@ -124,20 +106,21 @@ class Loop:
         epochs: int,
         history: History,
         listeners: Sequence[Listener],
-        keep: Callable[[State, State, int], None],
-        kept: Kept = NOT_KEPT,
+        on_state: Callable[[State, State, int], None],
+        checkpointer: Checkpointer,
+        rollbacks: int = 0,
     ) -> None:
-        """`epochs` epochs from `epoch` on; `last` is the state one epoch earlier, or `state` itself.
+        """Train `epochs` epochs from `epoch` on; `last` is the state one epoch earlier, or `state` itself.
 
-        `keep` is called with every state reached and the one before it, so that none is lost; `kept` is what becomes of
-        them on disk.
+        `on_state` is called with each state reached and the one before it, ahead of `checkpointer`. `rollbacks` is how
+        often training may go back to the last multiple of the checkpointer's interval where a loss is not finite.
 
-        Raises NonFiniteLoss after keeping the last state whose loss was finite, and KeyboardInterrupt or SystemExit
-        after the stretch in which any of the processes got a signal.
+        Raises NonFiniteLoss after going back to the last state whose loss was finite, and KeyboardInterrupt or
+        SystemExit after the stretch in which any of the processes got a signal.
         """
         began = time.perf_counter()
         thresholds = {str(tracker.name): tracker.warn_below for tracker in self.trackers}
-        end, length, stop, tries = epoch + epochs, FIRST, 0, kept.tries
+        end, length, stop, interval = epoch + epochs, FIRST, 0, checkpointer.interval
         anchors = Anchors(Anchor(state, last, epoch, self.resampler.now()))
         interruption = Interruption()
 
@@ -145,6 +128,7 @@ class Loop:
             for listener in listeners:
                 listener.on_stretch(stretch)
 
+        checkpointer.on_start(self, history, epoch, end)
         for listener in listeners:
             listener.on_start(Run(epoch, end, self._where(), (*self.problem.names, *thresholds, TOTAL)))
         try:
@@ -152,45 +136,51 @@ class Loop:
                 while epoch < end and not stop:
                     self._resample(epoch, history)
                     start = time.perf_counter()
-                    count = min(length, end - epoch, self.resampler.until(epoch), kept.every - epoch % kept.every)
+                    count = min(length, end - epoch, self.resampler.until(epoch), interval - epoch % interval)
                     found = self._stretch(state, last, epoch, count)
                     seconds = time.perf_counter() - start
                     warnings = self._record(history, epoch, found, thresholds)
                     if found.finite:
                         state, last = found.state, found.last
                         epoch += found.done
-                        if epoch % kept.every == 0:
+                        if epoch % interval == 0:
                             loss = float(found.terms[-1, len(self.problem.names)])
                             anchors.offer(Anchor(state, last, epoch, self.resampler.now()), loss)
                     else:
                         anchor = anchors.before(epoch + found.done)
-                        if not tries or anchor is None:
-                            message, reached = self._give_up(found, epoch, history, keep)
-                            if reached > epoch:
-                                told(Stretch(reached, history.last(history), found.done / seconds, warnings))
-                            kept.stopped()
+                        if not rollbacks or anchor is None:
+                            began_at, message = epoch, self._why(found, epoch + found.done)
+                            if epoch + found.done > 0:
+                                state, last, epoch = found.last, found.last, epoch + found.done - 1
+                                on_state(state, last, epoch)
+                                history.truncate(epoch)
+                            if epoch > began_at:
+                                told(Stretch(epoch, history.last(history), found.done / seconds, warnings))
+                            checkpointer.on_stop(state, last, epoch)
                             raise NonFiniteLoss(message)
-                        tries -= 1
-                        anchor, said = self._go_back(anchor, epoch + found.done, history, tries)
+                        rollbacks -= 1
+                        anchor, said = self._go_back(anchor, epoch + found.done, history, rollbacks)
                         anchors.replace(anchor)
                         state, last, epoch, warnings = anchor.state, anchor.last, anchor.epoch, (*warnings, said)
-                        kept.back(epoch)
+                        checkpointer.on_rollback(epoch)
                     self.timing.seconds += seconds
                     self.timing.epochs += found.done
                     if self.timing.seconds_to_first_step is None:
                         self.timing.seconds_to_first_step = time.perf_counter() - began
                     else:
                         length = max(1, min(LONGEST, round(SECONDS * max(1, found.done) / seconds)))
-                    keep(state, last, epoch)
+                    on_state(state, last, epoch)
+                    checkpointer.on_stretch(state, last, epoch)
                     told(Stretch(epoch, history.last(history), found.done / seconds, warnings))
-                    length, stop = self._agreed(length, interruption.signal or kept.hurry())
+                    length, stop = self._agreed(length, interruption.signal or checkpointer.due_signal())
                     interruption.answered = bool(stop)
         finally:
             for listener in listeners:
                 listener.on_end()
         if stop:
             interruption.expect(stop)
-            where = f"after epoch {epoch}{kept.stopped()}"
+        where = f"after epoch {epoch}{checkpointer.on_stop(state, last, epoch)}"
+        if stop:
             # All leave once it has been said: mpirun ends the others as soon as one has gone.
             self.transport.first_writes("the end", lambda: say_stopped(stop, where))
             raise_for(stop)
@@ -323,18 +313,10 @@ class Loop:
                         warnings.append(f"epoch {first_low}: {name} = {least:.3g} {said}{more}")
         return tuple(warnings)
 
-    def _give_up(
-        self, found: StretchResult, first: int, history: History, keep: Callable[[State, State, int], None]
-    ) -> tuple[str, int]:
-        """Go back to the last state with a finite loss, and forget what came after: what happened, and its epoch."""
-        epoch = first + found.done
-        message = self.explain(
-            self.parameters(found.state), epoch, found.terms[-1, : len(self.problem.names)], found.slope_finite
-        )
-        if epoch > 0:
-            keep(found.last, found.last, epoch - 1)
-            history.truncate(epoch - 1)
-        return message, max(0, epoch - 1)
+    def _why(self, found: StretchResult, epoch: int) -> str:
+        """Message for the loss of an epoch that is not finite."""
+        terms = found.terms[-1, : len(self.problem.names)]
+        return self.explain(self.parameters(found.state), epoch, terms, found.slope_finite)
 
     def _where(self) -> str:
         kind, size = self.transport.mesh.devices.flat[0].platform, self.transport.size
