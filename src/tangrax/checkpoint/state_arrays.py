@@ -137,7 +137,7 @@ def _plain(leaf: Any) -> tuple[Any, str | None]:
 
 def _leaves(state: State, loop: Loop, name: str) -> list[tuple[str, Any, Layout | None]]:
     """Leaves with their names, in the order of the tree; of those with a row for each point, how these are dealt."""
-    tags: Sequence[PointSet] = [tag for each in loop.problem.guided for tag in each.guide.columns]
+    tags: Sequence[PointSet] = [tag for each in loop.problem.rules for tag in each.rule.columns]
     columns = [column for guide in state.rows for column in guide]
     dealt = [
         loop.problem.layouts[tag] for tag, column in zip(tags, columns, strict=True) for _ in jax.tree.leaves(column)

@@ -224,7 +224,7 @@ class CheckpointWriter:
         add_points(self._loop.resampler.saved(), about, arrays)
         series, speed = self._history.between(self._recorded, epoch), self._speed(self._loop.timing)
         digests = self._identity.digests
-        names = [name for tracker in self._loop.problem.watched for name in tracker.names]
+        names = [name for tracker in self._loop.problem.trackers for name in tracker.names]
         owners = {name: name if name in digests else name.rpartition("/")[0] for name in names}
         watched = {name: [owner, digests[owner]] for name, owner in owners.items()}
 

@@ -4,7 +4,6 @@ from .batches import Batches as Batches
 from .build import build_loop as build_loop
 from .callbacks import Listener as Listener, Run as Run, Stretch as Stretch
 from .checkpointer import Checkpointer as Checkpointer, NoCheckpoints as NoCheckpoints
-from .compiled import State as State
 from .device_parameters import Held as Held, explained as explained
 from .exclusive import exclusive as exclusive
 from .first_order import FirstOrder as FirstOrder, Parameters as Parameters, by_optimizer as by_optimizer
@@ -14,3 +13,4 @@ from .optimizers import joint_optimizer as joint_optimizer
 from .resampling import Resampler as Resampler
 from .rollback import STEP_SCALE as STEP_SCALE
 from .terms import TOTAL as TOTAL, NonFiniteLoss as NonFiniteLoss, Terms as Terms, read_terms as read_terms
+from .training_problem import State as State

@@ -9,11 +9,11 @@ from ..jacobian import RANK, RESULT_LIMIT, RULES, Evaluator, refuse_empty_groups
 from ..lower import Executor, Placed, Program, expand, gradient_of, group_sizes, shared, trainables_of
 from ..optim import AdaptiveRules, Optimizer
 from .batches import Batches
-from .compiled import CompiledTracker, ConflictFree, Problem, ScheduledRule
 from .loop import Loop, Points, Timing
 from .resampling import MOVED, Resampler
 from .rollback import STEP_SCALE
 from .terms import TOTAL, Terms
+from .training_problem import CompiledTracker, ConflictFree, Problem, ScheduledRule
 
 
 def build_loop(
@@ -100,7 +100,7 @@ def build_loop(
 
 def _refuse_same_names(problem: Problem, more: Iterable[str]) -> None:
     """All that is recorded has a name of its own."""
-    watched = [name for each in (*problem.guided, *problem.watched) for name in each.names]
+    watched = [name for each in (*problem.rules, *problem.trackers) for name in each.names]
     names = [*problem.names, *watched, TOTAL, *problem.optimizer.measures, *more]
     doubled = next((name for name, count in Counter(names).items() if count > 1), None)
     if doubled is not None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .compiled import LONGEST, State
+from .compiled import LONGEST
 from .history import History
+from .training_problem import State
 
 if TYPE_CHECKING:
     from .loop import Loop

@@ -15,12 +15,13 @@ from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
 from .callbacks import Listener, Run, Stretch
 from .checkpointer import Checkpointer
-from .compiled import LONGEST, CompiledTracker, Problem, ScheduledRule, State, fired_before, stretch_program
+from .compiled import LONGEST, fired_before, stretch_program
 from .first_order import Parameters, strong
 from .history import History
 from .resampling import MOVED, Resampler
 from .rollback import SHORTER, STEP_SCALE, Anchor, Anchors
 from .terms import TOTAL, NonFiniteLoss
+from .training_problem import CompiledTracker, Problem, ScheduledRule, State
 
 FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes
 SECONDS = 0.5  # what a stretch should take, so that signals and progress stay live
@@ -80,7 +81,7 @@ class Loop:
         """A fresh state: the parameters as they are, optimizers at their beginning."""
         trained = tuple(parameters[t] for t in self.problem.trainables)
         dtype = jax.tree.leaves(trained)[0].dtype
-        guides = [each.guide for each in self.problem.guided]
+        guides = [each.rule for each in self.problem.rules]
         guided = tuple(guide.init(dtype) for guide in guides)
         same = strong(State(trained, self.problem.optimizer.init(parameters), guided, jnp.ones((), dtype)), dtype)
         return replace(self.transport.replicate(same), rows=tuple(self._rows(guide, dtype) for guide in guides))
@@ -248,14 +249,14 @@ class Loop:
 
     def without_trackers(self) -> "Loop":
         """The same training with nothing watched: another program, of which this loop's timing does not know."""
-        bare = replace(self, problem=replace(self.problem, watched=()), trackers=(), timing=Timing(), program=None)
+        bare = replace(self, problem=replace(self.problem, trackers=()), trackers=(), timing=Timing(), program=None)
         bare.program = bare._jitted()
         return bare
 
     @property
     def _watched(self) -> tuple[ScheduledRule | CompiledTracker, ...]:
         """All that is recorded every so many epochs."""
-        return *self.problem.guided, *self.problem.watched
+        return *self.problem.rules, *self.problem.trackers
 
     def arguments(self, state: State, last: State, first: int, count: int) -> tuple[Any, Any]:
         """What the program of a stretch takes."""
@@ -295,7 +296,7 @@ class Loop:
         for watched, values in zip(self._watched, found.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
             if isinstance(watched, ScheduledRule):
-                warnings += watched.guide.says(due, values, history.last(watched.names))
+                warnings += watched.rule.says(due, values, history.last(watched.names))
             for name, value in zip(watched.names, values, strict=True):
                 history.append(name, due, value)
                 threshold = thresholds.get(name)
@@ -326,5 +327,5 @@ class Loop:
         return f"{size} {kind} device{'s' if size > 1 else ''}{shared}, {points} points, {numbers}"
 
     def _told(self, tag: PointSet) -> str:
-        batch = self.problem.batched.get(tag)
+        batch = self.problem.batch_layouts.get(tag)
         return f"{'' if batch is None else f'{batch.count} of '}{self.problem.layouts[tag].count} {tag.tag}"
