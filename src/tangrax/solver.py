@@ -82,7 +82,7 @@ class Solver:
         self._changing = threading.Lock()
         self._terms = terms
         self._default_optimizer = optimizer
-        self._guided = optim.bound(adaptive_methods, terms.losses, tuple(Selection(t) for t in terms.trained))
+        self._adaptive = optim.compile_rules(adaptive_methods, terms.losses, tuple(Selection(t) for t in terms.trained))
         self._own_optimizers = terms.optimizers
         leaves = jax.tree.leaves([t.initial for t in terms.trainables])
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
@@ -92,8 +92,8 @@ class Solver:
         self._parameters = self._held.known
         self._evaluator = jacobian.Evaluator(self._executor, self._held.of)
         self._evaluators = {self._dtype: self._evaluator}
-        self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
-        self._batches = Batches.of(batch, self._resampler.names, self._guided.columns)
+        self._resampler = Resampler.of(resample, terms, self._evaluator, self._adaptive.columns)
+        self._batches = Batches.of(batch, self._resampler.names, self._adaptive.columns)
         self._rules = [*map(str, adaptive_methods), *self._resampler.fingerprint(), *self._batches.fingerprint()]
         if self._transport.processes > 1:
             parallel.compare(self._transport.peers, "problems", [*terms.fingerprint(), *self._rules])
@@ -343,7 +343,7 @@ class Solver:
 
     def _order(self, own: Mapping[Trainable, Any] | None = None) -> optim.Optimizer:
         """The optimizers of everything trained as one; refuses those that do not go together."""
-        return joint_optimizer(self._chosen(own), self._guided, self._dtype)
+        return joint_optimizer(self._chosen(own), self._adaptive, self._dtype)
 
     def _chosen(self, own: Mapping[Trainable, Any] | None = None) -> dict[Trainable, Any]:
         """The optimizer of each that is trained."""
@@ -363,7 +363,7 @@ class Solver:
         optimizer, moving = self._order(), (self._resampler, self._batches)
         # Nothing that the loop holds may hold the solver: it goes, with its programs and points, when its user lets go.
         explain = partial(explained, self._terms.losses, optimizer.wrt, self._evaluator, self._held)
-        return build_loop(self._terms, self._guided, optimizer, self._evaluator, *moving, explain, self.timing)
+        return build_loop(self._terms, self._adaptive, optimizer, self._evaluator, *moving, explain, self.timing)
 
 
 def _check(optimizer: Any, name: str) -> None:

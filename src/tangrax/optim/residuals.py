@@ -125,7 +125,7 @@ def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: t
             if number is not None and number > 0:
                 yield from _split(by, name, term, other, factor * number, weights)
                 return
-            if _set_by_guide(one):
+            if _set_by_rule(one):
                 yield from _split(by, name, term, other, factor, (*weights, one))
                 return
     if isinstance(op, ops.Apply) and op.function is operator.truediv:
@@ -158,7 +158,7 @@ def _residual(by: str, name: str, square: Square) -> Residual:
     return Residual(square.factor, square.weights, *found)
 
 
-def _set_by_guide(node: Node) -> bool:
+def _set_by_rule(node: Node) -> bool:
     """Whether a number is one that training sets by itself, such as the weight of a term."""
     calls = [n.op for n in all_nodes([node]) if isinstance(n.op, ops.Call)]
     return bool(calls) and all(isinstance(op.trainable, AdaptiveWeight) for op in calls)

@@ -18,7 +18,7 @@ from .training_problem import CompiledTracker, ConflictFree, Problem, ScheduledR
 
 def build_loop(
     terms: Terms,
-    guidance: AdaptiveRules,
+    rules: AdaptiveRules,
     optimizer: Optimizer,
     evaluator: Evaluator,
     resampler: Resampler,
@@ -28,20 +28,22 @@ def build_loop(
 ) -> Loop:
     """Constants are computed; empty groups and oversized arrays are refused."""
     executor = evaluator.executor
-    losses, guided = _expanded(terms.losses.values()), _expanded(guidance.terms.values())
-    total = sum(guided[1:], start=guided[0])
+    losses, weighted = _expanded(terms.losses.values()), _expanded(rules.terms.values())
+    total = sum(weighted[1:], start=weighted[0])
     rest = (total, *losses)
     loss_roots = (gradient_of(total, optimizer.wrt), *rest)
-    apart_roots = () if guidance.switch is None else (*(gradient_of(term, optimizer.wrt) for term in guided), *rest)
-    batches.check((*loss_roots, *apart_roots))
-    measured = [_expanded(guide.measured) for guide in guidance.guides]
+    conflict_free_roots = (
+        () if rules.conflict is None else (*(gradient_of(term, optimizer.wrt) for term in weighted), *rest)
+    )
+    batches.check((*loss_roots, *conflict_free_roots))
+    measured = [_expanded(rule.measured) for rule in rules.rules]
     plain = {name: t for name, t in terms.trackers.items() if not t.is_request}
     spectra = {name: (t, watched(t.node, evaluator)) for name, t in terms.trackers.items() if t.is_request}
     watched_roots = _expanded([t.node for t in plain.values()])
     every = Program(
         (
             *loss_roots,
-            *apart_roots,
+            *conflict_free_roots,
             *(root for roots in measured for root in roots),
             *watched_roots,
             *(program.field for _, program in spectra.values()),
@@ -66,8 +68,8 @@ def build_loop(
     problem = Problem(
         step(*loss_roots),
         tuple(terms.losses),
-        tuple(ScheduledRule(guide, program(*roots)) for guide, roots in zip(guidance.guides, measured, strict=True)),
-        None if guidance.switch is None else ConflictFree(step(*apart_roots), *guidance.switch),
+        tuple(ScheduledRule(rule, program(*roots)) for rule, roots in zip(rules.rules, measured, strict=True)),
+        None if rules.conflict is None else ConflictFree(step(*conflict_free_roots), *rules.conflict),
         (
             *_together(plain, watched_roots, program),
             *(
@@ -93,7 +95,7 @@ def build_loop(
         explain,
         resampler,
         now,
-        lambda: build_loop(terms, guidance, optimizer, evaluator, resampler, batches, explain, timing),
+        lambda: build_loop(terms, rules, optimizer, evaluator, resampler, batches, explain, timing),
         timing,
     )
 

@@ -81,19 +81,19 @@ class Loop:
         """A fresh state: the parameters as they are, optimizers at their beginning."""
         trained = tuple(parameters[t] for t in self.problem.trainables)
         dtype = jax.tree.leaves(trained)[0].dtype
-        guides = [each.rule for each in self.problem.rules]
-        guided = tuple(guide.init(dtype) for guide in guides)
-        same = strong(State(trained, self.problem.optimizer.init(parameters), guided, jnp.ones((), dtype)), dtype)
-        return replace(self.transport.replicate(same), rows=tuple(self._rows(guide, dtype) for guide in guides))
+        rules = [each.rule for each in self.problem.rules]
+        rule_states = tuple(rule.init(dtype) for rule in rules)
+        same = strong(State(trained, self.problem.optimizer.init(parameters), rule_states, jnp.ones((), dtype)), dtype)
+        return replace(self.transport.replicate(same), rows=tuple(self._rows(rule, dtype) for rule in rules))
 
-    def _rows(self, guide: AdaptiveRule, dtype: Any) -> Any:
+    def _rows(self, rule: AdaptiveRule, dtype: Any) -> Any:
         """What a guide has of every point, on the points' devices."""
 
         def of_all(value: Any, tag: PointSet) -> jax.Array:
             layout = self.problem.layouts[tag]
             return self.transport.place(np.full(layout.rows * layout.shards, value))
 
-        each = zip(guide.init_rows(dtype), guide.columns, strict=True)
+        each = zip(rule.init_rows(dtype), rule.columns, strict=True)
         return [jax.tree.map(lambda value, tag=tag: of_all(value, tag), one) for one, tag in each]
 
     def parameters(self, state: State) -> Parameters:
@@ -296,7 +296,7 @@ class Loop:
         for watched, values in zip(self._watched, found.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
             if isinstance(watched, ScheduledRule):
-                warnings += watched.rule.says(due, values, history.last(watched.names))
+                warnings += watched.rule.messages(due, values, history.last(watched.names))
             for name, value in zip(watched.names, values, strict=True):
                 history.append(name, due, value)
                 threshold = thresholds.get(name)

@@ -24,7 +24,7 @@ def joint_optimizer(
         _check_second_order(settings, chosen, rules, dtype)
         return settings.build_for(rules.terms, tuple(chosen))
     first_order = FirstOrder.of(chosen)
-    if rules.switch is not None:
+    if rules.conflict is not None:
         refuse_line_search(first_order, {t: t.initial for t in chosen})
     return first_order
 
@@ -56,7 +56,7 @@ def _check_second_order(
             f"{settings.name} needs float64 and this run has {dtype}: put "
             f'tx.setup(dtype="float64") at the top of the script; networks made before it are cast'
         )
-    if rules.switch is not None:
+    if rules.conflict is not None:
         raise ValueError(
             f"conflict= is for gradients, and {settings.name} solves for all residuals at once: leave one of the "
             f"two out"

@@ -66,14 +66,14 @@ class ShardProblem:
         """Parameters, and the weights that rules set."""
         parameters = dict(zip(self.problem.trainables, state.parameters, strict=True))
         for scheduled, values in zip(self.problem.rules, state.rules, strict=True):
-            parameters.update(scheduled.rule.knobs(values))
+            parameters.update(scheduled.rule.term_weights(values))
         return parameters
 
     def _shard(self, state: State) -> ShardContext:
         """All points, the rules' weights of each beside its coordinates."""
         points = dict(self.points)
         for scheduled, rows in zip(self.problem.rules, state.rows, strict=True):
-            for tag, column in zip(scheduled.rule.columns, scheduled.rule.weights(rows), strict=True):
+            for tag, column in zip(scheduled.rule.columns, scheduled.rule.point_weights(rows), strict=True):
                 points[tag] = jnp.concatenate([points[tag], column[:, None]], axis=1)
         return ShardContext(self.collectives, self.problem.layouts, points)
 

@@ -31,11 +31,11 @@ class ScheduledRule:
 
     @property
     def interval(self) -> int:
-        return self.rule.every
+        return self.rule.interval
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.rule.parts
+        return self.rule.names
 
 
 @dataclass(frozen=True)
