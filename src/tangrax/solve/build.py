@@ -5,7 +5,16 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..expr import Node, PointSet, Tracker
-from ..jacobian import RANK, RESULT_LIMIT, RULES, Evaluator, refuse_empty_groups, refuse_oversized, watched
+from ..jacobian import (
+    RANK,
+    RESULT_LIMIT,
+    RULES,
+    Evaluator,
+    SpectrumProgram,
+    refuse_empty_groups,
+    refuse_oversized,
+    watched,
+)
 from ..lower import Executor, Placed, Program, expand, gradient_of, group_sizes, shared, trainables_of
 from ..optim import AdaptiveRules, Optimizer
 from .batches import Batches
@@ -72,11 +81,9 @@ def build_loop(
         None if rules.conflict is None else ConflictFree(step(*conflict_free_roots), *rules.conflict),
         (
             *_together(plain, watched_roots, program),
-            *(
-                CompiledTracker(tracker.interval, spectrum, tuple(f"{name}/{part}" for part in spectrum.parts))
-                for name, (tracker, spectrum) in spectra.items()
-            ),
+            *(_of_spectrum(name, tracker, spectrum) for name, (tracker, spectrum) in spectra.items()),
         ),
+        (*terms.losses, *plain, *(f"{name}/{RANK}" for name in spectra), TOTAL),
         placed.layouts,
         batches.layouts(executor.transport.size),
         optimizer,
@@ -85,13 +92,10 @@ def build_loop(
         executor.limit,
     )
     _refuse_same_names(problem, [STEP_SCALE, *(f"{MOVED}{name}" for name in resampler.names)])
-    trackers = [tracker.named(name) for name, tracker in plain.items()]
-    trackers += [tracker.named(f"{name}/{RANK}") for name, (tracker, _) in spectra.items()]
     return Loop(
         problem,
         executor.transport,
         now(),
-        trackers,
         explain,
         resampler,
         now,
@@ -120,13 +124,25 @@ def _together(
     trackers: Mapping[str, Tracker], roots: Sequence[Node], program: Callable[..., Program]
 ) -> list[CompiledTracker]:
     """Trackers of the same interval are evaluated together."""
-    intervals: dict[int, list[tuple[str, Node]]] = {}
+    intervals: dict[int, list[tuple[str, Tracker, Node]]] = {}
     for (name, tracker), root in zip(trackers.items(), roots, strict=True):
-        intervals.setdefault(tracker.interval, []).append((name, root))
+        intervals.setdefault(tracker.interval, []).append((name, tracker, root))
     return [
-        CompiledTracker(interval, program(*[root for _, root in pairs]), tuple(name for name, _ in pairs))
-        for interval, pairs in intervals.items()
+        CompiledTracker(
+            interval,
+            program(*[root for *_, root in group]),
+            tuple(name for name, *_ in group),
+            tuple(tracker.warn_below for _, tracker, _ in group),
+        )
+        for interval, group in intervals.items()
     ]
+
+
+def _of_spectrum(name: str, tracker: Tracker, spectrum: SpectrumProgram) -> CompiledTracker:
+    """The tracker of a spectrum; its threshold is for the effective rank."""
+    names = tuple(f"{name}/{part}" for part in spectrum.parts)
+    thresholds = tuple(tracker.warn_below if part == RANK else None for part in spectrum.parts)
+    return CompiledTracker(tracker.interval, spectrum, names, thresholds)
 
 
 def _fixed_values(program: Program, placed: Placed, executor: Executor) -> list[Any]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import PointSet, Tracker
+from ..expr import PointSet
 from ..optim import AdaptiveRule
 from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
@@ -69,7 +69,6 @@ class Loop:
     problem: Problem
     transport: Transport
     points: Points
-    trackers: Sequence[Tracker]
     explain: Callable[[Parameters, int, np.ndarray, bool], str]
     resampler: Resampler
     placed: Callable[[], Points]
@@ -120,7 +119,6 @@ class Loop:
         SystemExit after the stretch in which any of the processes got a signal.
         """
         began = time.perf_counter()
-        thresholds = {str(tracker.name): tracker.warn_below for tracker in self.trackers}
         end, length, stop, interval = epoch + epochs, FIRST, 0, checkpointer.interval
         anchors = Anchors(Anchor(state, last, epoch, self.resampler.now()))
         interruption = Interruption()
@@ -131,7 +129,7 @@ class Loop:
 
         checkpointer.on_start(self, history, epoch, end)
         for listener in listeners:
-            listener.on_start(Run(epoch, end, self._where(), (*self.problem.names, *thresholds, TOTAL)))
+            listener.on_start(Run(epoch, end, self._where(), self.problem.listed))
         try:
             with interruption.held():
                 while epoch < end and not stop:
@@ -140,7 +138,7 @@ class Loop:
                     count = min(length, end - epoch, self.resampler.until(epoch), interval - epoch % interval)
                     found = self._stretch(state, last, epoch, count)
                     seconds = time.perf_counter() - start
-                    warnings = self._record(history, epoch, found, thresholds)
+                    warnings = self._record(history, epoch, found)
                     if found.finite:
                         state, last = found.state, found.last
                         epoch += found.done
@@ -249,7 +247,7 @@ class Loop:
 
     def without_trackers(self) -> "Loop":
         """The same training with nothing watched: another program, of which this loop's timing does not know."""
-        bare = replace(self, problem=replace(self.problem, trackers=()), trackers=(), timing=Timing(), program=None)
+        bare = replace(self, problem=replace(self.problem, trackers=()), timing=Timing(), program=None)
         bare.program = bare._jitted()
         return bare
 
@@ -281,9 +279,7 @@ class Loop:
 
         return self.transport.spmd(program, "training")
 
-    def _record(
-        self, history: History, first: int, found: StretchResult, thresholds: Mapping[str, float | None]
-    ) -> tuple[str, ...]:
+    def _record(self, history: History, first: int, found: StretchResult) -> tuple[str, ...]:
         epochs = np.arange(first, first + found.done)
         terms = found.terms[: found.done, : len(self.problem.names)]
         for index, name in enumerate(self.problem.names):
@@ -295,23 +291,9 @@ class Loop:
         warnings = [] if trouble is None else [trouble]
         for watched, values in zip(self._watched, found.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
-            if isinstance(watched, ScheduledRule):
-                warnings += watched.rule.messages(due, values, history.last(watched.names))
+            warnings += watched.messages(due, values, history.last(watched.names))
             for name, value in zip(watched.names, values, strict=True):
                 history.append(name, due, value)
-                threshold = thresholds.get(name)
-                if threshold is not None:
-                    # NaN is not below anything, and nothing to be quiet about.
-                    low = [(e, float(v.min())) for e, v in zip(due, value, strict=True) if not v.min() >= threshold]
-                    if low:
-                        first_low, least = low[0]
-                        said = (
-                            f"is below {threshold:g}"
-                            if least < threshold
-                            else "is no number: a gradient it is made of is not finite"
-                        )
-                        more = f" ({len(low)} times since)" if len(low) > 1 else ""
-                        warnings.append(f"epoch {first_low}: {name} = {least:.3g} {said}{more}")
         return tuple(warnings)
 
     def _why(self, found: StretchResult, epoch: int) -> str:

@@ -1,10 +1,11 @@
 """What a training program computes, and the state that it changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from ..expr import Node, PointSet, Trainable
 from ..jacobian import SpectrumProgram
@@ -15,11 +16,28 @@ from ..parallel import Layout
 
 @dataclass(frozen=True)
 class CompiledTracker:
-    """Terms evaluated together, or a spectrum, every `interval` epochs."""
+    """Trackers of one interval evaluated together, or that of a spectrum."""
 
     interval: int
     program: Program | SpectrumProgram
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # of its values, in the history
+    thresholds: tuple[float | None, ...]  # `warn_below` of each value
+
+    def messages(self, epochs: np.ndarray, values: Sequence[np.ndarray], before: Mapping[str, Any]) -> list[str]:
+        """Warnings of values recorded at some epochs that are not above their threshold."""
+        messages = []
+        for name, series, threshold in zip(self.names, values, self.thresholds, strict=True):
+            if threshold is None:
+                continue
+            # NaN is not below anything, and nothing to be quiet about.
+            low = [(e, float(v.min())) for e, v in zip(epochs, series, strict=True) if not v.min() >= threshold]
+            if low:
+                first, least = low[0]
+                below = f"is below {threshold:g}"
+                what = below if least < threshold else "is no number: a gradient it is made of is not finite"
+                more = f" ({len(low)} times since)" if len(low) > 1 else ""
+                messages.append(f"epoch {first}: {name} = {least:.3g} {what}{more}")
+        return messages
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,10 @@ class ScheduledRule:
     @property
     def names(self) -> tuple[str, ...]:
         return self.rule.names
+
+    def messages(self, epochs: np.ndarray, values: Sequence[np.ndarray], before: Mapping[str, Any]) -> list[str]:
+        """What the rule says of values recorded at some epochs."""
+        return self.rule.messages(epochs, values, before)
 
 
 @dataclass(frozen=True)
@@ -56,6 +78,7 @@ class Problem:
     rules: tuple[ScheduledRule, ...]
     conflict_free: ConflictFree | None
     trackers: tuple[CompiledTracker, ...]
+    listed: tuple[str, ...]  # what listeners show: terms, a value of each tracker, the loss
     layouts: Mapping[PointSet, Layout]
     batch_layouts: Mapping[PointSet, Layout]  # of tags of which a step sees a batch
     optimizer: Optimizer
