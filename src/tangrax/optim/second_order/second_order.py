@@ -1,4 +1,4 @@
-"""What second-order optimizers share: settings that build one for a problem, and the pieces of a step."""
+"""Base classes of second-order optimizers: the settings of a user, the optimizer of a problem; pieces of a step."""
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +16,14 @@ from ...lower import ShardContext, put_selected
 from ...parallel import Collectives
 from ..protocol import Parameters, UpdateContext
 from ..residuals import Part, Residual, in_shard, residuals_of
-from .residual_gradients import OfBuckets, OfRows
+from .residual_gradients import BucketGradients, RowGradients
 
 MEMORY = 2**26  # bytes of the rows of J that are formed at once
 STALLED = 10  # steps in a row without a lower loss after which a run says so
 
 
 class Settings(abc.ABC):
-    """What a user asked for, before there is a problem."""
+    """What a user writes, before there is a problem."""
 
     name: ClassVar[str]
     governs_all: ClassVar[bool] = True
@@ -48,7 +48,7 @@ class SecondOrder(abc.ABC):
     @property
     @abc.abstractmethod
     def measures(self) -> tuple[str, ...]:
-        """What is recorded of every step."""
+        """Names, in the history, of the numbers recorded of each step."""
 
     @abc.abstractmethod
     def init(self, parameters: Parameters) -> Any:
@@ -80,18 +80,18 @@ class SecondOrder(abc.ABC):
 
     @property
     def columns(self) -> int:
-        """P."""
+        """P, trained parameters."""
         return sum(selection.size for selection in self.wrt)
 
-    def parts(self, parameters: Parameters, here: ShardContext) -> list[Part]:
+    def parts(self, parameters: Parameters, shard: ShardContext) -> list[Part]:
         """The residuals at a shard's points."""
         return [
-            in_shard(r, self.wrt, here.collectives, here.layouts[r.points], here.points[r.points], parameters)
+            in_shard(r, self.wrt, shard.collectives, shard.layouts[r.points], shard.points[r.points], parameters)
             for r in self.residuals
         ]
 
     def flat(self, parameters: Parameters) -> tuple[Float[Array, " p"], Callable[[Any], Parameters]]:
-        """All trained numbers as a vector, and the parameters from another one."""
+        """All trained parameters as a vector, and the function that puts another vector in their place."""
         flat, leaves_of = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])
         return flat, lambda new: {**parameters, **put_selected(parameters, self.wrt, leaves_of(new))}
 
@@ -101,44 +101,42 @@ def _part(old: Any, new: Any, step_scale: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(step_scale == 1, b, a + step_scale * (b - a)), old, new)
 
 
-def at_once(part: Part, least: int = CHUNK) -> int:
-    """Points whose rows are formed at once: as many as fit into 64 MiB, no more than pay."""
+def points_at_once(part: Part, least: int = CHUNK) -> int:
+    """How many points' rows are formed at once: as many as fit into 64 MiB, no more than pay."""
     columns = sum(leaf.size for leaf in part.rows.leaves)
     row = part.rows.components * columns * part.rows.leaves[0].dtype.itemsize
     return max(1, min(max(CHUNK, least), MEMORY // row))
 
 
-def losses(parts: Sequence[Part], moved: Float[Array, "k p"], collectives: Collectives) -> Float[Array, " k"]:
-    """The loss at several parameters, in one pass over the points."""
-    return losses_at(parts, moved, collectives)[0]
-
-
 def losses_at(
     parts: Sequence[Part],
-    moved: Float[Array, "k p"],
+    vectors: Float[Array, "k p"],
     collectives: Collectives,
-    slopes: OfRows | OfBuckets | None = None,
+    residual_gradients: RowGradients | BucketGradients | None = None,
 ) -> tuple[Float[Array, " k"], Any]:
-    """The loss r·r at several parameters, and Jᵀ r of those r by `slopes` if given, in one pass over the points."""
-    state = (jnp.zeros(len(moved), moved.dtype), () if slopes is None else slopes.empty(len(moved)))
+    """‖r‖² at k parameter vectors; with `residual_gradients`, also Jᵀr at each. One pass over the points."""
+    state = (
+        jnp.zeros(len(vectors), vectors.dtype),
+        () if residual_gradients is None else residual_gradients.empty(len(vectors)),
+    )
     for number, part in enumerate(parts):
-        leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(moved)
+        leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(vectors)
 
         def add(state: Any, chunk: Any, number: int = number, part: Part = part, leaves: Any = leaves) -> Any:
             values = jax.vmap(lambda leaves: part.values(leaves, chunk.points))(leaves)
             weighted = part.scale * jnp.where(chunk.counted[None], values, 0)
-            losses, found = state
-            if slopes is not None:
-                found = slopes.add(found, number, chunk, weighted)
-            return losses + jnp.sum(weighted**2, axis=1), found
+            losses, gradients = state
+            if residual_gradients is not None:
+                gradients = residual_gradients.add(gradients, number, chunk, weighted)
+            return losses + jnp.sum(weighted**2, axis=1), gradients
 
         state = over_points(part.rows, collectives.rank, add, state)
-    losses, found = collectives.sum(state)
-    return losses, () if slopes is None else slopes.of(found)
+    losses, gradients = collectives.sum(state)
+    return losses, () if residual_gradients is None else residual_gradients.finish(gradients)
 
 
 def from_first(collectives: Collectives, tree: Any) -> Any:
-    """What the first shard has, on all of them: two LAPACKs differ in rounding."""
+    """The first shard's arrays, on all shards: two LAPACKs differ in rounding."""
     if collectives.size == 1:
         return tree
     return collectives.sum(jax.tree.map(lambda x: jnp.where(collectives.rank == 0, x, jnp.zeros_like(x)), tree))

@@ -22,20 +22,28 @@ from ...lower import ShardContext
 from ...parallel import Collectives
 from ..protocol import Parameters
 from ..residuals import Part, Residual
-from .jacobian_products import kernel, normal, normal_matrix, pulled, remainder, slopes, square
-from .nystrom_cg import solved
-from .second_order import STALLED, SecondOrder, Settings, from_first, losses
+from .jacobian_products import (
+    kernel_matrix,
+    linearized_residuals,
+    normal_matrix,
+    normal_products,
+    residual_gradient,
+    squared_norm,
+    transposed_product,
+)
+from .nystrom_cg import conjugate_gradients
+from .second_order import STALLED, SecondOrder, Settings, from_first, losses_at
 
 WAYS = ("gram", "cg")
 LARGEST = 4000  # rows of a matrix that is formed and factorised: 128 MB in double precision
 LESS, MORE = 0.3, 3.0  # what damping is multiplied by after a full step, and after a short one or none
 SHORT = 0.2  # of a full step
-FLOOR = 10.0  # roundings of the trace of JJᵀ that its damping must exceed for a factorisation to exist
+FLOOR = 10.0  # units of round-off of the trace of JJᵀ that its damping must exceed for a factorisation to exist
 
 
 @dataclass(frozen=True)
 class Spring(Settings):
-    """What `tx.optim.spring` was given."""
+    """The arguments of `tx.optim.spring`."""
 
     rate: float | Callable[[Any], Any] | None
     momentum: float
@@ -99,7 +107,7 @@ def spring(
 
 @dataclass(frozen=True)
 class SpringState:
-    """What a step leaves to the next one."""
+    """What a step passes to the next one."""
 
     increment: Any  # φ (P,)
     damping: Any  # in parts of the trace of JJᵀ
@@ -113,7 +121,7 @@ jax.tree_util.register_dataclass(SpringState, ["increment", "damping", "step", "
 
 @dataclass(frozen=True)
 class Increment:
-    """φ, and how it was found."""
+    """φ, and how it was computed."""
 
     vector: Float[Array, " p"]
     damping: Any
@@ -123,13 +131,13 @@ class Increment:
 
 @dataclass(frozen=True)
 class SpringSteps(SecondOrder):
-    """Steps with momentum."""
+    """Damped Gauss-Newton steps with momentum."""
 
     settings: Spring
 
     @property
     def way(self) -> str:
-        """The same on any number of shards."""
+        """How φ is computed; the same on any number of shards."""
         if self.settings.way is not None:
             return self.settings.way
         return "gram" if min(self.rows, self.columns) <= LARGEST else "cg"
@@ -147,23 +155,23 @@ class SpringSteps(SecondOrder):
     ) -> tuple[Parameters, SpringState, tuple[Any, ...]]:
         parts = self.parts(parameters, shard)
         flat, changed = self.flat(parameters)
-        found = self._increment(parts, self.settings.momentum * state.increment, shard.collectives, state)
-        size = jnp.linalg.norm(found.vector)
+        increment = self._increment(parts, self.settings.momentum * state.increment, shard.collectives, state)
+        size = jnp.linalg.norm(increment.vector)
         rates = self._rates(state.step, size)
-        lowers, rate = self._chosen(parts, flat, found.vector, rates, shard.collectives)
+        lowers, rate = self._chosen(parts, flat, increment.vector, rates, shard.collectives)
         # Where no rate lowers the loss the direction is no use: without momentum the next one descends.
-        increment = jnp.where(lowers, found.vector, 0)
+        vector = jnp.where(lowers, increment.vector, 0)
         new = SpringState(
-            increment,
-            self._followed(state.damping, lowers, rate),
+            vector,
+            self._next_damping(state.damping, lowers, rate),
             state.step + 1,
             jnp.where(lowers, 0, state.stalled + 1),
-            jnp.where(found.solved, 0, state.unsolved + 1),
+            jnp.where(increment.solved, 0, state.unsolved + 1),
         )
-        measures = (found.damping, rate, jnp.where(lowers, rate * size, 0))
+        measures = (increment.damping, rate, jnp.where(lowers, rate * size, 0))
         if self.way == "cg":
-            measures = (*measures, found.iterations)
-        return changed(flat - jnp.where(lowers, rate, 0) * increment), new, _as(flat.dtype, measures)
+            measures = (*measures, increment.iterations)
+        return changed(flat - jnp.where(lowers, rate, 0) * vector), new, _as(flat.dtype, measures)
 
     def trouble(self, state: SpringState) -> str | None:
         stalled, unsolved = int(state.stalled), int(state.unsolved)
@@ -177,7 +185,7 @@ class SpringSteps(SecondOrder):
             )
         return None
 
-    def _followed(self, damping: Any, lowers: Any, rate: Any) -> Any:
+    def _next_damping(self, damping: Any, lowers: Any, rate: Any) -> Any:
         """λ of the next step: less where a whole step was the best, more where a short one or none was."""
         if self.settings.rate is not None:
             return damping
@@ -186,7 +194,7 @@ class SpringSteps(SecondOrder):
         return jnp.clip(damping * jnp.where(lowers, factor, MORE), FLOOR * eps, 1).astype(damping.dtype)
 
     def _rates(self, step: Any, size: Any) -> Float[Array, " k"]:
-        """Those to be tried, or the one given; the first is no longer than `norm`."""
+        """Rates to try, or the one given; the step of the first is no longer than `norm`."""
         rate, norm = self.settings.rate, self.settings.norm
         first = jnp.asarray(1.0 if rate is None else rate(step) if callable(rate) else rate, size.dtype)
         if norm is not None:
@@ -201,11 +209,11 @@ class SpringSteps(SecondOrder):
         rates: Float[Array, " k"],
         collectives: Collectives,
     ) -> tuple[Any, Any]:
-        """Whether to go, and how far."""
+        """Whether a step lowers the loss, and the rate of the best one."""
         if self.settings.rate is not None:
             return jnp.isfinite(increment).all(), rates[0]
         tried = jnp.concatenate([jnp.zeros(1, rates.dtype), rates])
-        values = losses(parts, flat[None] - tried[:, None] * increment[None], collectives)
+        values, _ = losses_at(parts, flat[None] - tried[:, None] * increment[None], collectives)
         best = jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))
         return best > 0, tried[best]
 
@@ -214,53 +222,57 @@ class SpringSteps(SecondOrder):
     ) -> Increment:
         """φ = `ahead` + Jᵀ(JJᵀ + λ)⁻¹(r - J `ahead`), with `ahead` = μ φ of the last step."""
         if self.way == "cg":
-            return self._by_products(parts, ahead, collectives, state)
-        solve = self._by_kernel if self.rows <= self.columns else self._by_normal_matrix
+            return self._from_products(parts, ahead, collectives, state)
+        solve = self._from_kernel if self.rows <= self.columns else self._from_normal_matrix
         return solve(parts, ahead, collectives, state)
 
-    def _by_kernel(
+    def _from_kernel(
         self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
-        matrix = kernel(parts, collectives)
-        left = []
+        matrix = kernel_matrix(parts, collectives)
+        residuals = []
         for part in parts:
-            every = collectives.gather(remainder(part, ahead, collectives.rank))
-            left.append(every[: part.rows.size])
+            gathered = collectives.gather(linearized_residuals(part, ahead, collectives.rank))
+            residuals.append(gathered[: part.rows.size])
         damping = _damping(state, jnp.trace(matrix))
-        weights = from_first(collectives, _solve(matrix, damping, jnp.concatenate(left)))
-        vector = collectives.sum(pulled(parts, weights, collectives.rank))
+        weights = from_first(collectives, _solve(matrix, damping, jnp.concatenate(residuals)))
+        vector = collectives.sum(transposed_product(parts, weights, collectives.rank))
         return Increment(ahead + vector, damping, 0, True)
 
-    def _by_normal_matrix(
+    def _from_normal_matrix(
         self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         """By Jᵀ(JJᵀ + λ)⁻¹ = (JᵀJ + λ)⁻¹Jᵀ."""
-        matrix, slope = collectives.sum(normal_matrix(parts, collectives.rank))
+        matrix, gradient = collectives.sum(normal_matrix(parts, collectives.rank))
         damping = _damping(state, jnp.trace(matrix))
-        vector = _solve(matrix, damping, slope - matrix @ ahead.astype(matrix.dtype))
+        vector = _solve(matrix, damping, gradient - matrix @ ahead.astype(matrix.dtype))
         return Increment(ahead + from_first(collectives, vector).astype(ahead.dtype), damping, 0, True)
 
-    def _by_products(
+    def _from_products(
         self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         key = jax.random.fold_in(jax.random.key(self.settings.seed), state.step)
-        draws = jax.random.normal(key, (min(self.settings.rank, self.columns), self.columns), ahead.dtype)
+        probes = jax.random.normal(key, (min(self.settings.rank, self.columns), self.columns), ahead.dtype)
         rank = collectives.rank
-        shares = (square(parts, rank), slopes(parts, ahead, rank), normal(parts, draws, rank))
-        trace, slope, sketched = collectives.sum(shares)
+        shares = (
+            squared_norm(parts, rank),
+            residual_gradient(parts, ahead, rank),
+            normal_products(parts, probes, rank),
+        )
+        trace, gradient, sketched = collectives.sum(shares)
         damping = _damping(state, trace).astype(ahead.dtype)
 
         def product(vector: Array) -> Array:
-            return collectives.sum(normal(parts, vector[None], rank)[0])
+            return collectives.sum(normal_products(parts, vector[None], rank)[0])
 
-        found = solved(
-            product, slope, damping, draws, sketched, self.settings.tolerance, self.settings.iterations, collectives
+        solution = conjugate_gradients(
+            product, gradient, damping, probes, sketched, self.settings.tolerance, self.settings.iterations, collectives
         )
-        return Increment(ahead + found.vector, damping, found.iterations, found.solved)
+        return Increment(ahead + solution.vector, damping, solution.iterations, solution.converged)
 
 
 def _damping(state: SpringState, trace: Any) -> Any:
-    """λ itself."""
+    """λ, not relative to the trace."""
     return jnp.maximum(state.damping, FLOOR * jnp.finfo(state.damping.dtype).eps) * trace
 
 
