@@ -21,7 +21,7 @@ from .adaptive.adaptive_rule import AdaptiveWeight
 
 @dataclass(frozen=True, eq=False)
 class Square:
-    """`factor`, times `weights` that training sets, times the mean square of a field or of `field[group]`."""
+    """`factor`, times `weights` that adaptive rules set, times the mean square of a field or of `field[group]`."""
 
     factor: float
     weights: tuple[Node, ...]
@@ -41,7 +41,7 @@ class Square:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """The same in primitives, the group apart."""
+    """A weighted mean square in primitives, its group separate."""
 
     factor: float
     weights: tuple[Node, ...]
@@ -50,13 +50,13 @@ class Residual:
 
     @property
     def points(self) -> PointSet:
-        found = self.field.points
-        assert found is not None
-        return found
+        points = self.field.points
+        assert points is not None
+        return points
 
     @property
     def components(self) -> int:
-        """C, residuals of a point."""
+        """C, residuals per point."""
         return math.prod(self.field.shape)
 
     @property
@@ -67,7 +67,7 @@ class Residual:
 
 @dataclass(frozen=True)
 class Part:
-    """One residual's share of the least-squares problem in one shard: rows of J, and what they count."""
+    """A residual in one shard: its rows of J, and their weight in the least-squares problem."""
 
     rows: Rows
     scale: Any  # of each residual, so that the loss is the sum of their squares
@@ -77,7 +77,7 @@ class Part:
         return jax.vmap(lambda point: jnp.ravel(self.rows.function(leaves, point)))(points).reshape(-1)
 
     def first(self, chunk: Chunk, rank: Any) -> Any:
-        """Where a chunk's rows begin among the shard's."""
+        """The offset of a chunk's rows among the shard's."""
         return (chunk.index[0] - rank * self.rows.layout.rows) * self.rows.components
 
 
@@ -86,7 +86,7 @@ def residuals_of(terms: Mapping[str, Node], by: str) -> tuple[Residual, ...]:
 
     Raises ValueError, naming the term, for one that is no sum of squares, or whose squares are not of one point each.
     """
-    return tuple(_residual(by, name, each) for name, term in terms.items() for each in squares_of(by, name, term))
+    return tuple(_residual(by, name, square) for name, term in terms.items() for square in squares_of(by, name, term))
 
 
 def in_shard(
@@ -95,12 +95,12 @@ def in_shard(
     collectives: Collectives,
     layout: Layout,
     points: Any,
-    known: Mapping[Trainable, Any],
+    parameters: Mapping[Trainable, Any],
 ) -> Part:
     """A residual at a shard's points."""
-    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, known)
+    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, parameters)
     count = layout.count if rows.kept is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
-    values = Values(known, {}, {}, jnp.result_type(*rows.leaves))
+    values = Values(parameters, {}, {}, jnp.result_type(*rows.leaves))
     weight = math.prod(evaluate(residual.weights, values), start=residual.factor)
     return Part(rows, jnp.sqrt(weight / (count * residual.components)))
 
@@ -147,19 +147,19 @@ def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: t
 
 def _residual(by: str, name: str, square: Square) -> Residual:
     inner, *group = square.inside
-    found = expand([inner, *group], RULES)
-    for node in shared(found):
+    expanded = expand([inner, *group], RULES)
+    for node in shared(expanded):
         raise ValueError(
             f"{by}: {square.part} of term '{name}' holds {node}, a value of all points, so that a residual is "
             f"not of one point alone: train with an optax optimizer"
         )
     if inner.facts.kind != "f":
         raise ValueError(f"{by}: {square.part} of term '{name}' is the square of no real field")
-    return Residual(square.factor, square.weights, *found)
+    return Residual(square.factor, square.weights, *expanded)
 
 
 def _set_by_rule(node: Node) -> bool:
-    """Whether a number is one that training sets by itself, such as the weight of a term."""
+    """Whether a number is set by an adaptive rule, such as the weight of a term."""
     calls = [n.op for n in all_nodes([node]) if isinstance(n.op, ops.Call)]
     return bool(calls) and all(isinstance(op.trainable, AdaptiveWeight) for op in calls)
 

@@ -15,7 +15,7 @@ from ..lower import put_selected
 from ..optim import LossAndGradient, Parameters, UpdateContext
 from .constant_arrays import filled
 
-STEPS = 8  # in which the types of an optimizer's state have to settle: each can widen a few numbers
+STEPS = 8  # until the types of an optimizer's state have settled: each can widen a few numbers
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,15 @@ class FirstOrder:
         split = self._split(parameters, gradient)
         changed, new_states = dict(parameters), []
         for (optimizer, members), state in zip(self.groups, states, strict=True):
-            mine, slopes = _members(parameters, members), _members(split, members)
+            old, gradients = _members(parameters, members), _members(split, members)
 
-            def loss(group: Any, members: Sequence[Trainable] = members, mine: Any = mine) -> Any:
+            def loss(group: Any, members: Sequence[Trainable] = members, old: Any = old) -> Any:
                 # With 64-bit numbers switched on, a line search in 32 bits tries steps in 64.
-                group = jax.tree.map(lambda tried, old: tried.astype(old.dtype), group, mine)
+                group = jax.tree.map(lambda leaf, of_old: leaf.astype(of_old.dtype), group, old)
                 return self._differentiable(loss_and_gradient, parameters, members)(group)
 
-            updates, new_state = optimizer.update(slopes, state, mine, value=value, grad=slopes, value_fn=loss)
-            new: Any = optax.apply_updates(mine, jax.tree.map(lambda step: step_scale * step, updates))
+            updates, new_state = optimizer.update(gradients, state, old, value=value, grad=gradients, value_fn=loss)
+            new: Any = optax.apply_updates(old, jax.tree.map(lambda step: step_scale * step, updates))
             changed.update(zip(members, new, strict=True))
             new_states.append(strong(new_state, gradient.dtype))
         return changed, tuple(new_states)
@@ -120,15 +120,15 @@ class FirstOrder:
         def _(primals: Any, tangents: Any) -> Any:
             (group,), (tangent,) = primals, tangents
             value, gradient = loss_and_gradient({**parameters, **dict(zip(members, group, strict=True))})
-            slopes = _members(self._split(parameters, gradient), members)
-            products = jax.tree.map(jnp.vdot, slopes, tangent)
+            gradients = _members(self._split(parameters, gradient), members)
+            products = jax.tree.map(jnp.vdot, gradients, tangent)
             return value, sum(jax.tree.leaves(products))
 
         return loss
 
 
 def by_optimizer(optimizers: Mapping[Trainable, Any]) -> list[tuple[Any, list[Trainable]]]:
-    """Each optimizer, with what it trains; of two objects alike each has its own."""
+    """Each optimizer object, with what it trains; equal objects are not merged."""
     groups: dict[int, tuple[Any, list[Trainable]]] = {}
     for trainable, optimizer in optimizers.items():
         groups.setdefault(id(optimizer), (optimizer, []))[1].append(trainable)
@@ -136,18 +136,18 @@ def by_optimizer(optimizers: Mapping[Trainable, Any]) -> list[tuple[Any, list[Tr
 
 
 def strong(tree: Any, dtype: Any) -> Any:
-    """The same numbers, none of a weak type: those are `dtype`, as they come to be beside numbers of that.
+    """A tree without weak types: floats of such a type get `dtype`, as they do beside numbers of that.
 
     JAX compiles a program once for weak types and once for others, which steps return sooner or later.
     """
 
-    def each(leaf: Any) -> Any:
+    def strong_leaf(leaf: Any) -> Any:
         aval = jax.typeof(leaf)
         if not aval.weak_type:
             return jnp.asarray(leaf)
         return jax.lax.convert_element_type(leaf, dtype if jnp.issubdtype(aval.dtype, jnp.floating) else aval.dtype)
 
-    return jax.tree.map(each, tree)
+    return jax.tree.map(strong_leaf, tree)
 
 
 def _members(parameters: Parameters, members: Sequence[Trainable]) -> tuple[Any, ...]:
@@ -155,12 +155,12 @@ def _members(parameters: Parameters, members: Sequence[Trainable]) -> tuple[Any,
 
 
 def _refuse_another_structure(states: Any, after: Any) -> None:
-    """Raise where a step leaves a state that the next one could not take."""
-    told = [jax.tree_util.tree_flatten_with_path(each) for each in (states, after)]
-    (before, structure), (found, other) = told
+    """Raise TypeError where a step returns a state that the next one could not take."""
+    before, structure = jax.tree_util.tree_flatten_with_path(states)
+    returned, other = jax.tree_util.tree_flatten_with_path(after)
     differ = [
         f"{jax.tree_util.keystr(path)} of shape {jnp.shape(leaf)} comes back with {new.shape}"
-        for (path, leaf), (_, new) in zip(before, found, strict=False)
+        for (path, leaf), (_, new) in zip(before, returned, strict=False)
         if jnp.shape(leaf) != new.shape
     ]
     if structure != other or differ:
@@ -172,20 +172,23 @@ def _refuse_another_structure(states: Any, after: Any) -> None:
 
 
 def refuse_line_search(optimizers: FirstOrder, parameters: Parameters) -> None:
-    """Raise if an optimizer asks for the loss at other parameters: its slope is not the direction it is given."""
-    asked = []
+    """Raise ValueError if an optimizer asks for the loss at other parameters.
+
+    Its gradient there is not the direction of the update.
+    """
+    calls = []
 
     def loss(group: Any) -> Any:
-        asked.append(group)
+        calls.append(group)
         return jnp.zeros(())
 
     for optimizer, members in optimizers.groups:
-        mine = _members(parameters, members)
-        state = jax.eval_shape(optimizer.init, mine)
+        group = _members(parameters, members)
+        state = jax.eval_shape(optimizer.init, group)
         jax.eval_shape(
-            lambda g, s, o=optimizer: o.update(g, s, g, value=jnp.zeros(()), grad=g, value_fn=loss), mine, state
+            lambda g, s, o=optimizer: o.update(g, s, g, value=jnp.zeros(()), grad=g, value_fn=loss), group, state
         )
-    if asked:
+    if calls:
         raise ValueError(
             "conflict= changes the direction of an update, and the optimizer searches along it for a fall of the loss "
             "(optax.lbfgs does): train with one that does not, such as optax.adam"

@@ -16,16 +16,19 @@ Chosen = optax.GradientTransformation | Settings
 def joint_optimizer(
     optimizers: Mapping[Trainable, Chosen | None], rules: AdaptiveRules, dtype: np.dtype[Any]
 ) -> Optimizer:
-    """One optimizer of all, from that (or None) of each; raises ValueError where they do not go together."""
-    chosen = _complete(optimizers)
-    second_order = [each for each in chosen.values() if isinstance(each, Settings)]
+    """One optimizer of all, from that (or None) of each.
+
+    Raises ValueError where one is missing, or where they do not go together.
+    """
+    complete = _complete(optimizers)
+    second_order = [o for o in complete.values() if isinstance(o, Settings)]
     if second_order:
         settings = second_order[0]
-        _check_second_order(settings, chosen, rules, dtype)
-        return settings.build_for(rules.terms, tuple(chosen))
-    first_order = FirstOrder.of(chosen)
+        _check_second_order(settings, complete, rules, dtype)
+        return settings.build_for(rules.terms, tuple(complete))
+    first_order = FirstOrder.of(complete)
     if rules.conflict is not None:
-        refuse_line_search(first_order, {t: t.initial for t in chosen})
+        refuse_line_search(first_order, {t: t.initial for t in complete})
     return first_order
 
 
@@ -45,10 +48,10 @@ def _check_second_order(
 ) -> None:
     """Refuse a second-order optimizer beside another one, in single precision, or with conflict-free updates."""
     if any(optimizer is not settings for optimizer in optimizers.values()):
-        each = ", ".join(f"{t.name}: {type(optimizer).__name__}" for t, optimizer in optimizers.items())
+        listed = ", ".join(f"{t.name}: {type(optimizer).__name__}" for t, optimizer in optimizers.items())
         raise ValueError(
             f"{settings.name} trains all networks and parameters at once, and here there are several optimizers "
-            f"({each}): give it as tx.core(..., optimizer=...) or solver.optimizer(...) and none to networks, or "
+            f"({listed}): give it as tx.core(..., optimizer=...) or solver.optimizer(...) and none to networks, or "
             f"freeze what it should leave as it is"
         )
     if settings.needs_double and dtype != np.float64:

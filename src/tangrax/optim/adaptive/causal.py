@@ -1,4 +1,4 @@
-"""Weights that let a time be learned only once all times before it have been."""
+"""Causal weights: a time counts once the residuals before it are small."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Causal(AdaptiveMethod):
 
     def compile(self, terms, wrt):
         check_names("causal", self.names, terms)
-        chosen = self.names or [name for name, term in terms.items() if _uses(term, self.time)]
-        squares = {name: _squares(name, terms[name], self.time) for name in chosen}
+        names = self.names or [name for name, term in terms.items() if _uses(term, self.time)]
+        squares = {name: _squares(name, terms[name], self.time) for name in names}
         if not squares:
             assert self.time.points is not None
             raise ValueError(f"causal({self.time}): no term is on the points of '{self.time.points.tag}'")
@@ -107,12 +107,12 @@ def _stacked(*losses):
 
 
 def _open_ended(edges: list[float]) -> list[tuple[float | None, float | None]]:
-    """Bins between the edges; the first and last take all that lies beyond: resampled points may."""
+    """Bins between the edges; the first and last are open, as resampled points may lie beyond."""
     return list(zip([None, *edges[1:-1]], [*edges[1:-1], None], strict=True))
 
 
 def _between(squares: list[Square], time: Node, start: float | None, end: float | None) -> Node:
-    """The share of a bin: mean squares over the points from `start` on and before `end`."""
+    """The loss of a bin: mean squares over the points from `start` on and before `end`."""
     inside = None if start is None else time >= start
     if end is not None:
         inside = time < end if inside is None else inside & (time < end)
@@ -139,5 +139,5 @@ def _squares(name: str, term: Node, time: Node) -> list[Square]:
 
 
 def _uses(term: Node, time: Node) -> bool:
-    """Whether a term is made of points that have this time."""
+    """Whether a term holds coordinates of the points of `time`."""
     return any(node.points is time.points for node in all_nodes([term]) if isinstance(node.op, ops.Coordinate))

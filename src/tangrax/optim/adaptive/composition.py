@@ -38,8 +38,8 @@ class AdaptiveRules:
     @property
     def conflict(self) -> tuple[Conflict, int] | None:
         """The method of conflict-free updates, and the index of its rule."""
-        found = [(rule.method, index) for index, rule in enumerate(self.rules) if isinstance(rule, ConflictRule)]
-        return found[0] if found else None
+        conflicts = [(rule.method, index) for index, rule in enumerate(self.rules) if isinstance(rule, ConflictRule)]
+        return conflicts[0] if conflicts else None
 
 
 def compile_rules(

@@ -16,7 +16,7 @@ from .adaptive_rule import AdaptiveMethod, AdaptiveRule, check_interval, check_w
 
 @dataclass(frozen=True)
 class Conflict(AdaptiveMethod):
-    """How G gradients become one; where `below` is given, only while the least cosine between two is below it."""
+    """One direction from G gradients; with `below`, only while the least cosine between two is below it."""
 
     below: float | None
     interval: int
@@ -76,7 +76,7 @@ class ConflictRule(AdaptiveRule):
 
 @dataclass(frozen=True)
 class PCGrad(Conflict):
-    """Each gradient without its part against others."""
+    """Gradient surgery: each gradient without its part against others."""
 
     seed: int
 
@@ -86,13 +86,13 @@ class PCGrad(Conflict):
         key = jax.random.fold_in(jax.random.key(self.seed), epoch)
 
         def one(i: Any, total: Any) -> Any:
-            order = jax.random.permutation(jax.random.fold_in(key, i), count)
+            others = jax.random.permutation(jax.random.fold_in(key, i), count)
 
-            def without(k: Any, mine: Any) -> Any:
-                other = order[k]
-                along = mine @ cosines[:, other]
+            def without(k: Any, shares: Any) -> Any:
+                other = others[k]
+                along = shares @ cosines[:, other]
                 against = (along < 0) & (other != i)
-                return mine.at[other].add(jnp.where(against, -along, 0))
+                return shares.at[other].add(jnp.where(against, -along, 0))
 
             own = jnp.zeros(count, lengths.dtype).at[i].set(lengths[i])
             return total + jax.lax.fori_loop(0, count, without, own)
@@ -107,8 +107,8 @@ class ConFIG(Conflict):
     def combined(self, lengths, units, epoch):
         # By singular values of the unit gradients: products of them would lose half of the digits where they conflict.
         left, values, right = jnp.linalg.svd(units, full_matrices=False)
-        kept = values > jnp.finfo(values.dtype).eps * max(units.shape)
-        shares = jnp.where(kept, jnp.sum(left, axis=0) / jnp.where(kept, values, 1), 0)
+        significant = values > jnp.finfo(values.dtype).eps * max(units.shape)
+        shares = jnp.where(significant, jnp.sum(left, axis=0) / jnp.where(significant, values, 1), 0)
         norm = jnp.linalg.norm(shares)
         towards = shares / jnp.where(norm > 0, norm, 1)
         return jnp.dot(lengths, left @ (values * towards)) * (towards @ right)

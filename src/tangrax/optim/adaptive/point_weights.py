@@ -1,4 +1,4 @@
-"""Weights of single points, more where residuals stay."""
+"""Weights of single points, larger where residuals stay."""
 
 import abc
 from collections import Counter
@@ -28,7 +28,7 @@ class PointWeight(ops.Coordinate):
 
 @dataclass(frozen=True)
 class PointWeighting(AdaptiveMethod):
-    """How the weight λ of each point of the terms named, or of all terms, follows its residual: the loss has λ r."""
+    """A weight λ for each point of the terms named, or of all terms, that follows its residual; the loss has λ r."""
 
     names: tuple[str, ...]
     interval: int
@@ -55,13 +55,13 @@ class PointWeightRule(AdaptiveRule):
 
     def __init__(self, method: PointWeighting, terms: Mapping[str, Node]):
         self.method, self.interval, self.terms = method, method.interval, dict(terms)
-        chosen = method.names or tuple(terms)
-        by_term = {name: squares_of(method.what, name, terms[name]) for name in chosen}
+        names = method.names or tuple(terms)
+        by_term = {name: squares_of(method.what, name, terms[name]) for name in names}
         total = Counter(square.field.points for squares in by_term.values() for square in squares)
         columns: list[PointSet] = []
         squares: list[Node] = []
         means: list[Node] = []
-        for name in chosen:
+        for name in names:
             parts, weights = [], []
             for square in by_term[name]:
                 tag = square.field.points
@@ -76,7 +76,7 @@ class PointWeightRule(AdaptiveRule):
             means.append(sum(weights[1:], start=weights[0]) / len(weights))
         self.columns = tuple(columns)
         self.measured = (*squares, *(field.max for field in squares), *means)
-        self.names = tuple(f"point_weight/{name}" for name in chosen)
+        self.names = tuple(f"point_weight/{name}" for name in names)
 
     def init(self, dtype):
         return ()
