@@ -20,7 +20,7 @@ from .adaptive.adaptive_rule import AdaptiveWeight
 
 
 @dataclass(frozen=True, eq=False)
-class Square:
+class MeanSquare:
     """`factor`, times `weights` that adaptive rules set, times the mean square of a field or of `field[group]`."""
 
     factor: float
@@ -66,7 +66,7 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class Part:
+class ShardResidual:
     """A residual in one shard: its rows of J, and their weight in the least-squares problem."""
 
     rows: Rows
@@ -89,28 +89,30 @@ def residuals_of(terms: Mapping[str, Node], by: str) -> tuple[Residual, ...]:
     return tuple(_residual(by, name, square) for name, term in terms.items() for square in squares_of(by, name, term))
 
 
-def in_shard(
+def residual_in_shard(
     residual: Residual,
     wrt: tuple[Selection, ...],
     collectives: Collectives,
     layout: Layout,
     points: Any,
     parameters: Mapping[Trainable, Any],
-) -> Part:
+) -> ShardResidual:
     """A residual at a shard's points."""
     rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, parameters)
     count = layout.count if rows.kept is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
     values = Values(parameters, {}, {}, jnp.result_type(*rows.leaves))
     weight = math.prod(evaluate(residual.weights, values), start=residual.factor)
-    return Part(rows, jnp.sqrt(weight / (count * residual.components)))
+    return ShardResidual(rows, jnp.sqrt(weight / (count * residual.components)))
 
 
-def squares_of(by: str, name: str, term: Node) -> list[Square]:
+def squares_of(by: str, name: str, term: Node) -> list[MeanSquare]:
     """A term as weighted mean squares of fields; ValueError, on behalf of `by`, if it is none."""
     return list(_split(by, name, term, term, 1.0, ()))
 
 
-def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: tuple[Node, ...]) -> Iterator[Square]:
+def _split(
+    by: str, name: str, term: Node, part: Node, factor: float, weights: tuple[Node, ...]
+) -> Iterator[MeanSquare]:
     op = part.op
     if isinstance(op, ops.Label):
         yield from _split(by, name, term, part.args[0], factor, weights)
@@ -134,10 +136,10 @@ def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: t
             yield from _split(by, name, term, part.args[0], factor / number, weights)
             return
     if isinstance(op, ops.Reduce) and op.kind == "mse":
-        yield Square(factor, weights, part.args[0], part)
+        yield MeanSquare(factor, weights, part.args[0], part)
         return
     if isinstance(op, ops.Reduce) and op.kind == "mean" and (squared := _squared(part.args[0])) is not None:
-        yield Square(factor, weights, squared, part)
+        yield MeanSquare(factor, weights, squared, part)
         return
     raise ValueError(
         f"{by}: term '{name}' = {term} holds {part}, which is no sum of squares: give terms such as pde.mse, "
@@ -145,7 +147,7 @@ def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: t
     )
 
 
-def _residual(by: str, name: str, square: Square) -> Residual:
+def _residual(by: str, name: str, square: MeanSquare) -> Residual:
     inner, *group = square.inside
     expanded = expand([inner, *group], RULES)
     for node in shared(expanded):

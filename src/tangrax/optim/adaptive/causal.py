@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...expr import Node, Trainable, all_nodes, apply, ops
-from ..residuals import Square, squares_of
+from ..residuals import MeanSquare, squares_of
 from .adaptive_rule import AdaptiveMethod, AdaptiveRule, AdaptiveWeight, check_interval, check_names, check_within
 
 
@@ -36,7 +36,7 @@ class Causal(AdaptiveMethod):
 class CausalRule(AdaptiveRule):
     """Terms mean wⱼ Lⱼ over bins of time, wⱼ = exp(-ε Σ_{k<j} Lₖ); ε grows when the last weight is near 1."""
 
-    def __init__(self, method: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[Square]]):
+    def __init__(self, method: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[MeanSquare]]):
         self.method, self.interval, self.terms = method, method.interval, dict(terms)
         # As numbers set beforehand: weights made of the same sums as the loss would take a product for each bin.
         self.weight = AdaptiveWeight("causal_weights", np.ones((len(squares), method.bins)))
@@ -111,7 +111,7 @@ def _open_ended(edges: list[float]) -> list[tuple[float | None, float | None]]:
     return list(zip([None, *edges[1:-1]], [*edges[1:-1], None], strict=True))
 
 
-def _between(squares: list[Square], time: Node, start: float | None, end: float | None) -> Node:
+def _between(squares: list[MeanSquare], time: Node, start: float | None, end: float | None) -> Node:
     """The loss of a bin: mean squares over the points from `start` on and before `end`."""
     inside = None if start is None else time >= start
     if end is not None:
@@ -125,7 +125,7 @@ def _between(squares: list[Square], time: Node, start: float | None, end: float 
     return sum(terms[1:], start=terms[0])
 
 
-def _squares(name: str, term: Node, time: Node) -> list[Square]:
+def _squares(name: str, term: Node, time: Node) -> list[MeanSquare]:
     """The mean squares of a term, all on the points of `time`."""
     squares = squares_of("causal", name, term)
     for square in squares:

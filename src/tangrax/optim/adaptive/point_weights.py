@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float
 
 from ...expr import Node, PointSet, apply, ops, within
-from ..residuals import Square, squares_of
+from ..residuals import MeanSquare, squares_of
 from .adaptive_rule import AdaptiveMethod, AdaptiveRule, check_interval, check_names, check_within
 
 
@@ -171,7 +171,7 @@ def _check(what: str, rate: float, every: Any) -> None:
         raise ValueError(f"{what}: rate={rate!r} must be positive")
 
 
-def _squares(square: Square) -> Node:
+def _squares(square: MeanSquare) -> Node:
     """|r|² at each point, zero outside of the group."""
     return apply(_size_in if len(square.inside) > 1 else _size, "squares", *square.inside)
 

@@ -13,9 +13,9 @@ from ...jacobian.gram import over_chunks
 from ...lower import ShardContext
 from ...parallel import Collectives, triangle
 from ..protocol import Parameters
-from ..residuals import Part, Residual
+from ..residuals import Residual, ShardResidual
 from .residual_gradients import BucketGradients, RowGradients
-from .second_order import STALLED, SecondOrder, Settings, from_first, losses_at, points_at_once
+from .second_order import STALLED, SecondOrder, Settings, from_first_shard, losses_at, points_at_once
 from .sketch import CosineSketch, FullSpace, count_sketch
 from .trust_region import Model, damping_grid, largest_acceptable_step
 
@@ -75,15 +75,25 @@ def gauss_newton(
 ) -> GaussNewton:
     """Damped Gauss-Newton steps on the residuals that the loss is the mean squares of; in float64 down to round-off.
 
-    `way="svd"` decomposes J, of N residuals and P parameters, as it is. `way="subspace"` moves the parameters in a
-    random subspace of `sketch` dimensions, drawn anew from `seed` for every step. `way="sketch"` also count-sketches
-    the residuals into `buckets` rows (default 4 x `sketch`). Left out: J itself where N or P is at
-    most 700, a sketch of more than 30,000 residuals, else a subspace.
-    In each step `tried` dampings, spread over `decades` powers of ten round the last one, are tried on the loss itself,
-    each step as it is and after each of so many `corrections` for what bends out of the linear model; the largest
-    whose reduction is at least `ratio` of what was predicted is taken.
+    Each step tries a grid of dampings on the loss itself, and takes the largest step whose reduction is at least
+    `ratio` of the predicted one. It trains all networks and parameters of a problem at once:
+    `tx.core(..., optimizer=tx.optim.gauss_newton())`.
 
-    It trains all networks and parameters of a problem at once: `tx.core(..., optimizer=tx.optim.gauss_newton())`.
+    Args:
+        way: how J, of N residuals and P parameters, is decomposed. `"svd"`: as it is. `"subspace"`: parameters move in
+            a random subspace of `sketch` dimensions, another one in every step. `"sketch"`: also count-sketches the
+            residuals into `buckets` rows. Left out: `"svd"` where N or P is at most 700, `"sketch"` for more than
+            30,000 residuals, else `"subspace"`.
+        sketch: dimensions of the subspace.
+        buckets: rows of the count sketch; 4 x `sketch` if left out.
+        ratio: least part of the predicted reduction of the loss, between 0 and 1.
+        tried: dampings in the grid.
+        corrections: chord iterations of the steps in the middle of the grid, for how residuals bend along them.
+        decades: powers of ten round the last damping that the grid spans.
+        seed: of random subspaces and buckets.
+
+    Raises:
+        ValueError: for an argument out of its range.
     """
     return GaussNewton(way, sketch, buckets, ratio, tried, corrections, decades, seed)
 
@@ -138,7 +148,7 @@ class GaussNewtonSteps(SecondOrder):
         dampings = damping_grid(last, self.settings.decades, self.settings.tried, eps**2 * top)
         # Those of the first shard: the others' decompositions may differ in rounding.
         of_first = (top, last, dampings, model.steps(dampings), model.predicted(dampings))
-        top, last, dampings, steps, predicted = from_first(shard.collectives, of_first)
+        top, last, dampings, steps, predicted = from_first_shard(shard.collectives, of_first)
         last_digits = eps * flat * (-1) ** jnp.arange(flat.size)
         changes = [jnp.zeros((1, flat.size), flat.dtype), space.back(steps), last_digits[None]]
         vectors = flat[None] + jnp.concatenate(changes)
@@ -151,7 +161,7 @@ class GaussNewtonSteps(SecondOrder):
                 losses, gradients = losses_at(parts, flat[None] + space.back(p), shard.collectives, residual_gradients)
                 lower = losses < least
                 best, least = jnp.where(lower[:, None], p, best), jnp.where(lower, losses, least)
-                p = from_first(shard.collectives, model.corrected(p, gradients, dampings[some]))
+                p = from_first_shard(shard.collectives, model.corrected(p, gradients, dampings[some]))
                 return p, best, least
 
             some = jnp.arange(self.settings.tried // 4, self.settings.tried - self.settings.tried // 4, 2)
@@ -198,7 +208,7 @@ class GaussNewtonSteps(SecondOrder):
         return "it bends within the shortest of them; have residuals kinks (abs, max, relu)?"
 
     def _model(
-        self, parts: Sequence[Part], collectives: Collectives, step: Any
+        self, parts: Sequence[ShardResidual], collectives: Collectives, step: Any
     ) -> tuple[Model, CosineSketch | FullSpace, RowGradients | BucketGradients]:
         first, last = jax.random.split(jax.random.fold_in(jax.random.key(self.settings.seed), step))
         size, dtype = self.settings.sketch, parts[0].rows.leaves[0].dtype
@@ -228,7 +238,7 @@ class GaussNewtonSteps(SecondOrder):
         return model, space, RowGradients(parts, space, collectives.rank, of_parameters)
 
     def _rows_of_shard(
-        self, part: Part, collectives: Collectives, space: CosineSketch | FullSpace
+        self, part: ShardResidual, collectives: Collectives, space: CosineSketch | FullSpace
     ) -> Float[Array, "n m_and_1"]:
         """All of a shard's rows of J, and residuals beside them."""
 
@@ -242,19 +252,21 @@ class GaussNewtonSteps(SecondOrder):
         empty = jnp.zeros((count, space.size + 1), part.rows.leaves[0].dtype)
         return over_chunks(part.rows, collectives.rank, put, empty, points_at_once(part))
 
-    def _from_triangle(self, parts: Sequence[Part], collectives: Collectives, space: CosineSketch | FullSpace) -> Model:
+    def _from_triangle(
+        self, parts: Sequence[ShardResidual], collectives: Collectives, space: CosineSketch | FullSpace
+    ) -> Model:
         """From R of [J r] = Q R: shards fold chunks of their rows into triangles, which are gathered."""
         factor = jnp.zeros((space.size + 1, space.size + 1), parts[0].rows.leaves[0].dtype)
         for part in parts:
 
-            def fold(factor: Any, chunk: Any, part: Part = part) -> Any:
+            def fold(factor: Any, chunk: Any, part: ShardResidual = part) -> Any:
                 return jnp.linalg.qr(jnp.concatenate([factor, _side_by_side(part, chunk, space)]), mode="r")
 
             factor = over_chunks(part.rows, collectives.rank, fold, factor, points_at_once(part, space.size))
         return _decomposed(triangle(collectives, factor, wide=False))
 
     def _bucket_sums(
-        self, parts: Sequence[Part], collectives: Collectives, space: CosineSketch | FullSpace, key: Any
+        self, parts: Sequence[ShardResidual], collectives: Collectives, space: CosineSketch | FullSpace, key: Any
     ) -> Float[Array, "size m_and_1"]:
         """Sums of rows of J, and of residuals, in the same random buckets.
 
@@ -266,7 +278,7 @@ class GaussNewtonSteps(SecondOrder):
         for number, part in enumerate(parts):
             of_part = jax.random.fold_in(key, number)
 
-            def add(total: Any, chunk: Any, part: Part = part, key: Any = of_part) -> Any:
+            def add(total: Any, chunk: Any, part: ShardResidual = part, key: Any = of_part) -> Any:
                 both = _side_by_side(part, chunk, space)
                 return total + count_sketch(key, chunk.index, part.rows.components, both, size)
 
@@ -280,7 +292,7 @@ def _decomposed(both: Float[Array, "n p_and_1"]) -> Model:
     return Model(values, values * (both[:, -1] @ left), directions)
 
 
-def _side_by_side(part: Part, chunk: Any, space: CosineSketch | FullSpace) -> Float[Array, "n m_and_1"]:
+def _side_by_side(part: ShardResidual, chunk: Any, space: CosineSketch | FullSpace) -> Float[Array, "n m_and_1"]:
     """Rows of J in the space, and residuals beside them, so scaled that the loss is the sum of squares."""
     residuals = jnp.where(chunk.counted, part.values(part.rows.leaves, chunk.points), 0)
     return part.scale * jnp.concatenate([space.of(chunk.rows), residuals[:, None]], axis=1)

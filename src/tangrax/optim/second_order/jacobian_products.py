@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from ...jacobian.cost import Rates
 from ...jacobian.gram import Choice, Chunk, Rows, accumulation, choose, over_chunks, over_points, stored
 from ...parallel import Collectives
-from ..residuals import Part
+from ..residuals import ShardResidual
 from .second_order import MEMORY, points_at_once
 
 PASS = 2048  # points that a product takes at once, with one vector
@@ -22,7 +22,7 @@ PASS = 2048  # points that a product takes at once, with one vector
 TYPICAL = Rates(multiply=1.0, entry=10.0, pair=50.0)
 
 
-def linearized_residuals(part: Part, vector: Float[Array, " p"], rank: Any) -> Float[Array, " n"]:
+def linearized_residuals(part: ShardResidual, vector: Float[Array, " p"], rank: Any) -> Float[Array, " n"]:
     """r - J v at a shard's points, by forward mode; zeros where points do not count."""
     leaves, rows = list(part.rows.leaves), part.rows
     along = _as_leaves(part, vector)
@@ -35,7 +35,7 @@ def linearized_residuals(part: Part, vector: Float[Array, " p"], rank: Any) -> F
     return jnp.where(rows.counted(rank)[:, None], values, 0).reshape(-1)
 
 
-def transposed_product(parts: Sequence[Part], weights: Float[Array, " n"], rank: Any) -> Float[Array, " p"]:
+def transposed_product(parts: Sequence[ShardResidual], weights: Float[Array, " n"], rank: Any) -> Float[Array, " p"]:
     """A shard's share of Jᵀ w; `weights` are those of all residuals of all shards."""
     total = jnp.zeros(_columns(parts), weights.dtype)
     ends = _ends(parts)
@@ -43,7 +43,7 @@ def transposed_product(parts: Sequence[Part], weights: Float[Array, " n"], rank:
         layout = part.rows.layout
         own = layout.own(weights[first:last].reshape(layout.count, -1), rank).reshape(-1)
 
-        def add(total: Any, chunk: Any, part: Part = part, own: Any = own) -> Any:
+        def add(total: Any, chunk: Any, part: ShardResidual = part, own: Any = own) -> Any:
             of_chunk = jax.lax.dynamic_slice_in_dim(own, part.first(chunk, rank), len(chunk.counted))
             _, back = jax.vjp(lambda leaves: part.values(leaves, chunk.points), list(part.rows.leaves))
             (leaves,) = back(jnp.where(chunk.counted, part.scale * of_chunk, 0))
@@ -53,12 +53,12 @@ def transposed_product(parts: Sequence[Part], weights: Float[Array, " n"], rank:
     return total
 
 
-def residual_gradient(parts: Sequence[Part], vector: Float[Array, " p"], rank: Any) -> Float[Array, " p"]:
+def residual_gradient(parts: Sequence[ShardResidual], vector: Float[Array, " p"], rank: Any) -> Float[Array, " p"]:
     """A shard's share of Jᵀ(r - J v)."""
     total = jnp.zeros_like(vector)
     for part in parts:
 
-        def add(total: Any, chunk: Any, part: Part = part) -> Any:
+        def add(total: Any, chunk: Any, part: ShardResidual = part) -> Any:
             values, push, pull = _linearized(part, chunk)
             return total + pull(part.scale**2 * (values - push(vector)))
 
@@ -66,12 +66,12 @@ def residual_gradient(parts: Sequence[Part], vector: Float[Array, " p"], rank: A
     return total
 
 
-def normal_products(parts: Sequence[Part], vectors: Float[Array, "k p"], rank: Any) -> Float[Array, "k p"]:
+def normal_products(parts: Sequence[ShardResidual], vectors: Float[Array, "k p"], rank: Any) -> Float[Array, "k p"]:
     """A shard's share of JᵀJ v for several v, in one pass over the points."""
     total = jnp.zeros_like(vectors)
     for part in parts:
 
-        def add(total: Any, chunk: Any, part: Part = part) -> Any:
+        def add(total: Any, chunk: Any, part: ShardResidual = part) -> Any:
             _, push, pull = _linearized(part, chunk)
             return total + jax.vmap(lambda vector: pull(part.scale**2 * push(vector)))(vectors)
 
@@ -79,25 +79,25 @@ def normal_products(parts: Sequence[Part], vectors: Float[Array, "k p"], rank: A
     return total
 
 
-def squared_norm(parts: Sequence[Part], rank: Any) -> Float[Array, ""]:
+def squared_norm(parts: Sequence[ShardResidual], rank: Any) -> Float[Array, ""]:
     """A shard's share of ‖J‖²_F, which is the trace of JJᵀ and of JᵀJ."""
     total = jnp.zeros((), accumulation(parts[0].rows.leaves[0].dtype))
     for part in parts:
 
-        def add(total: Any, chunk: Any, part: Part = part) -> Any:
+        def add(total: Any, chunk: Any, part: ShardResidual = part) -> Any:
             return total + jnp.sum((part.scale * chunk.rows) ** 2)
 
         total = over_chunks(part.rows, rank, add, total, points_at_once(part))
     return total
 
 
-def normal_matrix(parts: Sequence[Part], rank: Any) -> tuple[Float[Array, "p p"], Float[Array, " p"]]:
+def normal_matrix(parts: Sequence[ShardResidual], rank: Any) -> tuple[Float[Array, "p p"], Float[Array, " p"]]:
     """A shard's shares of JᵀJ and of Jᵀr, from rows of J a chunk at a time."""
     columns, dtype = _columns(parts), accumulation(parts[0].rows.leaves[0].dtype)
     state = jnp.zeros((columns, columns), dtype), jnp.zeros(columns, dtype)
     for part in parts:
 
-        def add(total: Any, chunk: Any, part: Part = part) -> Any:
+        def add(total: Any, chunk: Any, part: ShardResidual = part) -> Any:
             rows = (part.scale * chunk.rows).astype(dtype)
             values = part.scale * jnp.where(chunk.counted, part.values(part.rows.leaves, chunk.points), 0)
             return total[0] + rows.T @ rows, total[1] + values.astype(dtype) @ rows
@@ -106,7 +106,7 @@ def normal_matrix(parts: Sequence[Part], rank: Any) -> tuple[Float[Array, "p p"]
     return state
 
 
-def kernel_matrix(parts: Sequence[Part], collectives: Collectives) -> Float[Array, "n n"]:
+def kernel_matrix(parts: Sequence[ShardResidual], collectives: Collectives) -> Float[Array, "n n"]:
     """JJᵀ, the same on every shard: blocks of each two terms as `J.gram()` computes them, gathered by rows."""
     blocks: list[list[Any]] = [[None] * len(parts) for _ in parts]
     for i, first in enumerate(parts):
@@ -127,7 +127,7 @@ def _choice(sides: Sequence[Rows]) -> Choice:
 
 
 def _linearized(
-    part: Part, chunk: Chunk
+    part: ShardResidual, chunk: Chunk
 ) -> tuple[Float[Array, " n"], Callable[[Array], Array], Callable[[Array], Array]]:
     """Residuals of a chunk, unscaled; their J v, and Jᵀ w of those that count."""
     leaves = list(part.rows.leaves)
@@ -145,15 +145,15 @@ def _of_counted(chunk: Chunk, leaves: Any) -> Float[Array, " p"]:
     return jnp.where(chunk.counted.any(), ravel_pytree(leaves)[0], 0)
 
 
-def _as_leaves(part: Part, vector: Float[Array, " p"]) -> Any:
+def _as_leaves(part: ShardResidual, vector: Float[Array, " p"]) -> Any:
     return ravel_pytree(list(part.rows.leaves))[1](vector)
 
 
-def _columns(parts: Sequence[Part]) -> int:
+def _columns(parts: Sequence[ShardResidual]) -> int:
     return sum(leaf.size for leaf in parts[0].rows.leaves)
 
 
-def _ends(parts: Sequence[Part]) -> list[int]:
+def _ends(parts: Sequence[ShardResidual]) -> list[int]:
     """Offsets of each part's residuals among all, and their total number."""
     ends = [0]
     for part in parts:

@@ -11,7 +11,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from ...parallel import Collectives
-from .second_order import from_first
+from .second_order import from_first_shard
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def conjugate_gradients(
     A product is one all-reduce; all else is the same on every shard.
     """
     sketch = Nystrom.of(probes, sketched)
-    vectors, values = from_first(collectives, (sketch.vectors, sketch.values))
+    vectors, values = from_first_shard(collectives, (sketch.vectors, sketch.values))
     # In units of the smallest eigenvalue of the sketch, as its preconditioner is: what is left of A is about 1.
     unit = values[-1] + damping
     # lineax wants the structure of a vector as that of a product, on shards too.
@@ -82,7 +82,7 @@ def conjugate_gradients(
     # Not by lx.linear_solve: its primitive loses the order of mpi4jax's communication, and throw=True is a callback.
     state = method.init(operator(lambda vector: (product(vector) + damping * vector) / unit), {})
     value, result, stats = method.compute(state, right, {"preconditioner": operator(precondition)})
-    vector = from_first(collectives, value / unit)
+    vector = from_first_shard(collectives, value / unit)
     finite = jnp.isfinite(vector).all()
     converged = (result == lx.RESULTS.successful) & finite
     return Solution(jnp.where(finite, vector, 0), stats["num_steps"], converged)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...jacobian.gram import Chunk
-from ..residuals import Part
+from ..residuals import ShardResidual
 from .sketch import CosineSketch, FullSpace, count_sketch
 
 
@@ -20,7 +20,7 @@ from .sketch import CosineSketch, FullSpace, count_sketch
 class RowGradients:
     """From a shard's rows of J in the space: stored, or formed anew for each chunk of points."""
 
-    parts: Sequence[Part]
+    parts: Sequence[ShardResidual]
     space: CosineSketch | FullSpace
     rank: Any
     rows: Sequence[Any] | None  # stored ones, (n, m) of each part

@@ -15,7 +15,7 @@ from ...jacobian.gram import CHUNK, over_points
 from ...lower import ShardContext, put_selected
 from ...parallel import Collectives
 from ..protocol import Parameters, UpdateContext
-from ..residuals import Part, Residual, in_shard, residuals_of
+from ..residuals import Residual, ShardResidual, residual_in_shard, residuals_of
 from .residual_gradients import BucketGradients, RowGradients
 
 MEMORY = 2**26  # bytes of the rows of J that are formed at once
@@ -83,10 +83,12 @@ class SecondOrder(abc.ABC):
         """P, trained parameters."""
         return sum(selection.size for selection in self.wrt)
 
-    def parts(self, parameters: Parameters, shard: ShardContext) -> list[Part]:
+    def parts(self, parameters: Parameters, shard: ShardContext) -> list[ShardResidual]:
         """The residuals at a shard's points."""
         return [
-            in_shard(r, self.wrt, shard.collectives, shard.layouts[r.points], shard.points[r.points], parameters)
+            residual_in_shard(
+                r, self.wrt, shard.collectives, shard.layouts[r.points], shard.points[r.points], parameters
+            )
             for r in self.residuals
         ]
 
@@ -101,7 +103,7 @@ def _part(old: Any, new: Any, step_scale: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(step_scale == 1, b, a + step_scale * (b - a)), old, new)
 
 
-def points_at_once(part: Part, least: int = CHUNK) -> int:
+def points_at_once(part: ShardResidual, least: int = CHUNK) -> int:
     """How many points' rows are formed at once: as many as fit into 64 MiB, no more than pay."""
     columns = sum(leaf.size for leaf in part.rows.leaves)
     row = part.rows.components * columns * part.rows.leaves[0].dtype.itemsize
@@ -109,7 +111,7 @@ def points_at_once(part: Part, least: int = CHUNK) -> int:
 
 
 def losses_at(
-    parts: Sequence[Part],
+    parts: Sequence[ShardResidual],
     vectors: Float[Array, "k p"],
     collectives: Collectives,
     residual_gradients: RowGradients | BucketGradients | None = None,
@@ -122,7 +124,7 @@ def losses_at(
     for number, part in enumerate(parts):
         leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(vectors)
 
-        def add(state: Any, chunk: Any, number: int = number, part: Part = part, leaves: Any = leaves) -> Any:
+        def add(state: Any, chunk: Any, number: int = number, part: ShardResidual = part, leaves: Any = leaves) -> Any:
             values = jax.vmap(lambda leaves: part.values(leaves, chunk.points))(leaves)
             weighted = part.scale * jnp.where(chunk.counted[None], values, 0)
             losses, gradients = state
@@ -135,7 +137,7 @@ def losses_at(
     return losses, () if residual_gradients is None else residual_gradients.finish(gradients)
 
 
-def from_first(collectives: Collectives, tree: Any) -> Any:
+def from_first_shard(collectives: Collectives, tree: Any) -> Any:
     """The first shard's arrays, on all shards: two LAPACKs differ in rounding."""
     if collectives.size == 1:
         return tree

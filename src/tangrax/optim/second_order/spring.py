@@ -21,7 +21,7 @@ from ...expr import Selection
 from ...lower import ShardContext
 from ...parallel import Collectives
 from ..protocol import Parameters
-from ..residuals import Part, Residual
+from ..residuals import Residual, ShardResidual
 from .jacobian_products import (
     kernel_matrix,
     linearized_residuals,
@@ -32,7 +32,7 @@ from .jacobian_products import (
     transposed_product,
 )
 from .nystrom_cg import conjugate_gradients
-from .second_order import STALLED, SecondOrder, Settings, from_first, losses_at
+from .second_order import STALLED, SecondOrder, Settings, from_first_shard, losses_at
 
 WAYS = ("gram", "cg")
 LARGEST = 4000  # rows of a matrix that is formed and factorised: 128 MB in double precision
@@ -91,16 +91,24 @@ def spring(
 ) -> Spring:
     """Damped Gauss-Newton steps with momentum, on a loss that is a sum of mean squares.
 
-    `damping` is in parts of the trace of JJᵀ, so that factors of the loss do not matter. `rate` is a number or an optax
-    schedule; left out, `tried` rates, 1, 1/2, 1/4, … are tried on the loss itself in every step, the best one is
-    taken, and damping follows: it falls after a full step and grows after a short one. Steps are no
-    longer than `norm`, if given.
-
-    `way="gram"` factorises JJᵀ or JᵀJ, whichever is smaller. `way="cg"` solves by conjugate gradients with products
-    alone, preconditioned by a random sketch of JᵀJ of `rank` vectors drawn from `seed`, to a relative residual of
-    `tolerance` or for `iterations`. Left out: by a matrix of up to 4000 rows.
-
     It trains all networks and parameters of a problem at once: `tx.core(..., optimizer=tx.optim.spring())`.
+
+    Args:
+        rate: a number or an optax schedule. Left out, `tried` rates 1, 1/2, 1/4, … are tried on the loss itself in
+            every step, the best one is taken, and damping falls after a full step and grows after a short one.
+        momentum: part of the last step that stays, from 0 to below 1.
+        damping: in parts of the trace of JJᵀ, so that factors of the loss do not matter.
+        norm: largest length of a step.
+        way: `"gram"` factorises JJᵀ or JᵀJ, whichever is smaller; `"cg"` solves by conjugate gradients with products
+            alone, preconditioned by a random sketch of JᵀJ. Left out: `"gram"` for a matrix of up to 4000 rows.
+        tried: rates that are tried.
+        rank: vectors of the sketch.
+        tolerance: relative residual at which conjugate gradients end.
+        iterations: after which they end at the latest.
+        seed: of the sketch.
+
+    Raises:
+        ValueError: for an argument out of its range.
     """
     return Spring(rate, momentum, damping, norm, way, tried, rank, tolerance, iterations, seed)
 
@@ -203,7 +211,7 @@ class SpringSteps(SecondOrder):
 
     def _chosen(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[ShardResidual],
         flat: Float[Array, " p"],
         increment: Float[Array, " p"],
         rates: Float[Array, " k"],
@@ -218,7 +226,7 @@ class SpringSteps(SecondOrder):
         return best > 0, tried[best]
 
     def _increment(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
+        self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         """φ = `ahead` + Jᵀ(JJᵀ + λ)⁻¹(r - J `ahead`), with `ahead` = μ φ of the last step."""
         if self.way == "cg":
@@ -227,7 +235,7 @@ class SpringSteps(SecondOrder):
         return solve(parts, ahead, collectives, state)
 
     def _from_kernel(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
+        self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         matrix = kernel_matrix(parts, collectives)
         residuals = []
@@ -235,21 +243,21 @@ class SpringSteps(SecondOrder):
             gathered = collectives.gather(linearized_residuals(part, ahead, collectives.rank))
             residuals.append(gathered[: part.rows.size])
         damping = _damping(state, jnp.trace(matrix))
-        weights = from_first(collectives, _solve(matrix, damping, jnp.concatenate(residuals)))
+        weights = from_first_shard(collectives, _solve(matrix, damping, jnp.concatenate(residuals)))
         vector = collectives.sum(transposed_product(parts, weights, collectives.rank))
         return Increment(ahead + vector, damping, 0, True)
 
     def _from_normal_matrix(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
+        self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         """By Jᵀ(JJᵀ + λ)⁻¹ = (JᵀJ + λ)⁻¹Jᵀ."""
         matrix, gradient = collectives.sum(normal_matrix(parts, collectives.rank))
         damping = _damping(state, jnp.trace(matrix))
         vector = _solve(matrix, damping, gradient - matrix @ ahead.astype(matrix.dtype))
-        return Increment(ahead + from_first(collectives, vector).astype(ahead.dtype), damping, 0, True)
+        return Increment(ahead + from_first_shard(collectives, vector).astype(ahead.dtype), damping, 0, True)
 
     def _from_products(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
+        self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         key = jax.random.fold_in(jax.random.key(self.settings.seed), state.step)
         probes = jax.random.normal(key, (min(self.settings.rank, self.columns), self.columns), ahead.dtype)
