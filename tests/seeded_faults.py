@@ -67,9 +67,12 @@ FAULTS = {
         "a tracker is evaluated one epoch after it is due",
         "solve/compiled.py",
         (
-            ("now, watched.interval)\n", "now - 1, watched.interval)\n"),
-            ("now % watched.interval == 0, write", "now % watched.interval == 1 % watched.interval, write"),
-            ("(now // each.interval + 1) * each.interval)", "((now - 1) // each.interval + 1) * each.interval + 1)"),
+            ("epoch, tracker.interval)\n", "epoch - 1, tracker.interval)\n"),
+            ("epoch % tracker.interval == 0, write", "epoch % tracker.interval == 1 % tracker.interval, write"),
+            (
+                "(epochs.epoch // each.interval + 1) * each.interval)",
+                "((epochs.epoch - 1) // each.interval + 1) * each.interval + 1)",
+            ),
         ),
         ("tests/solve", "tests/expr"),
     ),
@@ -144,8 +147,8 @@ FAULTS = {
     ),
     "resume": Fault(
         "a resumed run skips an epoch",
-        "checkpoint/writer.py",
-        (('self.epoch = int(about["epoch"])', 'self.epoch = int(about["epoch"]) + 1'),),
+        "checkpoint/snapshot.py",
+        (('return int(self.about["epoch"])', 'return int(self.about["epoch"]) + 1'),),
         ("tests/checkpoint",),
     ),
     "rad": Fault(

@@ -19,8 +19,8 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).parent.parent
 # Functions that floors above use, and users do not.
 INTERNAL = {
-    *("bound", "check_optimizer", "evaluate", "from_recipe", "lift", "lift_reduction", "lift_sequence", "plan_of"),
-    *("refuse_empty_groups", "refuse_oversized", "squares_of", "adaptive_methods", "watched"),
+    *("check_optimizer", "evaluate", "from_recipe", "lift", "lift_reduction", "lift_sequence", "plan_of"),
+    *("refuse_empty_groups", "refuse_oversized", "squares_of", "adaptive_methods", "compile_rules", "watched"),
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

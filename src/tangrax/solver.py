@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from jax.sharding import Mesh
 from . import analysis, checkpoint, export, jacobian, lower, monitor, nn, optim, parallel
 from .expr import Selection, Trainable, as_jax
 from .solve import (
-    NOT_KEPT,
     Batches,
-    FirstOrder,
+    Checkpointer,
     Held,
     History,
-    Kept,
     Listener,
     Loop,
+    NoCheckpoints,
     Resampler,
     State,
     Terms,
@@ -35,7 +33,7 @@ from .solve import (
 )
 
 MEMORY_LIMIT = 2**30  # bytes of temporaries of a step on one device
-STOP, ROLLBACK, TRIES = "stop", "rollback", 8
+STOP, ROLLBACK, ROLLBACKS = "stop", "rollback", 8
 
 
 def core(
@@ -84,7 +82,7 @@ class Solver:
         self._changing = threading.Lock()
         self._terms = terms
         self._default_optimizer = optimizer
-        self._guided = optim.bound(adaptive_methods, terms.losses, tuple(Selection(t) for t in terms.trained))
+        self._adaptive = optim.compile_rules(adaptive_methods, terms.losses, tuple(Selection(t) for t in terms.trained))
         self._own_optimizers = terms.optimizers
         leaves = jax.tree.leaves([t.initial for t in terms.trainables])
         self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
@@ -94,8 +92,8 @@ class Solver:
         self._parameters = self._held.known
         self._evaluator = jacobian.Evaluator(self._executor, self._held.of)
         self._evaluators = {self._dtype: self._evaluator}
-        self._resampler = Resampler.of(resample, terms, self._evaluator, self._guided.columns)
-        self._batches = Batches.of(batch, self._resampler.names, self._guided.columns)
+        self._resampler = Resampler.of(resample, terms, self._evaluator, self._adaptive.columns)
+        self._batches = Batches.of(batch, self._resampler.names, self._adaptive.columns)
         self._rules = [*map(str, adaptive_methods), *self._resampler.fingerprint(), *self._batches.fingerprint()]
         if self._transport.processes > 1:
             parallel.compare(self._transport.peers, "problems", [*terms.fingerprint(), *self._rules])
@@ -188,13 +186,13 @@ class Solver:
         told = [*listeners, *([monitor.ProgressBar()] if progress and self._transport.writes else [])]
         if on_nonfinite not in (STOP, ROLLBACK):
             raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
-        end, tries = self.epoch + int(epochs), TRIES if on_nonfinite == ROLLBACK else 0
-        every = checkpoint.whole_number("checkpoint_every", checkpoint_every)
+        end, rollbacks = self.epoch + int(epochs), ROLLBACKS if on_nonfinite == ROLLBACK else 0
+        interval = checkpoint.whole_number("checkpoint_every", checkpoint_every)
         shown = analysis.Shown(show or {}, self._terms.losses)
         profiling = monitor.profiling(profile, self._transport, self.timing, run_dir)
         told = profiling.listeners(told)
         if run_dir is None:
-            self._train(end, told, Kept(every, tries=tries) if tries else NOT_KEPT)
+            self._train(end, told, NoCheckpoints(interval) if rollbacks else NoCheckpoints(), rollbacks)
             profiling.finish(self._loop, self._state, self._last)
             return self
         problem = checkpoint.fingerprint(self._terms, self._rules, self._dtype, self._parameters)
@@ -202,18 +200,18 @@ class Solver:
         optimizers = checkpoint.optimizers_of(self._chosen(), self._terms.trainables)
         known, writes = self._resampler.names.values(), self._transport.writes
         trackers = checkpoint.fingerprint_of_trackers(self._terms, known, self._parameters, writes)
-        saving = profiling.timed(
-            checkpoint.Saving(run_dir, keep, resume, self._transport, problem, optimizers, trackers)
-        )
         about = {**self._terms.about(), "precision": self.precision, "points": self._resampler.counted()}
-        with saving.opened(about, checkpoint.environment(self.mesh, self._transport.processes, self.epoch, end)):
-            snapshot = saving.newest(self.epoch, end)
+        identity = checkpoint.Identity(problem, optimizers, trackers, about)
+        view, how = partial(self._shown, shown, end), {"interval": interval, "keep": keep, "resume": resume}
+        writer = profiling.timed(checkpoint.CheckpointWriter(run_dir, identity, self._transport, view, **how))
+        with writer.opened(checkpoint.environment(self.mesh, self._transport.processes, self.epoch, end)):
+            snapshot = writer.newest(self.epoch, end)
             if snapshot is not None:
                 self._go_on_from(snapshot)
-            saving.describe()
+            writer.describe()
             if self.epoch >= end:
-                saving.show(partial(self._shown, shown, end), self.epoch)
-            self._train(end, told, Kept(every, tries=tries), saving, shown)
+                writer.show(self.epoch)
+            self._train(end, told, writer, rollbacks)
             profiling.finish(self._loop, self._state, self._last)
         return self
 
@@ -271,7 +269,7 @@ class Solver:
         leaves = {name: checkpoint.leaves_of(t, self._parameters[t]) for t, name in names.items()}
         recipes = {name: t.recipe for t, name in names.items()}
         history = {name: (self.history.epochs(name), self.history[name]) for name in self.history}
-        saved = checkpoint.Saved(leaves, recipes, self.epoch, history, self._resampler.saved())
+        saved = checkpoint.SolverFile(leaves, recipes, self.epoch, history, self._resampler.saved())
         self._transport.first_writes("the solver", lambda: checkpoint.save(path, saved))
 
     @exclusive
@@ -303,19 +301,10 @@ class Solver:
 
     # Inside
 
-    def _train(
-        self,
-        end: int,
-        told: Sequence[Listener],
-        kept: Kept,
-        saving: checkpoint.Saving | None = None,
-        shown: analysis.Shown | None = None,
-    ) -> None:
+    def _train(self, end: int, listeners: Sequence[Listener], checkpointer: Checkpointer, rollbacks: int) -> None:
         """Epochs until `end`, if it has not come."""
         if self.epoch >= end:
             return
-        if saving is not None:
-            saving.begin(self.epoch, end, self.timing)
         loop = self._make_loop()
         if self._state is None:
             self._state = self._last = loop.init(self._parameters)
@@ -325,31 +314,8 @@ class Solver:
             self._state, self._last, self.epoch = state, last, epoch
             self._parameters.update(loop.parameters(state))
 
-        epochs = end - self.epoch
-        if saving is None or shown is None:
-            loop.run(self._state, self._last, self.epoch, epochs, self.history, told, take, kept)
-            return
-
-        view = partial(self._shown, shown, end)
-
-        def write() -> None:
-            assert self._state is not None and self._last is not None
-            states = {"state": self._state, "last": self._last}
-            points = self._resampler.saved()
-            saving.save(self.epoch, states, loop, self.history, points, view, self.epoch == end)
-
-        def keep(state: State, last: State, epoch: int) -> None:
-            take(state, last, epoch)
-            if epoch % kept.every == 0 or epoch == end:
-                write()
-
-        def stopped() -> str:
-            write()
-            return saving.finish()
-
-        kept = replace(kept, hurry=saving.hurry, stopped=stopped, back=saving.back)
-        loop.run(self._state, self._last, self.epoch, epochs, self.history, told, keep, kept)
-        saving.finish()
+        start = self._state, self._last, self.epoch
+        loop.run(*start, end - self.epoch, self.history, listeners, take, checkpointer, rollbacks)
 
     def _shown(self, shown: analysis.Shown, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
         return shown.taken(self.eval, self._resampler.coordinates, last=self.epoch == end)
@@ -375,9 +341,9 @@ class Solver:
     def _forget_optimizer(self) -> None:
         self._state = self._last = self._loop = None
 
-    def _order(self, own: Mapping[Trainable, Any] | None = None) -> FirstOrder | optim.SecondOrder:
+    def _order(self, own: Mapping[Trainable, Any] | None = None) -> optim.Optimizer:
         """The optimizers of everything trained as one; refuses those that do not go together."""
-        return joint_optimizer(self._chosen(own), self._guided, self._dtype)
+        return joint_optimizer(self._chosen(own), self._adaptive, self._dtype)
 
     def _chosen(self, own: Mapping[Trainable, Any] | None = None) -> dict[Trainable, Any]:
         """The optimizer of each that is trained."""
@@ -394,10 +360,10 @@ class Solver:
         return self._loop
 
     def _build_loop(self) -> Loop:
-        order, moving = self._order(), (self._resampler, self._batches)
+        optimizer, moving = self._order(), (self._resampler, self._batches)
         # Nothing that the loop holds may hold the solver: it goes, with its programs and points, when its user lets go.
-        explain = partial(explained, self._terms.losses, order.wrt, self._evaluator, self._held)
-        return build_loop(self._terms, self._guided, order, self._evaluator, *moving, explain, self.timing)
+        explain = partial(explained, self._terms.losses, optimizer.wrt, self._evaluator, self._held)
+        return build_loop(self._terms, self._adaptive, optimizer, self._evaluator, *moving, explain, self.timing)
 
 
 def _check(optimizer: Any, name: str) -> None:

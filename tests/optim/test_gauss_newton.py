@@ -84,12 +84,12 @@ def test_first_step(way):
         assert history["ratio"][0] == pytest.approx(taken / (r @ r - np.sum((r + J @ p) ** 2)), rel=1e-5)
 
 
-@pytest.mark.parametrize("way, held, devices", [("svd", True, 1), ("subspace", True, 2), ("subspace", False, 3)])
-def test_corrected_step(monkeypatch, way, held, devices):
+@pytest.mark.parametrize("way, stored, devices", [("svd", True, 1), ("subspace", True, 2), ("subspace", False, 3)])
+def test_corrected_step(monkeypatch, way, stored, devices):
     """The step taken is the best of the chord iterations, done by NumPy with residuals in plain JAX."""
     monkeypatch.setattr(module, "FAST", -1.0)  # no step does without
-    if not held:
-        monkeypatch.setattr(module, "HELD", 0)
+    if not stored:
+        monkeypatch.setattr(module, "STORED", 0)
     solver, net, _, [(_, x), (_, ends)] = poisson(points=90, width=4, devices=devices, way=way, corrections=3)
     inner, outer = x.points.coordinates[:, 0], ends.points.coordinates[:, 0]
     weights = np.sqrt(1 / 90 + 0.5 * np.where(inner < 0.4, 1 / np.sum(inner < 0.4), 0))
@@ -172,10 +172,10 @@ def test_reason_of_buckets():
     """Where sums of residuals should fall by more than last digits move the loss, and it does not fall."""
     x, _ = tx.domain.line(n=40).variable("interior")
     k = tx.nn.parameter(0.8, name="k")
-    order = gauss_newton(way="sketch").order({"fit": (k * x - 1).mse}, [k.trainable])
-    none = order.init({k.trainable: k.trainable.initial})
-    found = order.trouble(replace(none, stalled=jnp.asarray(10), rough=jnp.asarray(5e-4), left=jnp.asarray(0.1)))
-    assert order.trouble(none) is None and found is not None and "round-off (5e-04 of it)" in found
+    optimizer = gauss_newton(way="sketch").build_for({"fit": (k * x - 1).mse}, [k.trainable])
+    none = optimizer.init({k.trainable: k.trainable.initial})
+    found = optimizer.trouble(replace(none, stalled=jnp.asarray(10), rough=jnp.asarray(5e-4), left=jnp.asarray(0.1)))
+    assert optimizer.trouble(none) is None and found is not None and "round-off (5e-04 of it)" in found
 
 
 @pytest.mark.slow

@@ -152,12 +152,14 @@ def test_communication():
 
 def test_trouble():
     """After ten steps without a lower loss, or ten solves that ended early, it says so and what may help."""
-    order = polynomial(17, 1, way="cg", rank=1, iterations=1)[0]._order()
-    none = order.init({trainable: trainable.initial for trainable in (s.trainable for s in order.wrt)})
-    assert order.trouble(none) is None
-    stalled = order.trouble(replace(none, stalled=jnp.asarray(10)))
+    k = tx.nn.parameter(1.0, name="k")
+    x, _ = tx.domain.line(n=17).variable("interior")
+    optimizer = spring(way="cg", rank=1, iterations=1).build_for({"fit": (k * x - 1).mse}, [k.trainable])
+    none = optimizer.init({k.trainable: k.trainable.initial})
+    assert optimizer.trouble(none) is None
+    stalled = optimizer.trouble(replace(none, stalled=jnp.asarray(10)))
     assert stalled is not None and "no rate of 16 lowered the loss in the last 10 epochs" in stalled
-    unsolved = order.trouble(replace(none, unsolved=jnp.asarray(10)))
+    unsolved = optimizer.trouble(replace(none, unsolved=jnp.asarray(10)))
     assert unsolved is not None and "more iterations than 1" in unsolved
 
 
@@ -191,7 +193,7 @@ def test_default_way():
     """A matrix up to 4000 rows, of whichever is fewer; the same on any number of devices."""
     x, _ = tx.domain.line(n=5000).variable("interior")
     for width, way in ((8, "gram"), (100, "cg")):
-        terms = {"pde": tx.nn.mlp(1, width=width, depth=2)(x).mse}
-        order = tx.core(terms, optimizer=spring(), devices=1, dtype="float64")._order()
-        assert order.way == way and order.rows == 5000
+        net = tx.nn.mlp(1, width=width, depth=2)
+        optimizer = spring().build_for({"pde": net(x).mse}, [net.selection.trainable])
+        assert optimizer.way == way and optimizer.rows == 5000
     assert jax.config.jax_enable_x64

@@ -2,6 +2,7 @@
 
 from .archive import Arrays as Arrays, Damaged as Damaged, read_json as read_json, reading as reading
 from .atomic_files import other_kind as other_kind, refuse_unwritable as refuse_unwritable, whole as whole
+from .identity import Identity as Identity
 from .optimizer_identity import optimizers_of as optimizers_of
 from .provenance import (
     environment as environment,
@@ -10,8 +11,9 @@ from .provenance import (
     fingerprint_of_trackers as fingerprint_of_trackers,
 )
 from .run_directory import tell as tell
+from .snapshot import Snapshot as Snapshot
 from .solver_file import (
-    Saved as Saved,
+    SolverFile as SolverFile,
     leaves_of as leaves_of,
     load as load,
     matched as matched,
@@ -19,4 +21,4 @@ from .solver_file import (
     rebuilt as rebuilt,
     save as save,
 )
-from .writer import Saving as Saving, Snapshot as Snapshot, whole_number as whole_number
+from .writer import CheckpointWriter as CheckpointWriter, whole_number as whole_number

@@ -15,11 +15,11 @@ from . import archive
 from .archive import Arrays, Damaged, OtherFormat
 from .atomic_files import refuse_unwritable
 
-Moved = dict[str, tuple[str, int, np.ndarray]]  # by tag: of which domain, the epoch of the last move, coordinates
+MovedPoints = dict[str, tuple[str, int, np.ndarray]]  # by tag: of which domain, the epoch of the last move, coordinates
 
 
 @dataclass(frozen=True)
-class Saved:
+class SolverFile:
     """What a file holds: each network's leaves in order and recipe, the epoch, history as (epochs, values).
 
     And the points that have moved.
@@ -29,14 +29,14 @@ class Saved:
     recipes: dict[str, Any]
     epoch: int
     history: dict[str, tuple[np.ndarray, np.ndarray]]
-    points: Moved
+    points: MovedPoints
 
 
-def save(path: str | Path, saved: Saved) -> None:
+def save(path: str | Path, saved: SolverFile) -> None:
     """Write `path` by way of a temporary file beside it: a crash leaves the old file as it was."""
     arrays: Arrays = {}
     about: dict[str, Any] = {"epoch": saved.epoch, "networks": {}, "history": list(saved.history)}
-    put_points(saved.points, about, arrays)
+    add_points(saved.points, about, arrays)
     for name, leaves in saved.leaves.items():
         about["networks"][name] = {"leaves": list(leaves), "recipe": saved.recipes.get(name)}
         for index, leaf in enumerate(leaves.values()):
@@ -47,7 +47,7 @@ def save(path: str | Path, saved: Saved) -> None:
     archive.write(Path(path), archive.SOLVER, about, arrays)
 
 
-def read(path: str | Path) -> Saved:
+def read(path: str | Path) -> SolverFile:
     """What `save` wrote; raises ValueError for a file that is something else or damaged."""
     path = Path(path)
     if not path.is_file():
@@ -63,19 +63,19 @@ def read(path: str | Path) -> Saved:
                 raise ValueError("it holds no network, or one without parameters")
             recipes = {name: network["recipe"] for name, network in about["networks"].items()}
             history = {name: (arrays[f"epochs/{name}"], arrays[f"values/{name}"]) for name in about["history"]}
-            return Saved(leaves, recipes, int(about["epoch"]), history, points_of(about, arrays))
+            return SolverFile(leaves, recipes, int(about["epoch"]), history, points_of(about, arrays))
     except (Damaged, OtherFormat) as error:
         raise type(error)(f"{error}. Save it anew with solver.save") from error
 
 
-def put_points(points: Moved, about: dict[str, Any], arrays: Arrays) -> None:
+def add_points(points: MovedPoints, about: dict[str, Any], arrays: Arrays) -> None:
     """Points that have moved, into what a file holds."""
     about["points"] = {name: [domain, epoch] for name, (domain, epoch, _) in points.items()}
     arrays.update({f"points/{name}": coordinates for name, (_, _, coordinates) in points.items()})
 
 
-def points_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Moved:
-    """What `put_points` put there; raises where it is no points."""
+def points_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MovedPoints:
+    """What `add_points` put there; raises where it is no points."""
     for name in about["points"]:
         array = arrays[f"points/{name}"]
         if array.ndim != 2 or array.dtype.kind != "f":
@@ -88,7 +88,9 @@ def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:
     return dict(zip(trainable.leaf_names, map(np.asarray, jax.tree.leaves(parameters)), strict=True))
 
 
-def matched(saved: Saved, names: Mapping[str, Trainable], dtype: np.dtype, path: str | Path) -> dict[Trainable, Any]:
+def matched(
+    saved: SolverFile, names: Mapping[str, Trainable], dtype: np.dtype, path: str | Path
+) -> dict[Trainable, Any]:
     """The parameters of a problem's networks; ValueError where the file is of others, or of a higher precision."""
     if set(names) != set(saved.leaves):
         raise ValueError(f"{path} holds {sorted(saved.leaves)}, this problem has {sorted(names)}. Nothing was loaded")

@@ -20,7 +20,7 @@ COUNTS = ".count", ".gradient_step"  # of updates, in the states of optax's tran
 Facts = dict[str, list[Any]]  # of each leaf: shape, dtype, and the kind of random key if it is one
 
 
-def taken(state: State, loop: Loop, name: str) -> tuple[Facts, Arrays]:
+def to_arrays(state: State, loop: Loop, name: str) -> tuple[Facts, Arrays]:
     """A state by the names of its leaves; what single points have in the points' order, without padding.
 
     Where that is sharded over processes, only the one that writes has it: all of them take part.
@@ -54,7 +54,7 @@ def check_checkpoint(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray],
     points_of(about, arrays)
 
 
-def given_back(
+def from_arrays(
     facts: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
     fresh: State,
@@ -137,7 +137,7 @@ def _plain(leaf: Any) -> tuple[Any, str | None]:
 
 def _leaves(state: State, loop: Loop, name: str) -> list[tuple[str, Any, Layout | None]]:
     """Leaves with their names, in the order of the tree; of those with a row for each point, how these are dealt."""
-    tags: Sequence[PointSet] = [tag for each in loop.problem.guided for tag in each.guide.columns]
+    tags: Sequence[PointSet] = [tag for each in loop.problem.rules for tag in each.rule.columns]
     columns = [column for guide in state.rows for column in guide]
     dealt = [
         loop.problem.layouts[tag] for tag, column in zip(tags, columns, strict=True) for _ in jax.tree.leaves(column)

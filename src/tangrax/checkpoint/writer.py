@@ -5,9 +5,9 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,102 +17,72 @@ from ..parallel import Transport
 from ..processes import job_end
 from ..solve import History, Loop, State, Timing
 from .archive import Arrays, Damaged, decoded, encoded
-from .optimizer_identity import Optimizer, changed
+from .identity import Identity
 from .run_directory import RunDirectory, tell
-from .solver_file import Moved, points_of, put_points
-from .state_arrays import given_back, taken
+from .snapshot import Snapshot
+from .solver_file import add_points
+from .state_arrays import to_arrays
 
 AUTO, NEVER = "auto", "never"
 MARGIN = 60.0  # seconds before the end of a Slurm job at which training stops,
 STOP_BEFORE = "TANGRAX_STOP_BEFORE"  # or those of this variable
 
 
-class Snapshot:
-    """A checkpoint as it was read, the same on every process."""
+class CheckpointWriter:
+    """A `Checkpointer`: all processes gather sharded state, process 0 writes it, in a thread of its own.
 
-    def __init__(
-        self,
-        where: Path,
-        about: Mapping[str, Any],
-        arrays: Arrays,
-        history: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    ):
-        self._where, self._about, self._arrays = where, about, arrays
-        self.epoch = int(about["epoch"])
-        self.history = dict(history)
-
-    @property
-    def points(self) -> Moved:
-        return points_of(self._about, self._arrays)
-
-    def state(self, loop: Loop, fresh: State) -> tuple[State, State]:
-        """The state and the one an epoch earlier, on the devices of a loop; raises ValueError if they do not fit."""
-        facts = self._about["leaves"]
-        try:
-            state, last = [
-                given_back(facts, self._arrays, fresh, loop, name, epoch)
-                for name, epoch in (("state", self.epoch), ("last", self.epoch - 1))
-            ]
-        except ValueError as error:
-            raise ValueError(
-                f"run_dir={str(self._where)!r}: its checkpoint of epoch {self.epoch} does not fit: {error}. Train as "
-                f"it was trained, or give another directory. Nothing was trained"
-            ) from None
-        return state, last
-
-
-class Saving:
-    """Of all processes of a run: what is sharded is collected by all, and the first one writes.
-
-    `problem` are lines that tell the problem, `optimizers` what trains it; a checkpoint of another problem, or of
-    optimizers of another kind, is refused. `trackers` are digests of what these record. Writing goes on in a thread of
-    its own, one checkpoint at a time.
+    It writes every `interval` epochs and where training ends; `keep` of the checkpoints between stay. A checkpoint of
+    another `identity` is refused. `view` gives what a report shows of the solution now, and is called by all processes.
     """
 
     def __init__(
         self,
         path: str | Path,
+        identity: Identity,
+        transport: Transport,
+        view: Callable[[], tuple[dict[str, Any], Arrays]],
+        *,
+        interval: int,
         keep: int,
         resume: str,
-        transport: Transport,
-        problem: Sequence[str],
-        optimizers: Mapping[str, Optimizer],
-        trackers: Mapping[str, str],
     ):
         if resume not in (AUTO, NEVER):
             raise ValueError(
                 f"solve(resume={resume!r}): 'auto' goes on from the newest checkpoint, 'never' refuses any"
             )
-        self._keep, self._resume = whole_number("keep", keep), resume
+        self.interval, self._keep, self._resume = interval, whole_number("keep", keep), resume
         self._directory = RunDirectory(Path(path))
-        self._transport, self._problem, self._optimizers = transport, list(problem), optimizers
-        self._digests = trackers
-        self._writer = ThreadPoolExecutor(1, "tangrax-checkpoints") if transport.writes else None
+        self._identity, self._transport, self._view = identity, transport, view
+        self._executor = ThreadPoolExecutor(1, "tangrax-checkpoints") if transport.writes else None
         self._pending: Future[None] | None = None
         self._deadline = _deadline(os.environ)
-        self._saved = 0  # the newest epoch on disk, or on its way there
+        self._loop: Loop | None = None
+        self._history = History()
+        self._end = 0  # the epoch that this call of `solve` trains to
+        self._newest = 0  # the newest epoch on disk, or on its way there
         self._recorded = 0  # the history before this epoch is on disk
-        self._timed = Timing()  # what training had taken when the newest was saved
-        self._about: dict[str, Any] = {}
-        self._start_of: dict[str, Any] = {}
-        self._news: list[str] = []  # what differs from the checkpoint that is gone on from
+        self._timed = Timing()  # what training had taken when the newest was written
+        self._start: dict[str, Any] = {}
+        self._changes: list[str] = []  # what differs from the checkpoint that is gone on from
+
+    # Called by the solver
 
     @contextlib.contextmanager
-    def opened(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> Iterator[None]:
+    def opened(self, start: Mapping[str, Any]) -> Iterator[None]:
         """Within, the directory is this run's. Raises alike on every process.
 
-        `about` tells what the run is and `start` of this start of it: `describe` writes both.
+        `start` tells of this start of the run: `describe` writes it.
         """
-        self._about, self._start_of = dict(about), dict(start)
+        self._start = dict(start)
 
         def first() -> None:
             self._directory.open()
             try:
-                found = self._directory.epochs()
+                epochs = self._directory.epochs()
                 # A call of `solve` before this one may have left its own.
-                if self._resume == NEVER and found and found[-1] > start["epochs"][0]:
+                if self._resume == NEVER and epochs and epochs[-1] > start["epochs"][0]:
                     raise ValueError(
-                        f"run_dir={str(self._directory.path)!r} holds checkpoints of a run up to epoch {found[-1]}: "
+                        f"run_dir={str(self._directory.path)!r} holds checkpoints of a run up to epoch {epochs[-1]}: "
                         f"give another directory, or resume='auto' to go on from them"
                     )
             except BaseException:
@@ -126,13 +96,13 @@ class Saving:
             self._close()
 
     def describe(self) -> None:
-        """Write what the run is, and say what is new in it, once nothing has been refused."""
-        about = {**self._about, "problem": self._problem}
+        """Write what the run is, and log what is new in it, once nothing has been refused."""
+        about = {**self._identity.words, "problem": self._identity.problem}
 
         def first() -> None:
-            self._directory.describe(about, self._start_of)
-            for line in self._news:
-                tell(line)
+            self._directory.describe(about, self._start)
+            for change in self._changes:
+                tell(change)
 
         self._transport.first_writes("what the run is", first)
 
@@ -143,17 +113,17 @@ class Saving:
         """
 
         def read() -> list[np.ndarray]:
-            found = self._readable(start, end)
-            if found is None:
+            checkpoint = self._readable(start, end)
+            if checkpoint is None:
                 return []
-            about, arrays = found
+            about, arrays = checkpoint
             if about["epoch"] < end:
                 tell(f"going on from epoch {about['epoch']}, as {self._directory.path} has it")
             else:
                 tell(f"epoch {end} is reached, as {self._directory.path} has it: nothing is left to train")
-            series = self._directory.history(about["epoch"], self._digests)
-            said = {**about, "arrays": list(arrays), "series": list(series)}
-            return [encoded(said), *arrays.values(), *(each for pair in series.values() for each in pair)]
+            series = self._directory.history(about["epoch"], self._identity.digests)
+            about = {**about, "arrays": list(arrays), "series": list(series)}
+            return [encoded(about), *arrays.values(), *(array for pair in series.values() for array in pair)]
 
         shared = self._transport.first_reads("the checkpoint", read)
         if not shared:
@@ -164,32 +134,68 @@ class Saving:
         history = {name: (rest[2 * i], rest[2 * i + 1]) for i, name in enumerate(about["series"])}
         return Snapshot(self._directory.path, about, dict(zip(names, shared[1:], strict=False)), history)
 
-    def begin(self, epoch: int, end: int, timing: Timing) -> None:
-        """Training goes on from an epoch; to be called before it is."""
-        self._transport.first_writes("the run directory", lambda: self._start(epoch, end))
-        self._saved, self._timed = epoch, replace(timing)
+    def show(self, epoch: int) -> None:
+        """Write the view of an epoch that was trained before; on all processes."""
+        facts, arrays = self._view()
 
-    def _start(self, epoch: int, end: int) -> None:
-        self._recorded = self._directory.begin(epoch, end)
+        def write() -> None:
+            # Of a script of several calls of `solve`, a later one may have shown more.
+            if max(self._directory.epochs(), default=0) <= epoch:
+                self._directory.write_shown({**facts, "epoch": epoch}, arrays)
+
+        self._transport.first_writes("what is shown", write)
+
+    # Called by the loop
+
+    def on_start(self, loop: Loop, history: History, epoch: int, end: int) -> None:
+        def first() -> None:
+            self._recorded = self._directory.begin(epoch, end)
+
+        self._transport.first_writes("the run directory", first)
+        self._loop, self._history, self._end = loop, history, end
+        self._newest, self._timed = epoch, replace(loop.timing)
+
+    def on_stretch(self, state: State, last: State, epoch: int) -> None:
+        if epoch % self.interval == 0 or epoch == self._end:
+            self._write(state, last, epoch)
+
+    def on_rollback(self, epoch: int) -> None:
+        def first() -> None:
+            self._settle()
+            self._recorded = min(self._recorded, self._directory.forget(epoch))
+
+        self._transport.first_writes("the run directory", first)
+        self._newest = min(self._newest, epoch)
+
+    def on_stop(self, state: State, last: State, epoch: int) -> str:
+        """Write, and wait until that is on disk; raises OSError on every process if it is not."""
+        self._write(state, last, epoch)
+        self._transport.first_writes("the last checkpoint", self._await_pending)
+        return f", written to {self._directory.path}: the same command goes on from there"
+
+    def due_signal(self) -> int:
+        """SIGUSR1 where Slurm ends the job soon, else 0."""
+        return int(signal.SIGUSR1) if time.time() > self._deadline else 0
+
+    # Inside
 
     def _readable(self, start: int, end: int) -> tuple[dict[str, Any], Arrays] | None:
-        """The newest checkpoint that is whole and of this problem."""
-        all_of_them = self._directory.epochs()
-        if not self._directory.ended(end) and any(epoch > end for epoch in all_of_them):
+        """The newest checkpoint that is undamaged and of this identity."""
+        on_disk = self._directory.epochs()
+        if not self._directory.ended(end) and any(epoch > end for epoch in on_disk):
             raise ValueError(
-                f"run_dir={str(self._directory.path)!r} holds checkpoints up to epoch {all_of_them[-1]}, and this call "
+                f"run_dir={str(self._directory.path)!r} holds checkpoints up to epoch {on_disk[-1]}, and this call "
                 f"would end at {end}: give it more epochs, or another directory. Nothing was trained"
             )
-        epochs = [epoch for epoch in all_of_them if start < epoch <= end]
+        epochs = [epoch for epoch in on_disk if start < epoch <= end]
         for epoch in reversed(epochs):
             try:
                 about, arrays = self._directory.read(epoch)
             except Damaged as error:
                 tell(f"{error}; looking for the one before")
                 continue
-            self._refuse_another(about["problem"], epoch)
-            self._refuse_another_kind(about, epoch)
-            self._news = list(self._new(about, epoch))
+            self._identity.check(about, epoch, self._directory.path, self._directory.about().get("terms"))
+            self._changes = list(self._identity.changes(about, epoch))
             return about, arrays
         if epochs:
             raise ValueError(
@@ -198,110 +204,39 @@ class Saving:
             )
         return None
 
-    def _refuse_another(self, saved: Sequence[str], epoch: int) -> None:
-        if saved == self._problem:
-            return
-        pairs = [(a, b) for a, b in zip(saved, self._problem, strict=False) if a != b]
-        longer, where = (saved, "there") if len(saved) > len(self._problem) else (self._problem, "here")
-        if not pairs:
-            pairs = [(f"'{longer[min(len(saved), len(self._problem))]}' {where} alone", "")]
-        there, here = pairs[0]
-        told = f"'{there}' there, '{here}' here" if here else there
-        before, now = self._directory.about().get("terms", {}), self._about["terms"]
-        for name in [name for name in now if isinstance(before, dict) and before.get(name, now[name]) != now[name]][:1]:
-            told = f"'{name}' is {before[name]} there, {now[name]} here"
-        raise ValueError(
-            f"run_dir={str(self._directory.path)!r}: its checkpoint of epoch {epoch} is of another problem: {told}. Go "
-            f"back to that problem, or give this one a directory of its own. Nothing was trained"
-        )
-
-    @property
-    def _trackers(self) -> dict[str, list[str]]:
-        """In words, and by digest."""
-        return {name: [str(each["of"]), self._digests[name]] for name, each in self._about["trackers"].items()}
-
-    def _refuse_another_kind(self, about: Mapping[str, Any], epoch: int) -> None:
-        """Raise where something else trained: its state is not what this optimizer would go on from."""
-        before = {name: each["kind"] for name, each in about["optimizers"].items()}
-        now = {name: each.kind for name, each in self._optimizers.items()}
-        if before == now:
-            return
-        differ = next((name for name in now if before.get(name, now[name]) != now[name]), None)
-        if differ is None:
-            told = f"of {' and '.join(map(repr, before))} apart there, of {' and '.join(map(repr, now))} here"
-        else:
-            told = f"of '{differ}', {before[differ]} there, {now[differ]} here"
-        raise ValueError(
-            f"run_dir={str(self._directory.path)!r}: its checkpoint of epoch {epoch} was trained by other optimizers: "
-            f"{told}. Settings (a learning rate, a schedule for it) may change, the kind may not. Go back to that one, "
-            f"or take its parameters, solver.save(path) and load(path), and give another directory. Nothing was trained"
-        )
-
-    def _new(self, about: Mapping[str, Any], epoch: int) -> Iterator[str]:
-        """Settings of optimizers, and trackers, that are not what they were."""
-        for group, now in self._optimizers.items():
-            before = about["optimizers"][group]["settings"]
-            for name in changed(before, now.settings):
-                was, here = (each.get(name, "not set") for each in (before, now.settings))
-                yield f"optimizer of '{group}': {name} is {here} from epoch {epoch} on, and was {was}"
-        watched = about["trackers"]
-        for name, (now, of) in self._trackers.items():
-            if name not in watched:
-                yield f"tracker '{name}' is new: its history begins at epoch {epoch}"
-            elif watched[name][1] != of:
-                was = watched[name][0]
-                told = f"was {was} and is {now} now" if was != now else f"is {now} with other numbers than before"
-                yield f"tracker '{name}' {told}: its history begins anew at epoch {epoch}"
-
-    def hurry(self) -> int:
-        """SIGUSR1 where Slurm ends the job soon, else 0."""
-        return int(signal.SIGUSR1) if time.time() > self._deadline else 0
-
-    def save(
-        self,
-        epoch: int,
-        states: Mapping[str, State],
-        loop: Loop,
-        history: History,
-        points: Moved,
-        shown: Callable[[], tuple[dict[str, Any], Arrays]],
-        end: bool = False,
-    ) -> None:
-        """Take all of it now, on all processes, and write it from the first; waits for the one before to be written."""
-        if epoch <= self._saved:
+    def _write(self, state: State, last: State, epoch: int) -> None:
+        """Gather all of it now, on all processes, and write it from the first, once the one before is written."""
+        if epoch <= self._newest:
             return  # back to the last finite state: what is on disk leads there again
-        self._saved = epoch
-        facts: dict[str, Any] = {}
+        assert self._loop is not None
+        self._newest = epoch
+        leaves: dict[str, Any] = {}
         arrays: Arrays = {}
-        for name, state in states.items():
-            more, values = taken(state, loop, name)
-            facts.update(more)
+        for name, tree in {"state": state, "last": last}.items():
+            facts, values = to_arrays(tree, self._loop, name)
+            leaves.update(facts)
             arrays.update(values)
-        view, pictures = shown()
-        if self._writer is None:
+        facts, pictures = self._view()
+        if self._executor is None:
             return
         self._settle()
-        about: dict[str, Any] = {
-            "problem": self._problem,
-            "optimizers": {name: asdict(each) for name, each in self._optimizers.items()},
-            "trackers": self._trackers,
-            "leaves": facts,
-        }
-        put_points(points, about, arrays)
-        series, speed = history.between(self._recorded, epoch), self._speed(loop.timing)
-        names = [name for each in loop.problem.watched for name in each.names]
-        owners = {name: name if name in self._digests else name.rpartition("/")[0] for name in names}
-        watched = {name: [owner, self._digests[owner]] for name, owner in owners.items()}
+        about = {**self._identity.about(), "leaves": leaves}
+        add_points(self._loop.resampler.saved(), about, arrays)
+        series, speed = self._history.between(self._recorded, epoch), self._speed(self._loop.timing)
+        digests = self._identity.digests
+        names = [name for tracker in self._loop.problem.trackers for name in tracker.names]
+        owners = {name: name if name in digests else name.rpartition("/")[0] for name in names}
+        watched = {name: [owner, digests[owner]] for name, owner in owners.items()}
 
         def write() -> None:
             if series:
                 self._directory.write_history(epoch, series, {**speed, "watched": watched})
                 self._recorded = epoch
-            self._directory.write_shown({**view, "epoch": epoch}, pictures)
-            self._directory.write(epoch, about, arrays, end=end)
+            self._directory.write_shown({**facts, "epoch": epoch}, pictures)
+            self._directory.write(epoch, about, arrays, end=epoch == self._end)
             self._directory.prune(self._keep)
 
-        self._pending = self._writer.submit(write)
+        self._pending = self._executor.submit(write)
 
     def _speed(self, timing: Timing) -> dict[str, Any]:
         """When it is now, and how fast training has been since the checkpoint before, if that was not compiling."""
@@ -310,49 +245,24 @@ class Saving:
         self._timed = replace(timing)
         return {"time": time.time(), "epochs_per_second": epochs / seconds if compiled and seconds > 0 else None}
 
-    def back(self, epoch: int) -> None:
-        """Forget what came after an epoch: training is there again."""
-
-        def forget() -> None:
-            self._settle()
-            self._recorded = min(self._recorded, self._directory.forget(epoch))
-
-        self._transport.first_writes("the run directory", forget)
-        self._saved = min(self._saved, epoch)
-
-    def show(self, shown: Callable[[], tuple[dict[str, Any], Arrays]], epoch: int) -> None:
-        """Write what is shown of an epoch that was trained before; on all processes."""
-        view, pictures = shown()
-
-        def write() -> None:
-            # Of a script of several calls of `solve`, a later one may have shown more.
-            if max(self._directory.epochs(), default=0) <= epoch:
-                self._directory.write_shown({**view, "epoch": epoch}, pictures)
-
-        self._transport.first_writes("what is shown", write)
-
     def _settle(self) -> None:
-        """Until the checkpoint on its way is on disk; says so if it could not be written."""
+        """Wait until the checkpoint on its way is on disk; log it if it could not be written."""
         try:
-            self._written()
+            self._await_pending()
         except OSError as error:
             tell(f"a checkpoint could not be written to {self._directory.path}: {error}. Training goes on")
 
-    def _written(self) -> None:
+    def _await_pending(self) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
-    def finish(self) -> str:
-        """Wait for the last checkpoint, and say where it is; raises OSError on every process if it is not on disk."""
-        self._transport.first_writes("the last checkpoint", self._written)
-        return f", written to {self._directory.path}: the same command goes on from there"
-
     def _close(self) -> None:
         """Wait for what is being written, and leave the directory to others."""
-        if self._writer is not None:
+        self._loop = None
+        if self._executor is not None:
             self._settle()
-            self._writer.shutdown()
+            self._executor.shutdown()
         self._directory.close()
 
 

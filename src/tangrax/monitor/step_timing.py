@@ -58,7 +58,7 @@ def compared(loop: Loop, state: State, last: State, seconds_per_epoch: float) ->
     """From a state that stays as it is, on all processes; an epoch took about `seconds_per_epoch`."""
     transport = loop.transport
     bare = loop.without_trackers()
-    intervals = sorted({watched.interval for watched in loop.problem.watched})
+    intervals = sorted({watched.interval for watched in loop.problem.trackers})
     count = _agreed(transport, min(LONGEST, max(1, round(SECONDS / seconds_per_epoch))))
 
     def run(which: Loop, first: int, epochs: int) -> Callable[[], Any]:

@@ -6,8 +6,8 @@ from .adaptive import (
     AdaptiveRules as AdaptiveRules,
     Conflict as Conflict,
     adaptive_methods as adaptive_methods,
-    bound as bound,
     causal as causal,
+    compile_rules as compile_rules,
     config as config,
     grad_norm as grad_norm,
     ntk_balance as ntk_balance,
@@ -15,6 +15,12 @@ from .adaptive import (
     relobralo as relobralo,
     residual_attention as residual_attention,
     self_adaptive as self_adaptive,
+)
+from .protocol import (
+    LossAndGradient as LossAndGradient,
+    Optimizer as Optimizer,
+    Parameters as Parameters,
+    UpdateContext as UpdateContext,
 )
 from .residuals import squares_of as squares_of
 from .sampling import (

@@ -20,8 +20,8 @@ from .adaptive.adaptive_rule import AdaptiveWeight
 
 
 @dataclass(frozen=True, eq=False)
-class Square:
-    """`factor`, times `weights` that training sets, times the mean square of a field or of `field[group]`."""
+class MeanSquare:
+    """`factor`, times `weights` that adaptive rules set, times the mean square of a field or of `field[group]`."""
 
     factor: float
     weights: tuple[Node, ...]
@@ -41,7 +41,7 @@ class Square:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """The same in primitives, the group apart."""
+    """A weighted mean square in primitives, its group separate."""
 
     factor: float
     weights: tuple[Node, ...]
@@ -50,13 +50,13 @@ class Residual:
 
     @property
     def points(self) -> PointSet:
-        found = self.field.points
-        assert found is not None
-        return found
+        points = self.field.points
+        assert points is not None
+        return points
 
     @property
     def components(self) -> int:
-        """C, residuals of a point."""
+        """C, residuals per point."""
         return math.prod(self.field.shape)
 
     @property
@@ -66,8 +66,8 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One residual's share of the least-squares problem in one shard: rows of J, and what they count."""
+class ShardResidual:
+    """A residual in one shard: its rows of J, and their weight in the least-squares problem."""
 
     rows: Rows
     scale: Any  # of each residual, so that the loss is the sum of their squares
@@ -77,7 +77,7 @@ class Part:
         return jax.vmap(lambda point: jnp.ravel(self.rows.function(leaves, point)))(points).reshape(-1)
 
     def first(self, chunk: Chunk, rank: Any) -> Any:
-        """Where a chunk's rows begin among the shard's."""
+        """The offset of a chunk's rows among the shard's."""
         return (chunk.index[0] - rank * self.rows.layout.rows) * self.rows.components
 
 
@@ -86,31 +86,33 @@ def residuals_of(terms: Mapping[str, Node], by: str) -> tuple[Residual, ...]:
 
     Raises ValueError, naming the term, for one that is no sum of squares, or whose squares are not of one point each.
     """
-    return tuple(_residual(by, name, each) for name, term in terms.items() for each in squares_of(by, name, term))
+    return tuple(_residual(by, name, square) for name, term in terms.items() for square in squares_of(by, name, term))
 
 
-def in_shard(
+def residual_in_shard(
     residual: Residual,
     wrt: tuple[Selection, ...],
     collectives: Collectives,
     layout: Layout,
     points: Any,
-    known: Mapping[Trainable, Any],
-) -> Part:
+    parameters: Mapping[Trainable, Any],
+) -> ShardResidual:
     """A residual at a shard's points."""
-    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, known)
+    rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, parameters)
     count = layout.count if rows.kept is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
-    values = Values(known, {}, {}, jnp.result_type(*rows.leaves))
+    values = Values(parameters, {}, {}, jnp.result_type(*rows.leaves))
     weight = math.prod(evaluate(residual.weights, values), start=residual.factor)
-    return Part(rows, jnp.sqrt(weight / (count * residual.components)))
+    return ShardResidual(rows, jnp.sqrt(weight / (count * residual.components)))
 
 
-def squares_of(by: str, name: str, term: Node) -> list[Square]:
+def squares_of(by: str, name: str, term: Node) -> list[MeanSquare]:
     """A term as weighted mean squares of fields; ValueError, on behalf of `by`, if it is none."""
     return list(_split(by, name, term, term, 1.0, ()))
 
 
-def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: tuple[Node, ...]) -> Iterator[Square]:
+def _split(
+    by: str, name: str, term: Node, part: Node, factor: float, weights: tuple[Node, ...]
+) -> Iterator[MeanSquare]:
     op = part.op
     if isinstance(op, ops.Label):
         yield from _split(by, name, term, part.args[0], factor, weights)
@@ -125,7 +127,7 @@ def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: t
             if number is not None and number > 0:
                 yield from _split(by, name, term, other, factor * number, weights)
                 return
-            if _set_by_guide(one):
+            if _set_by_rule(one):
                 yield from _split(by, name, term, other, factor, (*weights, one))
                 return
     if isinstance(op, ops.Apply) and op.function is operator.truediv:
@@ -134,10 +136,10 @@ def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: t
             yield from _split(by, name, term, part.args[0], factor / number, weights)
             return
     if isinstance(op, ops.Reduce) and op.kind == "mse":
-        yield Square(factor, weights, part.args[0], part)
+        yield MeanSquare(factor, weights, part.args[0], part)
         return
     if isinstance(op, ops.Reduce) and op.kind == "mean" and (squared := _squared(part.args[0])) is not None:
-        yield Square(factor, weights, squared, part)
+        yield MeanSquare(factor, weights, squared, part)
         return
     raise ValueError(
         f"{by}: term '{name}' = {term} holds {part}, which is no sum of squares: give terms such as pde.mse, "
@@ -145,21 +147,21 @@ def _split(by: str, name: str, term: Node, part: Node, factor: float, weights: t
     )
 
 
-def _residual(by: str, name: str, square: Square) -> Residual:
+def _residual(by: str, name: str, square: MeanSquare) -> Residual:
     inner, *group = square.inside
-    found = expand([inner, *group], RULES)
-    for node in shared(found):
+    expanded = expand([inner, *group], RULES)
+    for node in shared(expanded):
         raise ValueError(
             f"{by}: {square.part} of term '{name}' holds {node}, a value of all points, so that a residual is "
             f"not of one point alone: train with an optax optimizer"
         )
     if inner.facts.kind != "f":
         raise ValueError(f"{by}: {square.part} of term '{name}' is the square of no real field")
-    return Residual(square.factor, square.weights, *found)
+    return Residual(square.factor, square.weights, *expanded)
 
 
-def _set_by_guide(node: Node) -> bool:
-    """Whether a number is one that training sets by itself, such as the weight of a term."""
+def _set_by_rule(node: Node) -> bool:
+    """Whether a number is set by an adaptive rule, such as the weight of a term."""
     calls = [n.op for n in all_nodes([node]) if isinstance(n.op, ops.Call)]
     return bool(calls) and all(isinstance(op.trainable, AdaptiveWeight) for op in calls)
 

@@ -1,6 +1,6 @@
-"""Which points to train on next: `tx.optim.uniform`, `rad`, `rar_d`, `r3`.
+"""Rules for resampling collocation points: `tx.optim.uniform`, `rad`, `rar_d`, `r3`.
 
-Each is a choice made on the host between two epochs, from numbers that all processes have: residuals at points of any
+Each chooses on the host between two epochs, from numbers that all processes have: residuals at points of any
 layout, candidates and random numbers by seed, epoch and index. So it is the same for any number of devices and
 processes, but for rounding: residuals that differ in the last digit change the order of two candidates only where their
 keys agree to that digit, and then put one candidate in the place of another that was as likely.
@@ -24,7 +24,7 @@ Points = Float[np.ndarray, "_ columns"]
 
 @dataclass(frozen=True)
 class SamplingContext:
-    """What a choice is made from: random points of the tag, |residual| at points, random numbers of this epoch."""
+    """Random points of the tag, |residual| at points, and random numbers of one epoch, for `Resampling.choose`."""
 
     draw: Callable[[int], Points]
     residual: Callable[[Points], Float[np.ndarray, " n"]]
@@ -33,10 +33,10 @@ class SamplingContext:
 
 @dataclass(frozen=True, eq=False)
 class Resampling(abc.ABC):
-    """New points every `every` epochs for the tag of `field`, whose absolute value is the residual."""
+    """New points every `interval` epochs for the tag of `field`, whose absolute value is the residual."""
 
     field: Node
-    every: int
+    interval: int
     seed: int
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Resampling(abc.ABC):
             )
         if self.field.facts.kind != "f":
             raise TypeError(f"{self.name}({self.field}): the field is not made of real numbers")
-        self._whole("every", self.every, 1)
+        self._whole("every", self.interval, 1)
         self._whole("seed", self.seed, 0)
         try:
             self.points.draw(1, 0)
@@ -60,26 +60,26 @@ class Resampling(abc.ABC):
             raise ValueError(f"{self.name}({self.field}): {error}") from error
 
     def __str__(self) -> str:
-        return f"{self.name}('{self.points.tag}', every={self.every})"
+        return f"{self.name}('{self.points.tag}', every={self.interval})"
 
     @property
     @abc.abstractmethod
     def name(self) -> str:
-        """What the user called."""
+        """The function that the user called."""
 
     @abc.abstractmethod
-    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
-        """The points to go on with, and how many of them are new."""
+    def choose(self, points: Points, context: SamplingContext) -> tuple[Points, int]:
+        """The points of the epochs to come, and how many of them are new."""
 
     @property
     def points(self) -> PointSet:
         """The point set that moves."""
-        found = self.field.points
-        assert found is not None
-        return found
+        points = self.field.points
+        assert points is not None
+        return points
 
     def moves(self, count: int) -> bool:
-        """Whether there is anything left to do for a tag of `count` points."""
+        """Whether a tag of `count` points moves any more."""
         return True
 
     def _whole(self, name: str, value: Any, least: int, why: str = "") -> None:
@@ -93,28 +93,28 @@ class Resampling(abc.ABC):
 
 @dataclass(frozen=True, eq=False)
 class Uniform(Resampling):
-    """What `uniform` was given."""
+    """All points anew, evenly spread: `uniform`."""
 
     @property
     def name(self) -> str:
         return "uniform"
 
-    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
-        return scene.draw(len(points)), len(points)
+    def choose(self, points: Points, context: SamplingContext) -> tuple[Points, int]:
+        return context.draw(len(points)), len(points)
 
 
 @dataclass(frozen=True, eq=False)
 class R3(Resampling):
-    """What `r3` was given."""
+    """Points of small residual anew: `r3`."""
 
     @property
     def name(self) -> str:
         return "r3"
 
-    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
-        kept = points[retained(scene.residual(points))]
-        released = len(points) - len(kept)
-        return np.concatenate([kept, scene.draw(released)]), released
+    def choose(self, points: Points, context: SamplingContext) -> tuple[Points, int]:
+        retained = points[above_mean(context.residual(points))]
+        released = len(points) - len(retained)
+        return np.concatenate([retained, context.draw(released)]), released
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,38 +130,38 @@ class ByDensity(Resampling):
         self._not_negative("power", self.power)
         self._not_negative("offset", self.offset)
         if self.pool is not None:
-            self._whole("pool", self.pool, self._drawn, f": as many as are drawn from it for '{self.points.tag}'")
+            self._whole("pool", self.pool, self._draws, f": as many as are drawn from it for '{self.points.tag}'")
 
     @property
     @abc.abstractmethod
-    def _drawn(self) -> int:
+    def _draws(self) -> int:
         """How many points are drawn from the pool at first."""
 
-    def _chosen(self, count: int, points: Points, scene: SamplingContext) -> Points:
-        candidates = scene.draw(max(self.pool or max(CANDIDATES * len(points), LEAST), count))
-        weights = density(scene.residual(candidates), self.power, self.offset)
-        return candidates[drawn(weights, count, scene.random)]
+    def _draw(self, count: int, points: Points, context: SamplingContext) -> Points:
+        candidates = context.draw(max(self.pool or max(CANDIDATES * len(points), LEAST), count))
+        weights = density(context.residual(candidates), self.power, self.offset)
+        return candidates[weighted_draw(weights, count, context.random)]
 
 
 @dataclass(frozen=True, eq=False)
 class RAD(ByDensity):
-    """What `rad` was given."""
+    """All points anew, by the residual: `rad`."""
 
     @property
     def name(self) -> str:
         return "rad"
 
     @property
-    def _drawn(self) -> int:
+    def _draws(self) -> int:
         return len(self.points)
 
-    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
-        return self._chosen(len(points), points, scene), len(points)
+    def choose(self, points: Points, context: SamplingContext) -> tuple[Points, int]:
+        return self._draw(len(points), points, context), len(points)
 
 
 @dataclass(frozen=True, eq=False)
 class RARD(ByDensity):
-    """What `rar_d` was given."""
+    """More points, by the residual: `rar_d`."""
 
     add: int
     most: int | None
@@ -177,7 +177,7 @@ class RARD(ByDensity):
         return "rar_d"
 
     @property
-    def _drawn(self) -> int:
+    def _draws(self) -> int:
         return self.add
 
     @property
@@ -187,9 +187,9 @@ class RARD(ByDensity):
     def moves(self, count: int) -> bool:
         return count < self._most
 
-    def choose(self, points: Points, scene: SamplingContext) -> tuple[Points, int]:
+    def choose(self, points: Points, context: SamplingContext) -> tuple[Points, int]:
         more = min(self.add, self._most - len(points))
-        return np.concatenate([points, self._chosen(more, points, scene)]), more
+        return np.concatenate([points, self._draw(more, points, context)]), more
 
 
 def uniform(field: Node, *, every: int, seed: int = 0) -> Uniform:
@@ -243,7 +243,9 @@ def density(residual: Float[np.ndarray, " n"], power: float, offset: float) -> F
     return scaled / np.mean(scaled) + offset
 
 
-def drawn(weights: Float[np.ndarray, " n"], count: int, random: np.random.Generator) -> Int[np.ndarray, " count"]:
+def weighted_draw(
+    weights: Float[np.ndarray, " n"], count: int, random: np.random.Generator
+) -> Int[np.ndarray, " count"]:
     """`count` different indices, one after the other by probabilities that go with the weights; in ascending order.
 
     The largest of log weight + Gumbel noise are such a draw: Kool, van Hoof, Welling, ICML 2019. Candidates of weight
@@ -253,6 +255,6 @@ def drawn(weights: Float[np.ndarray, " n"], count: int, random: np.random.Genera
     return np.sort(np.argsort(-keys, kind="stable")[:count])
 
 
-def retained(residual: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+def above_mean(residual: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Which points R3 keeps: those above the mean."""
     return residual > np.mean(residual)

@@ -45,7 +45,7 @@ class Batches:
         return cls({names[name]: int(size) for name, size in given.items()})
 
     def check(self, roots: Sequence[Node]) -> None:
-        """Raise if terms hold what a part of the points does not have; roots as they are computed."""
+        """Raise ValueError if expanded terms hold groups of points, of which a batch may have none."""
         for group in group_sizes(roots):
             tag = group.points
             if tag is not None and tag in self.sizes:
@@ -62,19 +62,19 @@ class Batches:
         return {tag: Layout(size, shards) for tag, size in self.sizes.items()}
 
     def place(self, executor: Executor) -> dict[PointSet, jax.Array]:
-        """All batches on the devices, (D · rows, m, columns): a shard holds its part of each."""
+        """Put all batches on the devices, (D · rows, m, columns): a shard holds its part of each."""
         for tag, layout in self.layouts(executor.transport.size).items():
-            now, (was, _) = executor.rows(tag), self._placed.get(tag, (None, None))
-            if was is not now:
-                rows = executor.transport.place(layout.batches(_mixed(executor.agreed(tag)), executor.dtype))
-                self._placed[tag] = (now, rows)
+            current, (placed, _) = executor.rows(tag), self._placed.get(tag, (None, None))
+            if placed is not current:
+                rows = executor.transport.place(layout.batches(_shuffled(executor.agreed(tag)), executor.dtype))
+                self._placed[tag] = (current, rows)
         return {tag: self._placed[tag][1] for tag in self.sizes}
 
 
-def _mixed(rows: Rows) -> Rows:
-    """Rows in an order of which every stretch is spread over the whole.
+def _shuffled(rows: Rows) -> Rows:
+    """Rows in an order whose every stretch is spread over the whole set.
 
-    Points that are made as they are asked for lie in the order of their sequence, any stretch of which is even; those
+    Points that are made lazily lie in the order of their sequence, any stretch of which is even; those
     of a grid, of sides one after the other, or of a file are shuffled, always in the same way.
     """
     if not isinstance(rows, np.ndarray):

@@ -1,4 +1,4 @@
-"""Who is told of a run's progress."""
+"""Listeners: callbacks on a run's progress."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class Run:
-    """A call of `solve`, as it begins: from which epoch to which, one line on where, names of terms and trackers."""
+    """A call of `solve` as it begins: its epochs, a line on devices and points, names of terms and trackers."""
 
     first: int
     end: int
@@ -17,7 +17,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A piece of training that has just ended: the next epoch, the newest value of all that is recorded, by name.
+    """A stretch of epochs that has just ended: the next epoch, the newest value recorded under each name.
 
     `speed` is in epochs per second.
     """
@@ -30,7 +30,7 @@ class Stretch:
 
 @runtime_checkable
 class Listener(Protocol):
-    """Told on the host, between compiled stretches; slow listeners slow training."""
+    """Called on the host, between compiled stretches; slow listeners slow training."""
 
     def on_start(self, run: Run) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Functions that fill arrays with a number, run without a program for each shape."""
+"""Runs functions that fill arrays with a number without compiling a program for each shape."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,12 +35,12 @@ def filled(function: Callable[..., Any]) -> Callable[..., Any]:
         for equation in closed.jaxpr.eqns:
             operands, out = [read(atom) for atom in equation.invars], equation.outvars[0].aval
             if equation.primitive.name == "broadcast_in_dim" and np.ndim(operands[0]) == 0 and not out.weak_type:
-                found = [np.full(out.shape, operands[0], out.dtype)]
+                results = [np.full(out.shape, operands[0], out.dtype)]
             else:
-                found = alone(closed.jaxpr, equation)(*operands)
-            values.update(zip(equation.outvars, found, strict=True))
-        results = [_result(read(atom), atom.aval.weak_type) for atom in closed.jaxpr.outvars]
-        return jax.tree.unflatten(jax.tree.structure(shape), results)
+                results = alone(closed.jaxpr, equation)(*operands)
+            values.update(zip(equation.outvars, results, strict=True))
+        flat = [_result(read(atom), atom.aval.weak_type) for atom in closed.jaxpr.outvars]
+        return jax.tree.unflatten(jax.tree.structure(shape), flat)
 
     return without_programs
 

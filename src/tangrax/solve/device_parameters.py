@@ -1,4 +1,4 @@
-"""The parameters of a run, and what is wrong with those of which a loss is not finite."""
+"""The parameters of a run on its devices, and why a loss is not finite there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from .terms import describe_trouble
 
 @dataclass(frozen=True)
 class Held:
-    """Parameters on every device, by what they are of."""
+    """Parameters on every device, by network or scalar."""
 
     transport: Transport
     dtype: Any
     known: Parameters = field(default_factory=dict)
 
     def place(self, parameters: Mapping[Trainable, Any]) -> None:
-        """Take these, as the first process has them."""
+        """Put parameters on all devices, as the first process has them."""
         for trainable, tree in parameters.items():
             leaves, structure = jax.tree.flatten(tree)
             cast = [np.asarray(leaf, self.dtype) for leaf in leaves]
@@ -31,7 +31,7 @@ class Held:
             self.known[trainable] = self.transport.replicate(structure.unflatten(map(as_jax, first)))
 
     def of(self, trainable: Trainable) -> Any:
-        """Those of a network or scalar; of one that no term or tracker holds, as it was made."""
+        """The parameters of a network or scalar; the initial ones if no term or tracker holds it."""
         if trainable not in self.known:
             self.place({trainable: trainable.initial})
         return self.known[trainable]
@@ -45,14 +45,16 @@ def explained(
     parameters: Parameters,
     epoch: int,
     values: np.ndarray,
-    slope_finite: bool,
+    gradient_finite: bool,
 ) -> str:
-    """Which terms are not finite at the parameters given, or whose gradient is not."""
+    """Message for a loss that is not finite at `parameters`: the terms to blame, or their gradients."""
     bad = [(name, value) for name, value in zip(terms, values, strict=True) if not np.isfinite(value)]
     what = "value"
-    if not bad and not slope_finite:
+    if not bad and not gradient_finite:
         what = "gradient"
-        there = Evaluator(evaluator.executor, {**held.known, **parameters}.__getitem__)
-        slopes = evaluate(there, [Node(ops.Gradient(wrt), term) for term in terms.values()], {}, False, RESULT_LIMIT)
-        bad = [(n, np.nan) for n, slope in zip(terms, slopes, strict=True) if not np.isfinite(slope).all()]
+        at_parameters = Evaluator(evaluator.executor, {**held.known, **parameters}.__getitem__)
+        gradients = evaluate(
+            at_parameters, [Node(ops.Gradient(wrt), term) for term in terms.values()], {}, False, RESULT_LIMIT
+        )
+        bad = [(n, np.nan) for n, gradient in zip(terms, gradients, strict=True) if not np.isfinite(gradient).all()]
     return describe_trouble(terms, epoch, what, bad)

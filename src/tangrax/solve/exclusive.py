@@ -1,4 +1,4 @@
-"""Methods that change a solver: one at a time."""
+"""Lock for methods that change a solver: one at a time."""
 
 import functools
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def exclusive(method: Method) -> Method:
-    """Of an object with a lock `_changing`: raises RuntimeError while this or another such method of it is running."""
+    """Decorate a method of an object with a lock `_changing`: RuntimeError while another such method is running."""
 
     @functools.wraps(method)
     def alone(self: Any, *args: Any, **kwargs: Any) -> Any:

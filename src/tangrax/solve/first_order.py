@@ -12,12 +12,10 @@ from jaxtyping import Array, Float
 
 from ..expr import Selection, Trainable
 from ..lower import put_selected
+from ..optim import LossAndGradient, Parameters, UpdateContext
 from .constant_arrays import filled
 
-Parameters = dict[Trainable, Any]
-LossAndGradient = Callable[[Parameters], tuple[Any, Float[Array, " p"]]]
-
-STEPS = 8  # in which the types of an optimizer's state have to settle: each can widen a few numbers
+STEPS = 8  # until the types of an optimizer's state have settled: each can widen a few numbers
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,10 @@ class FirstOrder:
 
     groups: tuple[tuple[optax.GradientTransformationExtraArgs, tuple[Trainable, ...]], ...]
 
-    measures = ()
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """None: optax transformations return no info."""
+        return ()
 
     @classmethod
     def of(cls, optimizers: Mapping[Trainable, Any]) -> "FirstOrder":
@@ -48,7 +49,7 @@ class FirstOrder:
         def step(states: Any) -> Any:
             flat = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])[0]
             loss = jnp.zeros((), dtype)
-            return self.update(parameters, states, loss, loss, flat, lambda parameters: (loss, flat))[1]
+            return self._step(parameters, states, loss, flat, lambda parameters: (loss, flat), loss)[1]
 
         states = strong(tuple(filled(o.init)(_members(parameters, members)) for o, members in self.groups), dtype)
         for _ in range(STEPS):
@@ -59,35 +60,41 @@ class FirstOrder:
             states = jax.tree.map(lambda old, new: old.astype(new.dtype), states, after)
         return states
 
-    def trouble(self, states: Any) -> str | None:
-        """Nothing that an optax optimizer would say."""
+    def trouble(self, state: Any) -> str | None:
+        """None: an optax transformation does not know whether its updates lower the loss."""
         return None
 
     def update(
-        self,
-        parameters: Parameters,
-        states: Sequence[Any],
-        step_scale: Any,
-        value: Any,
-        gradient: Float[Array, " p"],
-        loss_and_gradient: LossAndGradient,
-    ) -> tuple[Parameters, tuple[Any, ...]]:
+        self, parameters: Parameters, state: Sequence[Any], context: UpdateContext
+    ) -> tuple[Parameters, tuple[Any, ...], tuple[()]]:
         """One step of every group, `step_scale` times as long as its optimizer says, all from the same gradient.
 
         Transformations that want them (line searches) get the loss and a function of the group's parameters.
         """
+        loss = context.loss, context.gradient, context.loss_and_gradient
+        return *self._step(parameters, state, *loss, context.step_scale), ()
+
+    def _step(
+        self,
+        parameters: Parameters,
+        states: Sequence[Any],
+        value: Any,
+        gradient: Float[Array, " p"],
+        loss_and_gradient: LossAndGradient,
+        step_scale: Any,
+    ) -> tuple[Parameters, tuple[Any, ...]]:
         split = self._split(parameters, gradient)
         changed, new_states = dict(parameters), []
         for (optimizer, members), state in zip(self.groups, states, strict=True):
-            mine, slopes = _members(parameters, members), _members(split, members)
+            old, gradients = _members(parameters, members), _members(split, members)
 
-            def loss(group: Any, members: Sequence[Trainable] = members, mine: Any = mine) -> Any:
+            def loss(group: Any, members: Sequence[Trainable] = members, old: Any = old) -> Any:
                 # With 64-bit numbers switched on, a line search in 32 bits tries steps in 64.
-                group = jax.tree.map(lambda tried, old: tried.astype(old.dtype), group, mine)
+                group = jax.tree.map(lambda leaf, of_old: leaf.astype(of_old.dtype), group, old)
                 return self._differentiable(loss_and_gradient, parameters, members)(group)
 
-            updates, new_state = optimizer.update(slopes, state, mine, value=value, grad=slopes, value_fn=loss)
-            new: Any = optax.apply_updates(mine, jax.tree.map(lambda step: step_scale * step, updates))
+            updates, new_state = optimizer.update(gradients, state, old, value=value, grad=gradients, value_fn=loss)
+            new: Any = optax.apply_updates(old, jax.tree.map(lambda step: step_scale * step, updates))
             changed.update(zip(members, new, strict=True))
             new_states.append(strong(new_state, gradient.dtype))
         return changed, tuple(new_states)
@@ -113,15 +120,15 @@ class FirstOrder:
         def _(primals: Any, tangents: Any) -> Any:
             (group,), (tangent,) = primals, tangents
             value, gradient = loss_and_gradient({**parameters, **dict(zip(members, group, strict=True))})
-            slopes = _members(self._split(parameters, gradient), members)
-            products = jax.tree.map(jnp.vdot, slopes, tangent)
+            gradients = _members(self._split(parameters, gradient), members)
+            products = jax.tree.map(jnp.vdot, gradients, tangent)
             return value, sum(jax.tree.leaves(products))
 
         return loss
 
 
 def by_optimizer(optimizers: Mapping[Trainable, Any]) -> list[tuple[Any, list[Trainable]]]:
-    """Each optimizer, with what it trains; of two objects alike each has its own."""
+    """Each optimizer object, with what it trains; equal objects are not merged."""
     groups: dict[int, tuple[Any, list[Trainable]]] = {}
     for trainable, optimizer in optimizers.items():
         groups.setdefault(id(optimizer), (optimizer, []))[1].append(trainable)
@@ -129,18 +136,18 @@ def by_optimizer(optimizers: Mapping[Trainable, Any]) -> list[tuple[Any, list[Tr
 
 
 def strong(tree: Any, dtype: Any) -> Any:
-    """The same numbers, none of a weak type: those are `dtype`, as they come to be beside numbers of that.
+    """A tree without weak types: floats of such a type get `dtype`, as they do beside numbers of that.
 
     JAX compiles a program once for weak types and once for others, which steps return sooner or later.
     """
 
-    def each(leaf: Any) -> Any:
+    def strong_leaf(leaf: Any) -> Any:
         aval = jax.typeof(leaf)
         if not aval.weak_type:
             return jnp.asarray(leaf)
         return jax.lax.convert_element_type(leaf, dtype if jnp.issubdtype(aval.dtype, jnp.floating) else aval.dtype)
 
-    return jax.tree.map(each, tree)
+    return jax.tree.map(strong_leaf, tree)
 
 
 def _members(parameters: Parameters, members: Sequence[Trainable]) -> tuple[Any, ...]:
@@ -148,12 +155,12 @@ def _members(parameters: Parameters, members: Sequence[Trainable]) -> tuple[Any,
 
 
 def _refuse_another_structure(states: Any, after: Any) -> None:
-    """Raise where a step leaves a state that the next one could not take."""
-    told = [jax.tree_util.tree_flatten_with_path(each) for each in (states, after)]
-    (before, structure), (found, other) = told
+    """Raise TypeError where a step returns a state that the next one could not take."""
+    before, structure = jax.tree_util.tree_flatten_with_path(states)
+    returned, other = jax.tree_util.tree_flatten_with_path(after)
     differ = [
         f"{jax.tree_util.keystr(path)} of shape {jnp.shape(leaf)} comes back with {new.shape}"
-        for (path, leaf), (_, new) in zip(before, found, strict=False)
+        for (path, leaf), (_, new) in zip(before, returned, strict=False)
         if jnp.shape(leaf) != new.shape
     ]
     if structure != other or differ:
@@ -164,21 +171,24 @@ def _refuse_another_structure(states: Any, after: Any) -> None:
         )
 
 
-def refuse_line_search(order: FirstOrder, parameters: Parameters) -> None:
-    """Raise if an optimizer asks for the loss at other parameters: its slope is not the direction it is given."""
-    asked = []
+def refuse_line_search(optimizers: FirstOrder, parameters: Parameters) -> None:
+    """Raise ValueError if an optimizer asks for the loss at other parameters.
+
+    Its gradient there is not the direction of the update.
+    """
+    calls = []
 
     def loss(group: Any) -> Any:
-        asked.append(group)
+        calls.append(group)
         return jnp.zeros(())
 
-    for optimizer, members in order.groups:
-        mine = _members(parameters, members)
-        state = jax.eval_shape(optimizer.init, mine)
+    for optimizer, members in optimizers.groups:
+        group = _members(parameters, members)
+        state = jax.eval_shape(optimizer.init, group)
         jax.eval_shape(
-            lambda g, s, o=optimizer: o.update(g, s, g, value=jnp.zeros(()), grad=g, value_fn=loss), mine, state
+            lambda g, s, o=optimizer: o.update(g, s, g, value=jnp.zeros(()), grad=g, value_fn=loss), group, state
         )
-    if asked:
+    if calls:
         raise ValueError(
             "conflict= changes the direction of an update, and the optimizer searches along it for a fall of the loss "
             "(optax.lbfgs does): train with one that does not, such as optax.adam"

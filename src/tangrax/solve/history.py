@@ -1,4 +1,4 @@
-"""What was recorded during training."""
+"""The history of a run: recorded values by name."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -20,11 +20,11 @@ class History(Mapping[str, np.ndarray]):
 
     @classmethod
     def of(cls, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> "History":
-        """One that has recorded these, by name as (epochs, values)."""
-        found = cls()
+        """A history of these series, (epochs, values) by name."""
+        history = cls()
         for name, (epochs, values) in series.items():
-            found.append(name, epochs, values)
-        return found
+            history.append(name, epochs, values)
+        return history
 
     def append(self, name: str, epochs: np.ndarray, values: np.ndarray) -> None:
         if len(epochs):
@@ -32,21 +32,21 @@ class History(Mapping[str, np.ndarray]):
             self._values.setdefault(name, []).append(np.asarray(values))
 
     def truncate(self, epoch: int) -> None:
-        """Forget what was recorded at `epoch` and later."""
+        """Drop values recorded at `epoch` and later."""
         for name in list(self._epochs):
             epochs, values = self.epochs(name), self[name]
-            kept = epochs < epoch
-            self._epochs[name], self._values[name] = [epochs[kept]], [values[kept]]
+            before = epochs < epoch
+            self._epochs[name], self._values[name] = [epochs[before]], [values[before]]
 
     def between(self, first: int, stop: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """What was recorded from epoch `first` on and before `stop`, by name, as (epochs, values)."""
-        found = {}
+        """The series from epoch `first` on and before `stop`: (epochs, values) by name."""
+        series = {}
         for name in self:
             epochs = self.epochs(name)
             start, end = np.searchsorted(epochs, (first, stop))
             if end > start:
-                found[name] = epochs[start:end], self[name][start:end]
-        return found
+                series[name] = epochs[start:end], self[name][start:end]
+        return series
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._joined(self._values, name)

@@ -9,17 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import PointSet, Tracker
+from ..expr import PointSet
 from ..optim import AdaptiveRule
 from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
 from .callbacks import Listener, Run, Stretch
-from .compiled import LONGEST, CompiledTracker, Problem, ScheduledRule, State, fired_before, stretch_program
+from .checkpointer import Checkpointer
+from .compiled import LONGEST, fired_before, stretch_program
 from .first_order import Parameters, strong
 from .history import History
 from .resampling import MOVED, Resampler
 from .rollback import SHORTER, STEP_SCALE, Anchor, Anchors
 from .terms import TOTAL, NonFiniteLoss
+from .training_problem import CompiledTracker, Problem, ScheduledRule, State
 
 FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes
 SECONDS = 0.5  # what a stretch should take, so that signals and progress stay live
@@ -33,25 +35,6 @@ class Timing:
     seconds_to_first_step: float | None = None
     seconds: float = 0.0
     epochs: int = 0
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What becomes of states on disk: every how many epochs, and what is done, and said, where training stops early.
-
-    `hurry` gives a signal's number when time is running out, else 0; `stopped` is called by all processes alike.
-    `tries` is how often training may go back to the last multiple of `every` where a loss is not finite; `back` is told
-    the epoch, and forgets what came after it.
-    """
-
-    every: int
-    hurry: Callable[[], int] = lambda: 0
-    stopped: Callable[[], str] = lambda: ", whose parameters and history it has"
-    tries: int = 0
-    back: Callable[[int], None] = lambda epoch: None
-
-
-NOT_KEPT = Kept(LONGEST)
 
 
 @dataclass
@@ -86,7 +69,6 @@ class Loop:
     problem: Problem
     transport: Transport
     points: Points
-    trackers: Sequence[Tracker]
     explain: Callable[[Parameters, int, np.ndarray, bool], str]
     resampler: Resampler
     placed: Callable[[], Points]
@@ -98,19 +80,19 @@ class Loop:
         """A fresh state: the parameters as they are, optimizers at their beginning."""
         trained = tuple(parameters[t] for t in self.problem.trainables)
         dtype = jax.tree.leaves(trained)[0].dtype
-        guides = [each.guide for each in self.problem.guided]
-        guided = tuple(guide.init(dtype) for guide in guides)
-        same = strong(State(trained, self.problem.optimizer.init(parameters), guided, jnp.ones((), dtype)), dtype)
-        return replace(self.transport.replicate(same), rows=tuple(self._rows(guide, dtype) for guide in guides))
+        rules = [each.rule for each in self.problem.rules]
+        rule_states = tuple(rule.init(dtype) for rule in rules)
+        same = strong(State(trained, self.problem.optimizer.init(parameters), rule_states, jnp.ones((), dtype)), dtype)
+        return replace(self.transport.replicate(same), rows=tuple(self._rows(rule, dtype) for rule in rules))
 
-    def _rows(self, guide: AdaptiveRule, dtype: Any) -> Any:
+    def _rows(self, rule: AdaptiveRule, dtype: Any) -> Any:
         """What a guide has of every point, on the points' devices."""
 
         def of_all(value: Any, tag: PointSet) -> jax.Array:
             layout = self.problem.layouts[tag]
             return self.transport.place(np.full(layout.rows * layout.shards, value))
 
-        each = zip(guide.init_rows(dtype), guide.columns, strict=True)
+        each = zip(rule.init_rows(dtype), rule.columns, strict=True)
         return [jax.tree.map(lambda value, tag=tag: of_all(value, tag), one) for one, tag in each]
 
     def parameters(self, state: State) -> Parameters:
@@ -124,20 +106,20 @@ class Loop:
         epochs: int,
         history: History,
         listeners: Sequence[Listener],
-        keep: Callable[[State, State, int], None],
-        kept: Kept = NOT_KEPT,
+        on_state: Callable[[State, State, int], None],
+        checkpointer: Checkpointer,
+        rollbacks: int = 0,
     ) -> None:
-        """`epochs` epochs from `epoch` on; `last` is the state one epoch earlier, or `state` itself.
+        """Train `epochs` epochs from `epoch` on; `last` is the state one epoch earlier, or `state` itself.
 
-        `keep` is called with every state reached and the one before it, so that none is lost; `kept` is what becomes of
-        them on disk.
+        `on_state` is called with each state reached and the one before it, ahead of `checkpointer`. `rollbacks` is how
+        often training may go back to the last multiple of the checkpointer's interval where a loss is not finite.
 
-        Raises NonFiniteLoss after keeping the last state whose loss was finite, and KeyboardInterrupt or SystemExit
-        after the stretch in which any of the processes got a signal.
+        Raises NonFiniteLoss after going back to the last state whose loss was finite, and KeyboardInterrupt or
+        SystemExit after the stretch in which any of the processes got a signal.
         """
         began = time.perf_counter()
-        thresholds = {str(tracker.name): tracker.warn_below for tracker in self.trackers}
-        end, length, stop, tries = epoch + epochs, FIRST, 0, kept.tries
+        end, length, stop, interval = epoch + epochs, FIRST, 0, checkpointer.interval
         anchors = Anchors(Anchor(state, last, epoch, self.resampler.now()))
         interruption = Interruption()
 
@@ -145,52 +127,59 @@ class Loop:
             for listener in listeners:
                 listener.on_stretch(stretch)
 
+        checkpointer.on_start(self, history, epoch, end)
         for listener in listeners:
-            listener.on_start(Run(epoch, end, self._where(), (*self.problem.names, *thresholds, TOTAL)))
+            listener.on_start(Run(epoch, end, self._where(), self.problem.listed))
         try:
             with interruption.held():
                 while epoch < end and not stop:
                     self._resample(epoch, history)
                     start = time.perf_counter()
-                    count = min(length, end - epoch, self.resampler.until(epoch), kept.every - epoch % kept.every)
+                    count = min(length, end - epoch, self.resampler.until(epoch), interval - epoch % interval)
                     found = self._stretch(state, last, epoch, count)
                     seconds = time.perf_counter() - start
-                    warnings = self._record(history, epoch, found, thresholds)
+                    warnings = self._record(history, epoch, found)
                     if found.finite:
                         state, last = found.state, found.last
                         epoch += found.done
-                        if epoch % kept.every == 0:
+                        if epoch % interval == 0:
                             loss = float(found.terms[-1, len(self.problem.names)])
                             anchors.offer(Anchor(state, last, epoch, self.resampler.now()), loss)
                     else:
                         anchor = anchors.before(epoch + found.done)
-                        if not tries or anchor is None:
-                            message, reached = self._give_up(found, epoch, history, keep)
-                            if reached > epoch:
-                                told(Stretch(reached, history.last(history), found.done / seconds, warnings))
-                            kept.stopped()
+                        if not rollbacks or anchor is None:
+                            began_at, message = epoch, self._why(found, epoch + found.done)
+                            if epoch + found.done > 0:
+                                state, last, epoch = found.last, found.last, epoch + found.done - 1
+                                on_state(state, last, epoch)
+                                history.truncate(epoch)
+                            if epoch > began_at:
+                                told(Stretch(epoch, history.last(history), found.done / seconds, warnings))
+                            checkpointer.on_stop(state, last, epoch)
                             raise NonFiniteLoss(message)
-                        tries -= 1
-                        anchor, said = self._go_back(anchor, epoch + found.done, history, tries)
+                        rollbacks -= 1
+                        anchor, said = self._go_back(anchor, epoch + found.done, history, rollbacks)
                         anchors.replace(anchor)
                         state, last, epoch, warnings = anchor.state, anchor.last, anchor.epoch, (*warnings, said)
-                        kept.back(epoch)
+                        checkpointer.on_rollback(epoch)
                     self.timing.seconds += seconds
                     self.timing.epochs += found.done
                     if self.timing.seconds_to_first_step is None:
                         self.timing.seconds_to_first_step = time.perf_counter() - began
                     else:
                         length = max(1, min(LONGEST, round(SECONDS * max(1, found.done) / seconds)))
-                    keep(state, last, epoch)
+                    on_state(state, last, epoch)
+                    checkpointer.on_stretch(state, last, epoch)
                     told(Stretch(epoch, history.last(history), found.done / seconds, warnings))
-                    length, stop = self._agreed(length, interruption.signal or kept.hurry())
+                    length, stop = self._agreed(length, interruption.signal or checkpointer.due_signal())
                     interruption.answered = bool(stop)
         finally:
             for listener in listeners:
                 listener.on_end()
         if stop:
             interruption.expect(stop)
-            where = f"after epoch {epoch}{kept.stopped()}"
+        where = f"after epoch {epoch}{checkpointer.on_stop(state, last, epoch)}"
+        if stop:
             # All leave once it has been said: mpirun ends the others as soon as one has gone.
             self.transport.first_writes("the end", lambda: say_stopped(stop, where))
             raise_for(stop)
@@ -258,14 +247,14 @@ class Loop:
 
     def without_trackers(self) -> "Loop":
         """The same training with nothing watched: another program, of which this loop's timing does not know."""
-        bare = replace(self, problem=replace(self.problem, watched=()), trackers=(), timing=Timing(), program=None)
+        bare = replace(self, problem=replace(self.problem, trackers=()), timing=Timing(), program=None)
         bare.program = bare._jitted()
         return bare
 
     @property
     def _watched(self) -> tuple[ScheduledRule | CompiledTracker, ...]:
         """All that is recorded every so many epochs."""
-        return *self.problem.guided, *self.problem.watched
+        return *self.problem.rules, *self.problem.trackers
 
     def arguments(self, state: State, last: State, first: int, count: int) -> tuple[Any, Any]:
         """What the program of a stretch takes."""
@@ -290,9 +279,7 @@ class Loop:
 
         return self.transport.spmd(program, "training")
 
-    def _record(
-        self, history: History, first: int, found: StretchResult, thresholds: Mapping[str, float | None]
-    ) -> tuple[str, ...]:
+    def _record(self, history: History, first: int, found: StretchResult) -> tuple[str, ...]:
         epochs = np.arange(first, first + found.done)
         terms = found.terms[: found.done, : len(self.problem.names)]
         for index, name in enumerate(self.problem.names):
@@ -304,37 +291,15 @@ class Loop:
         warnings = [] if trouble is None else [trouble]
         for watched, values in zip(self._watched, found.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
-            if isinstance(watched, ScheduledRule):
-                warnings += watched.guide.says(due, values, history.last(watched.names))
+            warnings += watched.messages(due, values, history.last(watched.names))
             for name, value in zip(watched.names, values, strict=True):
                 history.append(name, due, value)
-                threshold = thresholds.get(name)
-                if threshold is not None:
-                    # NaN is not below anything, and nothing to be quiet about.
-                    low = [(e, float(v.min())) for e, v in zip(due, value, strict=True) if not v.min() >= threshold]
-                    if low:
-                        first_low, least = low[0]
-                        said = (
-                            f"is below {threshold:g}"
-                            if least < threshold
-                            else "is no number: a gradient it is made of is not finite"
-                        )
-                        more = f" ({len(low)} times since)" if len(low) > 1 else ""
-                        warnings.append(f"epoch {first_low}: {name} = {least:.3g} {said}{more}")
         return tuple(warnings)
 
-    def _give_up(
-        self, found: StretchResult, first: int, history: History, keep: Callable[[State, State, int], None]
-    ) -> tuple[str, int]:
-        """Go back to the last state with a finite loss, and forget what came after: what happened, and its epoch."""
-        epoch = first + found.done
-        message = self.explain(
-            self.parameters(found.state), epoch, found.terms[-1, : len(self.problem.names)], found.slope_finite
-        )
-        if epoch > 0:
-            keep(found.last, found.last, epoch - 1)
-            history.truncate(epoch - 1)
-        return message, max(0, epoch - 1)
+    def _why(self, found: StretchResult, epoch: int) -> str:
+        """Message for the loss of an epoch that is not finite."""
+        terms = found.terms[-1, : len(self.problem.names)]
+        return self.explain(self.parameters(found.state), epoch, terms, found.slope_finite)
 
     def _where(self) -> str:
         kind, size = self.transport.mesh.devices.flat[0].platform, self.transport.size
@@ -344,5 +309,5 @@ class Loop:
         return f"{size} {kind} device{'s' if size > 1 else ''}{shared}, {points} points, {numbers}"
 
     def _told(self, tag: PointSet) -> str:
-        batch = self.problem.batched.get(tag)
+        batch = self.problem.batch_layouts.get(tag)
         return f"{'' if batch is None else f'{batch.count} of '}{self.problem.layouts[tag].count} {tag.tag}"

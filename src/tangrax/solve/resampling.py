@@ -1,4 +1,4 @@
-"""Points that move during training: when, by which residual, and what is kept of it."""
+"""Moves collocation points during training, by the rules of `tx.optim`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from .compiled import LONGEST
 from .terms import NonFiniteLoss, Terms
 
 POINTS, NOISE = 2, 3  # first words of the keys of points and of noise; held-out points have another
-IN_TEXT = "field", "every"  # what the text of a rule tells of it
+IN_TEXT = "field", "interval"  # what the text of a rule says
 MOVED = "resample/"  # in the history, before the name of a tag: how many of its points moved
 
 
@@ -79,55 +79,59 @@ class Resampler:
         """The rules in lines that are the same in every process."""
         lines = []
         for rule in self.rules:
-            told = {each.name: getattr(rule, each.name) for each in fields(rule) if each.name not in IN_TEXT}
+            options = {option.name: getattr(rule, option.name) for option in fields(rule) if option.name not in IN_TEXT}
             # Of a function its name: its own text has an address in it.
-            words = [f"{name}={getattr(value, '__qualname__', repr(value))}" for name, value in told.items()]
+            words = [
+                f"{name}={getattr(value, '__qualname__', repr(value))}"
+                for name, value in options.items()
+                if name not in IN_TEXT
+            ]
             lines.append(f"{rule} of {', '.join(words)}")
         return lines
 
     def due(self, epoch: int) -> list[Resampling]:
-        """Rules whose tags move before an epoch: at their `every`, 2 · `every`, …"""
-        return [rule for rule in self._alive() if epoch % rule.every == 0 and epoch > self.moved.get(rule.points, 0)]
+        """Rules whose tags move before an epoch: at their `interval`, 2 · `interval`, …"""
+        return [rule for rule in self._alive() if epoch % rule.interval == 0 and epoch > self.moved.get(rule.points, 0)]
 
     def until(self, epoch: int) -> int:
-        """How many epochs can be run from one on before points move."""
-        return min((rule.every - epoch % rule.every for rule in self._alive()), default=LONGEST)
+        """How many epochs can be run from `epoch` on before points move."""
+        return min((rule.interval - epoch % rule.interval for rule in self._alive()), default=LONGEST)
 
     def move(self, epoch: int) -> dict[str, int]:
-        """Move what is due; how many points are new, by the names of the tags."""
+        """Move the tags that are due; returns how many points are new, by the names of the tags."""
         # All are chosen before any tag moves: a residual may hold terms on the points of another rule's tag.
-        chosen = {rule.points: self._chosen(rule, epoch) for rule in self.due(epoch)}
-        for tag, (coordinates, _) in chosen.items():
+        choices = {rule.points: self._choose(rule, epoch) for rule in self.due(epoch)}
+        for tag, (coordinates, _) in choices.items():
             self.evaluator.executor.move(tag, coordinates)
             self.moved[tag] = epoch
-        return {name: chosen[tag][1] for name, tag in self.names.items() if tag in chosen}
+        return {name: choices[tag][1] for name, tag in self.names.items() if tag in choices}
 
     def counts(self) -> dict[PointSet, int]:
         """How many points each tag has now."""
         return {tag: len(self.evaluator.executor.rows(tag)) for tag in self.names.values()}
 
     def counted(self) -> dict[str, int]:
-        """The same by the tags' names."""
+        """How many points each tag has now, by its name."""
         counts = self.counts()
         return {name: counts[tag] for name, tag in self.names.items()}
 
     def coordinates(self, tag: Any) -> np.ndarray:
-        """Where points are now: those of a tag, by its name, or those that a field is on."""
+        """The current points of a tag, by its name, or of a field."""
         if isinstance(tag, Node) and tag.points is not None:
             return self.evaluator.executor.coordinates(tag.points).copy()
-        found = [points for points in self.names.values() if points.tag == tag]
-        if len(found) != 1:
-            why = "several domains have it: give a field on it" if found else "terms are on " + ", ".join(self.names)
+        tagged = [points for points in self.names.values() if points.tag == tag]
+        if len(tagged) != 1:
+            why = "several domains have it: give a field on it" if tagged else "terms are on " + ", ".join(self.names)
             raise ValueError(f"solver.points({str(tag)!r}): {why}")
-        return self.evaluator.executor.coordinates(found[0]).copy()
+        return self.evaluator.executor.coordinates(tagged[0]).copy()
 
     def saved(self) -> dict[str, tuple[str, int, np.ndarray]]:
-        """Tags that have moved, by name: of which domain, when, and where their points are now."""
+        """Domain, epoch and current points of each tag that has moved, by its name."""
         moved = self.evaluator.executor.moved
         return {n: (t.domain, self.moved.get(t, 0), moved[t]) for n, t in self.names.items() if t in moved}
 
     def take(self, saved: Mapping[str, tuple[str, int, np.ndarray]]) -> None:
-        """Points as `saved` gave them; tags of another domain, and those that had not moved, as they are at first."""
+        """Take points as `saved` returned them; tags that had not moved, or of another domain, get their first ones."""
         alike = {n: t for n, t in self.names.items() if n in saved and saved[n][0] == t.domain}
         for name, tag in alike.items():
             if (columns := saved[name][2].shape[1]) != len(tag.axes):
@@ -147,28 +151,28 @@ class Resampler:
             raise
 
     def now(self) -> tuple[dict[PointSet, np.ndarray], dict[PointSet, int]]:
-        """What `restore` takes to have points as they are now."""
+        """Moved points, and when they moved, for `restore`."""
         return dict(self.evaluator.executor.moved), dict(self.moved)
 
     def restore(self, where: Mapping[PointSet, np.ndarray], when: Mapping[PointSet, int]) -> None:
-        """Tags as they had moved: their points, and at which epoch; all others as they were at first."""
+        """Put back points that had moved, and at which epoch; all others are as at first."""
         self.evaluator.executor.restore(where)
         self.moved = dict(when)
 
     def _alive(self) -> list[Resampling]:
-        """Rules that have something left to do."""
+        """Rules whose tags move any more."""
         counts = self.counts()
         return [rule for rule in self.rules if rule.moves(counts[rule.points])]
 
-    def _chosen(self, rule: Resampling, epoch: int) -> tuple[np.ndarray, int]:
+    def _choose(self, rule: Resampling, epoch: int) -> tuple[np.ndarray, int]:
         tag = rule.points
 
         def draw(count: int) -> np.ndarray:
             return tag.draw(count, POINTS, rule.seed, epoch)
 
         random = np.random.default_rng([NOISE, crc32(tag.tag.encode()), rule.seed, epoch])
-        scene = SamplingContext(draw, lambda points: self._residual(rule, points, epoch), random)
-        return rule.choose(self.evaluator.executor.coordinates(tag), scene)
+        context = SamplingContext(draw, lambda points: self._residual(rule, points, epoch), random)
+        return rule.choose(self.evaluator.executor.coordinates(tag), context)
 
     def _residual(self, rule: Resampling, coordinates: np.ndarray, epoch: int) -> np.ndarray:
         """|r| at points of the rule's tag, with the parameters as they are; computed on all devices."""
@@ -176,24 +180,24 @@ class Resampler:
         (root,) = expand([apply(_length, "length", rule.field)], RULES)
         placed = executor.place(Program((root,)).tags)
         rows, layout = executor.put(tag, coordinates)
-        there = Placed({**placed.rows, tag: rows}, {**placed.layouts, tag: layout})
-        known = {trainable: self.evaluator.parameters(trainable) for trainable in trainables_of([root])}
-        found = executor.transport.fetch(executor.compute([root], there, known)[root])[: layout.count]
-        wrong = ~np.isfinite(found)
+        placed = Placed({**placed.rows, tag: rows}, {**placed.layouts, tag: layout})
+        parameters = {trainable: self.evaluator.parameters(trainable) for trainable in trainables_of([root])}
+        residual = executor.transport.fetch(executor.compute([root], placed, parameters)[root])[: layout.count]
+        wrong = ~np.isfinite(residual)
         if wrong.any():
             where = ", ".join(f"{axis} = {x:.6g}" for axis, x in zip(tag.axes, coordinates[wrong][0], strict=True))
             raise NonFiniteLoss(
                 f"resampling at epoch {epoch}: {rule.field} is not finite at {wrong.sum()} of {len(wrong)} points of "
                 f"'{tag.tag}', such as {where}. No point has moved"
             )
-        return found.astype(np.float64)
+        return residual.astype(np.float64)
 
 
 def _named(terms: Sequence[Node]) -> dict[str, PointSet]:
     """The point sets that terms are on, in their order; a tag of a second domain gets a number."""
     names: dict[str, PointSet] = {}
-    found = [node.op.points for term in terms for node in all_nodes([term]) if isinstance(node.op, ops.Coordinate)]
-    for points in dict.fromkeys(found):
+    nodes = [node for term in terms for node in all_nodes([term])]
+    for points in dict.fromkeys(node.op.points for node in nodes if isinstance(node.op, ops.Coordinate)):
         same = sum(other.tag == points.tag for other in names.values())
         names[f"{points.tag}_{same}" if same else points.tag] = points
     return names

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import State
+from .training_problem import State
 
 STEP_SCALE = "rollback/step_scale"  # in the history: the part of a step that is taken since training went back
 SHORTER = 0.5  # of the step before, each time that training goes back

@@ -1,4 +1,4 @@
-"""What `tx.core` was given: loss terms and trackers by name, and what they train."""
+"""Loss terms and trackers by name, as `tx.core` checks them, and what they train."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ class Terms:
 
     @property
     def roots(self) -> list[Node]:
-        """All that is computed of the problem: its terms, and what trackers watch."""
+        """Expressions of all terms and trackers."""
         return [*self.losses.values(), *(tracker.root for tracker in self.trackers.values())]
 
     def about(self) -> dict[str, Any]:
-        """The same for a person: terms and trackers in words, and whether a tracker is a cosine, of what."""
+        """Terms and trackers in words for a person, and the arguments of trackers that are cosines."""
         trackers = {}
         for name, tracker in self.trackers.items():
             said: dict[str, Any] = {
@@ -53,9 +53,9 @@ class Terms:
         }
 
     def fingerprint(self, watched: bool = True) -> list[str]:
-        """What the problem is, in lines that are the same in every process, without points and parameters.
+        """Lines that identify the problem, the same in every process, without points and parameters.
 
-        What is only `watched` may be left out, as training does not depend on it, and optimizers are with it.
+        Without `watched`, those of trackers and optimizers are left out: what is trained does not depend on them.
         """
         names = [f"term '{name}'" for name in self.losses]
         if not watched:
@@ -66,18 +66,18 @@ class Terms:
     @property
     def in_losses(self) -> dict[Trainable, str]:
         """Networks and parameters that terms hold, by name, without those of trackers alone."""
-        held = {node.op.trainable for node in all_nodes(self.losses.values()) if isinstance(node.op, ops.Call)}
-        return {trainable: name for trainable, name in self.trainables.items() if trainable in held}
+        in_losses = {node.op.trainable for node in all_nodes(self.losses.values()) if isinstance(node.op, ops.Call)}
+        return {trainable: name for trainable, name in self.trainables.items() if trainable in in_losses}
 
 
-def read_terms(given: Any) -> Terms:
+def read_terms(terms: Any) -> Terms:
     """Terms and trackers from a list or a dict; raises where they cannot be a problem."""
-    if isinstance(given, Mapping):
-        entries = [(checked_name("tx.core", name), entry) for name, entry in given.items()]
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        entries = [(None, entry) for entry in given]
+    if isinstance(terms, Mapping):
+        entries = [(checked_name("tx.core", name), entry) for name, entry in terms.items()]
+    elif isinstance(terms, Sequence) and not isinstance(terms, str):
+        entries = [(None, entry) for entry in terms]
     else:
-        raise TypeError(f"tx.core({given!r}): give a list of terms and trackers, or a dict from names to them")
+        raise TypeError(f"tx.core({terms!r}): give a list of terms and trackers, or a dict from names to them")
     losses: dict[str, Node] = {}
     trackers: dict[str, Tracker] = {}
     for name, entry in entries:
@@ -148,7 +148,7 @@ def _named(terms: Sequence[Node], watched: Sequence[Node]) -> dict[Trainable, st
 
 
 def _roles(terms: Sequence[Node]) -> tuple[tuple[Trainable, ...], dict[Trainable, Any]]:
-    """What is trained, and the optimizers that handles were given."""
+    """All that is trained, and the optimizers of handles."""
     calls = [node.op for node in all_nodes(terms) if isinstance(node.op, ops.Call)]
     frozen = {call.trainable for call in calls if call.frozen}
     free = {call.trainable for call in calls if not call.frozen}
@@ -165,8 +165,8 @@ def _roles(terms: Sequence[Node]) -> tuple[tuple[Trainable, ...], dict[Trainable
             raise ValueError(f"'{name}' has two optimizers: call it by one handle, the one .optimizer(…) returned")
     trained = tuple(dict.fromkeys(call.trainable for call in calls if call.trainable in free))
     if not trained:
-        held = ", ".join(t.name for t in frozen)
-        why = f"{held} is frozen" if held else "no term holds a network or parameter"
+        names = ", ".join(t.name for t in frozen)
+        why = f"{names} is frozen" if names else "no term holds a network or parameter"
         raise ValueError(f"tx.core has nothing to train: {why}")
     return trained, optimizers
 
@@ -178,9 +178,9 @@ def describe_trouble(terms: Mapping[str, Node], epoch: int, what: str, bad: Sequ
         tags = dict.fromkeys(n.op.points.tag for n in all_nodes([terms[name]]) if isinstance(n.op, ops.Coordinate))
         where = ", ".join(f"'{tag}'" for tag in tags)
         parts.append(f"the {what} of {name} = {terms[name]} (tag {where}) is {value}")
-    found = "; ".join(parts) or "the sum of the terms overflows"
+    causes = "; ".join(parts) or "the sum of the terms overflows"
     if epoch == 0:
         after = "Nothing was changed; look for a division by zero, a logarithm or a root of a negative number there"
     else:
         after = f"The parameters of epoch {epoch - 1}, the last finite one, are kept; try a smaller learning rate"
-    return f"training stopped at epoch {epoch}: {found}. {after}"
+    return f"training stopped at epoch {epoch}: {causes}. {after}"

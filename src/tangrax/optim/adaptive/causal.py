@@ -1,4 +1,4 @@
-"""Weights that let a time be learned only once all times before it have been."""
+"""Causal weights: a time counts once the residuals before it are small."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...expr import Node, Trainable, all_nodes, apply, ops
-from ..residuals import Square, squares_of
-from .adaptive_rule import AdaptiveMethod, AdaptiveRule, AdaptiveWeight, check_every, check_names, check_within
+from ..residuals import MeanSquare, squares_of
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule, AdaptiveWeight, check_interval, check_names, check_within
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,54 +21,54 @@ class Causal(AdaptiveMethod):
     bins: int
     tolerances: tuple[float, ...]
     ready: float
-    every: int
+    interval: int
 
-    def bind(self, terms, wrt):
+    def compile(self, terms, wrt):
         check_names("causal", self.names, terms)
-        chosen = self.names or [name for name, term in terms.items() if _uses(term, self.time)]
-        found = {name: _squares(name, terms[name], self.time) for name in chosen}
-        if not found:
+        names = self.names or [name for name, term in terms.items() if _uses(term, self.time)]
+        squares = {name: _squares(name, terms[name], self.time) for name in names}
+        if not squares:
             assert self.time.points is not None
             raise ValueError(f"causal({self.time}): no term is on the points of '{self.time.points.tag}'")
-        return Causality(self, terms, found)
+        return CausalRule(self, terms, squares)
 
 
-class Causality(AdaptiveRule):
+class CausalRule(AdaptiveRule):
     """Terms mean wⱼ Lⱼ over bins of time, wⱼ = exp(-ε Σ_{k<j} Lₖ); ε grows when the last weight is near 1."""
 
-    def __init__(self, how: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[Square]]):
-        self.how, self.every, self.terms = how, how.every, dict(terms)
+    def __init__(self, method: Causal, terms: Mapping[str, Node], squares: Mapping[str, list[MeanSquare]]):
+        self.method, self.interval, self.terms = method, method.interval, dict(terms)
         # As numbers set beforehand: weights made of the same sums as the loss would take a product for each bin.
-        self.knob = AdaptiveWeight("causal_weights", np.ones((len(squares), how.bins)))
-        weights = self.knob.node
-        assert how.time.points is not None and isinstance(how.time.op, ops.Coordinate)
-        times = how.time.points.coordinates[:, how.time.op.axis]
-        edges = [float(edge) for edge in np.linspace(times.min(), times.max(), how.bins + 1)]
+        self.weight = AdaptiveWeight("causal_weights", np.ones((len(squares), method.bins)))
+        weights = self.weight.node
+        assert method.time.points is not None and isinstance(method.time.op, ops.Coordinate)
+        times = method.time.points.coordinates[:, method.time.op.axis]
+        edges = [float(edge) for edge in np.linspace(times.min(), times.max(), method.bins + 1)]
         measured = []
-        for row, (name, mine) in enumerate(squares.items()):
-            losses = [_between(mine, how.time, *pair) for pair in _open_ended(edges)]
-            weighted = [weights[row, index] / how.bins * loss for index, loss in enumerate(losses)]
+        for row, (name, of_term) in enumerate(squares.items()):
+            losses = [_between(of_term, method.time, *pair) for pair in _open_ended(edges)]
+            weighted = [weights[row, index] / method.bins * loss for index, loss in enumerate(losses)]
             self.terms[name] = sum(weighted[1:], start=weighted[0])
             measured.append(apply(_stacked, "stack", *losses))
         self.measured = tuple(measured)
-        self.parts = (*(f"causal_weight/{name}" for name in squares), "causal_weight/tolerance")
+        self.names = (*(f"causal_weight/{name}" for name in squares), "causal_weight/tolerance")
 
     def init(self, dtype):
-        weights = jnp.ones((len(self.measured), self.how.bins), dtype)
-        return jnp.zeros((), jnp.int32), jnp.asarray(self.how.tolerances, dtype), weights
+        weights = jnp.ones((len(self.measured), self.method.bins), dtype)
+        return jnp.zeros((), jnp.int32), jnp.asarray(self.method.tolerances, dtype), weights
 
-    def knobs(self, state) -> dict[Trainable, Any]:
-        return {self.knob: state[2]}
+    def term_weights(self, state) -> dict[Trainable, Any]:
+        return {self.weight: state[2]}
 
-    def update(self, state, rows, found, epoch):
+    def update(self, state, rows, values, epoch):
         stage, tolerances, _ = state
-        losses = jnp.stack(found)
+        losses = jnp.stack(values)
         before = jnp.cumsum(losses, axis=1) - losses
-        ready = jnp.exp(-tolerances[stage] * jnp.max(before)) > self.how.ready
-        stage = jnp.minimum(stage + ready, len(self.how.tolerances) - 1)
+        ready = jnp.exp(-tolerances[stage] * jnp.max(before)) > self.method.ready
+        stage = jnp.minimum(stage + ready, len(self.method.tolerances) - 1)
         return (stage, tolerances, jnp.exp(-tolerances[stage] * before)), rows
 
-    def recorded(self, state, found):
+    def recorded(self, state, values):
         """The last bins' weights, and ε."""
         stage, tolerances, weights = state
         return [*weights[:, -1], tolerances[stage]]
@@ -91,7 +91,7 @@ def causal(
     Wang, Sankaran and Perdikaris, Respecting causality for training physics-informed neural networks (2024), eq. 3.13
     and algorithm 1.
     """
-    check_every("causal", every)
+    check_interval("causal", every)
     check_within("causal", "ready", ready, 0, 1)
     if not isinstance(time, Node) or not isinstance(time.op, ops.Coordinate):
         raise TypeError(f"causal({time}): give the coordinate of time that domain.variable() returned")
@@ -107,37 +107,37 @@ def _stacked(*losses):
 
 
 def _open_ended(edges: list[float]) -> list[tuple[float | None, float | None]]:
-    """Bins between the edges; the first and last take all that lies beyond: resampled points may."""
+    """Bins between the edges; the first and last are open, as resampled points may lie beyond."""
     return list(zip([None, *edges[1:-1]], [*edges[1:-1], None], strict=True))
 
 
-def _between(squares: list[Square], time: Node, start: float | None, end: float | None) -> Node:
-    """The share of a bin: mean squares over the points from `start` on and before `end`."""
+def _between(squares: list[MeanSquare], time: Node, start: float | None, end: float | None) -> Node:
+    """The loss of a bin: mean squares over the points from `start` on and before `end`."""
     inside = None if start is None else time >= start
     if end is not None:
         inside = time < end if inside is None else inside & (time < end)
     assert inside is not None
-    found = []
+    terms = []
     for square in squares:
         inner, *group = square.inside
         where = inside & group[0] if group else inside
-        found.append(square.scale * inner[where].mse)
-    return sum(found[1:], start=found[0])
+        terms.append(square.scale * inner[where].mse)
+    return sum(terms[1:], start=terms[0])
 
 
-def _squares(name: str, term: Node, time: Node) -> list[Square]:
+def _squares(name: str, term: Node, time: Node) -> list[MeanSquare]:
     """The mean squares of a term, all on the points of `time`."""
-    found = squares_of("causal", name, term)
-    for square in found:
+    squares = squares_of("causal", name, term)
+    for square in squares:
         if square.field.points is not time.points:
             assert square.field.points is not None and time.points is not None
             raise ValueError(
                 f"causal: {square.part} of term '{name}' is on the points of '{square.field.points.tag}' and {time} on "
                 f"those of '{time.points.tag}': make it a term of its own"
             )
-    return found
+    return squares
 
 
 def _uses(term: Node, time: Node) -> bool:
-    """Whether a term is made of points that have this time."""
+    """Whether a term holds coordinates of the points of `time`."""
     return any(node.points is time.points for node in all_nodes([term]) if isinstance(node.op, ops.Coordinate))

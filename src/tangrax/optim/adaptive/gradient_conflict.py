@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...expr import Node, Selection, cosine, ops
-from .adaptive_rule import AdaptiveMethod, AdaptiveRule, check_every, check_within
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule, check_interval, check_within
 
 
 @dataclass(frozen=True)
 class Conflict(AdaptiveMethod):
-    """How G gradients become one; where `below` is given, only while the least cosine between two is below it."""
+    """One direction from G gradients; with `below`, only while the least cosine between two is below it."""
 
     below: float | None
-    every: int
+    interval: int
 
     @abc.abstractmethod
     def combined(self, lengths: Float[Array, " g"], units: Float[Array, "g p"], epoch: Any) -> Float[Array, " p"]:
@@ -35,35 +35,35 @@ class Conflict(AdaptiveMethod):
         units = scaled / jnp.where(norms > 0, norms, 1)[:, None]
         return self.combined(largest * norms, units, epoch)
 
-    def bind(self, terms, wrt):
+    def compile(self, terms, wrt):
         if len(terms) < 2:
             raise ValueError(
                 f"tx.core: conflict= needs two terms or more, and the loss has {', '.join(terms)} alone: split it, "
                 f"such as into groups {{'left': pde[left].mse, 'right': pde[right].mse}}"
             )
-        return Switch(self, terms, wrt)
+        return ConflictRule(self, terms, wrt)
 
 
-class Switch(AdaptiveRule):
-    """Whether conflict is kept out of the updates: always, or while two of the gradients conflict."""
+class ConflictRule(AdaptiveRule):
+    """Turns conflict-free updates on: always, or while two of the gradients conflict."""
 
-    parts = ("conflict/cosine", "conflict/on")
+    names = ("conflict/cosine", "conflict/on")
 
-    def __init__(self, how: Conflict, terms: Mapping[str, Node], wrt: tuple[Selection, ...]):
-        self.how, self.terms, self.every = how, terms, how.every
+    def __init__(self, method: Conflict, terms: Mapping[str, Node], wrt: tuple[Selection, ...]):
+        self.method, self.terms, self.interval = method, terms, method.interval
         self.measured = (cosine([Node(ops.Gradient(wrt), term) for term in terms.values()]),)
 
     def init(self, dtype):
-        return jnp.asarray(self.how.below is None)
+        return jnp.asarray(self.method.below is None)
 
-    def update(self, state, rows, found, epoch):
-        return (state if self.how.below is None else _least(found[0]) < self.how.below), rows
+    def update(self, state, rows, values, epoch):
+        return (state if self.method.below is None else _least(values[0]) < self.method.below), rows
 
-    def recorded(self, state, found):
-        return [_least(found[0]), state]
+    def recorded(self, state, values):
+        return [_least(values[0]), state]
 
-    def says(self, epochs: np.ndarray, values: Sequence[np.ndarray], before: Mapping[str, Any]) -> list[str]:
-        if self.how.below is None:
+    def messages(self, epochs: np.ndarray, values: Sequence[np.ndarray], before: Mapping[str, Any]) -> list[str]:
+        if self.method.below is None:
             return []
         cosines, on = values
         last = np.array([before.get("conflict/on", False), *on], dtype=bool)
@@ -76,7 +76,7 @@ class Switch(AdaptiveRule):
 
 @dataclass(frozen=True)
 class PCGrad(Conflict):
-    """Each gradient without its part against others."""
+    """Gradient surgery: each gradient without its part against others."""
 
     seed: int
 
@@ -86,13 +86,13 @@ class PCGrad(Conflict):
         key = jax.random.fold_in(jax.random.key(self.seed), epoch)
 
         def one(i: Any, total: Any) -> Any:
-            order = jax.random.permutation(jax.random.fold_in(key, i), count)
+            others = jax.random.permutation(jax.random.fold_in(key, i), count)
 
-            def without(k: Any, mine: Any) -> Any:
-                other = order[k]
-                along = mine @ cosines[:, other]
+            def without(k: Any, shares: Any) -> Any:
+                other = others[k]
+                along = shares @ cosines[:, other]
                 against = (along < 0) & (other != i)
-                return mine.at[other].add(jnp.where(against, -along, 0))
+                return shares.at[other].add(jnp.where(against, -along, 0))
 
             own = jnp.zeros(count, lengths.dtype).at[i].set(lengths[i])
             return total + jax.lax.fori_loop(0, count, without, own)
@@ -107,8 +107,8 @@ class ConFIG(Conflict):
     def combined(self, lengths, units, epoch):
         # By singular values of the unit gradients: products of them would lose half of the digits where they conflict.
         left, values, right = jnp.linalg.svd(units, full_matrices=False)
-        kept = values > jnp.finfo(values.dtype).eps * max(units.shape)
-        shares = jnp.where(kept, jnp.sum(left, axis=0) / jnp.where(kept, values, 1), 0)
+        significant = values > jnp.finfo(values.dtype).eps * max(units.shape)
+        shares = jnp.where(significant, jnp.sum(left, axis=0) / jnp.where(significant, values, 1), 0)
         norm = jnp.linalg.norm(shares)
         towards = shares / jnp.where(norm > 0, norm, 1)
         return jnp.dot(lengths, left @ (values * towards)) * (towards @ right)
@@ -139,7 +139,7 @@ def config(*, below: float | None = None, every: int = 100) -> Conflict:
 
 
 def _check(what: str, below: float | None, every: Any) -> None:
-    check_every(what, every)
+    check_interval(what, every)
     if below is not None:
         check_within(what, "below", below, -1, 1)
 

@@ -11,23 +11,23 @@ from jaxtyping import Array, Float
 
 from ...expr import Node, Selection, Trainable, norms, ops, within
 from ..residuals import squares_of
-from .adaptive_rule import AdaptiveMethod, AdaptiveRule, AdaptiveWeight, check_every, check_within
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule, AdaptiveWeight, check_interval, check_within
 
 MOST = 1e6  # of a weight: a term that is met exactly would have an infinite one
 
 
-class Rule(AdaptiveMethod):
-    """How weights follow from a number measured of each term."""
+class LossBalance(AdaptiveMethod):
+    """Weights of terms that follow from a number measured of each."""
 
-    every: int
+    interval: int
 
     @abc.abstractmethod
     def measure(self, terms: Mapping[str, Node], wrt: tuple[Selection, ...]) -> tuple[Node, ...]:
-        """What to measure: together T numbers, one a term."""
+        """Expressions whose values are together T numbers, one a term."""
 
     @abc.abstractmethod
     def first(self, count: int, dtype: Any) -> Any:
-        """What it remembers at the beginning."""
+        """The memory before the first update."""
 
     @abc.abstractmethod
     def follow(
@@ -35,85 +35,85 @@ class Rule(AdaptiveMethod):
     ) -> tuple[Float[Array, " t"], Any]:
         """New weights and memory."""
 
-    def bind(self, terms, wrt):
-        return Balance(self, terms, wrt)
+    def compile(self, terms, wrt):
+        return LossBalanceRule(self, terms, wrt)
 
 
-class Balance(AdaptiveRule):
-    """The loss Σ wᵢ Lᵢ with weights by a rule; all are 1 until it has been asked."""
+class LossBalanceRule(AdaptiveRule):
+    """The loss Σ wᵢ Lᵢ; all weights are 1 before the first update."""
 
-    def __init__(self, rule: Rule, terms: Mapping[str, Node], wrt: tuple[Selection, ...]):
-        self.rule, self.every = rule, rule.every
-        self.knob = AdaptiveWeight("weights", jnp.ones(len(terms)))
-        weights = self.knob.node
+    def __init__(self, method: LossBalance, terms: Mapping[str, Node], wrt: tuple[Selection, ...]):
+        self.method, self.interval = method, method.interval
+        self.weight = AdaptiveWeight("weights", jnp.ones(len(terms)))
+        weights = self.weight.node
         self.terms = {name: weights[index] * term for index, (name, term) in enumerate(terms.items())}
-        self.measured = rule.measure(terms, wrt)
-        self.parts = tuple(f"weight/{name}" for name in terms)
+        self.measured = method.measure(terms, wrt)
+        self.names = tuple(f"weight/{name}" for name in terms)
 
     def init(self, dtype):
-        return jnp.ones(len(self.terms), dtype), self.rule.first(len(self.terms), dtype)
+        return jnp.ones(len(self.terms), dtype), self.method.first(len(self.terms), dtype)
 
-    def knobs(self, state) -> dict[Trainable, Any]:
-        return {self.knob: state[0]}
+    def term_weights(self, state) -> dict[Trainable, Any]:
+        return {self.weight: state[0]}
 
-    def update(self, state, rows, found, epoch):
+    def update(self, state, rows, values, epoch):
         weights, memory = state
-        numbers = jnp.concatenate([jnp.atleast_1d(value) for value in found]).astype(weights.dtype)
-        new, memory_after = self.rule.follow(weights, memory, numbers, epoch)
+        numbers = jnp.concatenate([jnp.atleast_1d(value) for value in values]).astype(weights.dtype)
+        new, memory_after = self.method.follow(weights, memory, numbers, epoch)
         # What is not finite stops the run where the loss is: weights made from it would hide the cause.
         good = jnp.isfinite(numbers).all() & jnp.isfinite(new).all()
         return jax.tree.map(lambda a, b: jnp.where(good, a, b), (new, memory_after), (weights, memory)), rows
 
-    def recorded(self, state, found):
+    def recorded(self, state, values):
         return list(state[0])
 
 
 @dataclass(frozen=True)
-class Shares(Rule):
+class RatioBalance(LossBalance):
     """wᵢ = Σⱼ nⱼ / nᵢ of numbers n, then a running mean of these."""
 
-    every: int
+    interval: int
     smoothing: float
 
     def first(self, count, dtype):
         return jnp.zeros((), jnp.int32)
 
     def follow(self, weights, memory, numbers, epoch):
-        shares = jnp.where(numbers > 0, jnp.sum(numbers) / jnp.where(numbers > 0, numbers, 1), MOST)
+        ratios = jnp.where(numbers > 0, jnp.sum(numbers) / jnp.where(numbers > 0, numbers, 1), MOST)
         # The first ones as they are: a mean with weights of 1 would start the run unbalanced.
-        kept = jnp.where(memory > 0, self.smoothing, 0.0).astype(weights.dtype)
-        return kept * weights + (1 - kept) * jnp.minimum(shares, MOST), memory + 1
+        share = jnp.where(memory > 0, self.smoothing, 0.0).astype(weights.dtype)
+        return share * weights + (1 - share) * jnp.minimum(ratios, MOST), memory + 1
 
 
 @dataclass(frozen=True)
-class ByKernel(Shares):
-    """By traces of the tangent kernels."""
+class NTKBalance(RatioBalance):
+    """Ratios of traces of the tangent kernels."""
 
     def measure(self, terms, wrt):
-        found = []
+        by_term = []
         for name, term in terms.items():
             traces = []
             for square in squares_of("ntk_balance", name, term):
                 inner, *group = square.inside
                 rows = within(Node(ops.Jacobian(wrt), inner), *group)
                 traces.append(square.scale * rows.gram().diagonal.mean)
-            found.append(sum(traces[1:], start=traces[0]))
-        return tuple(found)
+            by_term.append(sum(traces[1:], start=traces[0]))
+        return tuple(by_term)
 
 
 @dataclass(frozen=True)
-class ByGradients(Shares):
-    """By lengths of gradients."""
+class GradNorm(RatioBalance):
+    """Ratios of norms of gradients."""
 
     def measure(self, terms, wrt):
         return (norms([Node(ops.Gradient(wrt), term) for term in terms.values()]),)
 
 
 @dataclass(frozen=True)
-class ByProgress(Rule):
-    """By how far each term has come."""
+class ReLoBRaLo(LossBalance):
+    """Weights by the relative progress of each term."""
 
-    every: int
+    interval: int
     smoothing: float
     temperature: float
     lookback: float
@@ -127,7 +127,7 @@ class ByProgress(Rule):
 
     def follow(self, weights, memory, numbers, epoch):
         count, start, before = memory
-        start, before = (jnp.where(count > 0, known, numbers) for known in (start, before))
+        start, before = (jnp.where(count > 0, old, numbers) for old in (start, before))
 
         def against(reference: Any) -> Any:
             ratios = numbers / jnp.where(reference > 0, reference, 1)
@@ -140,7 +140,7 @@ class ByProgress(Rule):
         return jnp.where(count > 0, new, weights), (count + 1, start, numbers)
 
 
-def ntk_balance(*, every: int = 100, smoothing: float = 0.9) -> Rule:
+def ntk_balance(*, every: int = 100, smoothing: float = 0.9) -> LossBalance:
     """wᵢ = Σⱼ tr Kⱼⱼ / tr Kᵢᵢ by the traces of the terms' tangent kernels, so that all are learned at one rate.
 
     A trace is that of a mean square: the mean over points of |∂r/∂θ|², times the term's own factor, which new weights
@@ -149,22 +149,22 @@ def ntk_balance(*, every: int = 100, smoothing: float = 0.9) -> Rule:
     Wang, Yu and Perdikaris, When and why PINNs fail to train: a neural tangent kernel perspective (2022), eq. 6.5 ff.
     """
     _check("ntk_balance", every, smoothing)
-    return ByKernel(every, smoothing)
+    return NTKBalance(every, smoothing)
 
 
-def grad_norm(*, every: int = 100, smoothing: float = 0.9) -> Rule:
+def grad_norm(*, every: int = 100, smoothing: float = 0.9) -> LossBalance:
     """wᵢ = Σⱼ |∇Lⱼ| / |∇Lᵢ|, so that all terms pull alike; any terms.
 
     `smoothing` is the share of the old weights in the new ones. Wang, Sankaran, Wang and Perdikaris, An expert's guide
     to training physics-informed neural networks (2023), algorithm 1.
     """
     _check("grad_norm", every, smoothing)
-    return ByGradients(every, smoothing)
+    return GradNorm(every, smoothing)
 
 
 def relobralo(
     *, every: int = 1, smoothing: float = 0.999, temperature: float = 0.1, lookback: float = 0.999, seed: int = 0
-) -> Rule:
+) -> LossBalance:
     """Weights by relative progress: more for terms that fell less since the last time, and since the start.
 
     With s(t') = T softmax(Lᵢ(t) / (temperature Lᵢ(t'))) over the T terms, w = smoothing h + (1 - smoothing) s(t - 1),
@@ -176,9 +176,9 @@ def relobralo(
     check_within("relobralo", "lookback", lookback, 0, 1)
     if not temperature > 0:
         raise ValueError(f"relobralo: temperature={temperature!r} must be positive")
-    return ByProgress(every, smoothing, temperature, lookback, seed)
+    return ReLoBRaLo(every, smoothing, temperature, lookback, seed)
 
 
 def _check(what: str, every: Any, smoothing: float) -> None:
-    check_every(what, every)
+    check_interval(what, every)
     check_within(what, "smoothing", smoothing, 0, 1)

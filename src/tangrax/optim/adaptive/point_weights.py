@@ -1,4 +1,4 @@
-"""Weights of single points, more where residuals stay."""
+"""Weights of single points, larger where residuals stay."""
 
 import abc
 from collections import Counter
@@ -12,8 +12,8 @@ import optax
 from jaxtyping import Array, Float
 
 from ...expr import Node, PointSet, apply, ops, within
-from ..residuals import Square, squares_of
-from .adaptive_rule import AdaptiveMethod, AdaptiveRule, check_every, check_names, check_within
+from ..residuals import MeanSquare, squares_of
+from .adaptive_rule import AdaptiveMethod, AdaptiveRule, check_interval, check_names, check_within
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class PointWeight(ops.Coordinate):
 
 
 @dataclass(frozen=True)
-class Pointwise(AdaptiveMethod):
-    """How the weight λ of each point of the terms named, or of all terms, follows its residual: the loss has λ r."""
+class PointWeighting(AdaptiveMethod):
+    """A weight λ for each point of the terms named, or of all terms, that follows its residual; the loss has λ r."""
 
     names: tuple[str, ...]
-    every: int
+    interval: int
     what = "pointwise weights"
     start = 1.0
 
     @abc.abstractmethod
     def first(self, weight: Any) -> Any:
-        """What it remembers of a point at the beginning."""
+        """The memory of a point before the first update."""
 
     @abc.abstractmethod
     def follow(
@@ -45,25 +45,25 @@ class Pointwise(AdaptiveMethod):
     ) -> tuple[Float[Array, " n"], Any]:
         """New λ, and memory, from |r|² of the points and the largest of all points'."""
 
-    def bind(self, terms, wrt):
+    def compile(self, terms, wrt):
         check_names(self.what, self.names, terms)
-        return PointWeights(self, terms)
+        return PointWeightRule(self, terms)
 
 
-class PointWeights(AdaptiveRule):
+class PointWeightRule(AdaptiveRule):
     """Terms mean (λ r)², a column of λ for each mean square in them."""
 
-    def __init__(self, how: Pointwise, terms: Mapping[str, Node]):
-        self.how, self.every, self.terms = how, how.every, dict(terms)
-        chosen = how.names or tuple(terms)
-        found = {name: squares_of(how.what, name, terms[name]) for name in chosen}
-        total = Counter(square.field.points for each in found.values() for square in each)
+    def __init__(self, method: PointWeighting, terms: Mapping[str, Node]):
+        self.method, self.interval, self.terms = method, method.interval, dict(terms)
+        names = method.names or tuple(terms)
+        by_term = {name: squares_of(method.what, name, terms[name]) for name in names}
+        total = Counter(square.field.points for squares in by_term.values() for square in squares)
         columns: list[PointSet] = []
         squares: list[Node] = []
         means: list[Node] = []
-        for name in chosen:
+        for name in names:
             parts, weights = [], []
-            for square in found[name]:
+            for square in by_term[name]:
                 tag = square.field.points
                 assert tag is not None
                 weight = Node(PointWeight(tag, columns.count(tag) - total[tag]))
@@ -76,32 +76,32 @@ class PointWeights(AdaptiveRule):
             means.append(sum(weights[1:], start=weights[0]) / len(weights))
         self.columns = tuple(columns)
         self.measured = (*squares, *(field.max for field in squares), *means)
-        self.parts = tuple(f"point_weight/{name}" for name in chosen)
+        self.names = tuple(f"point_weight/{name}" for name in names)
 
     def init(self, dtype):
         return ()
 
     def init_rows(self, dtype):
-        one = jnp.asarray(self.how.start, dtype)
-        return [(one, self.how.first(one)) for _ in self.columns]
+        one = jnp.asarray(self.method.start, dtype)
+        return [(one, self.method.first(one)) for _ in self.columns]
 
-    def weights(self, rows):
+    def point_weights(self, rows):
         return [weights for weights, _ in rows]
 
-    def update(self, state, rows, found, epoch):
+    def update(self, state, rows, values, epoch):
         count = len(self.columns)
-        measured = zip(rows, found[:count], found[count : 2 * count], strict=True)
+        measured = zip(rows, values[:count], values[count : 2 * count], strict=True)
         return state, [
-            self.how.follow(weights, memory, squares, largest) for (weights, memory), squares, largest in measured
+            self.method.follow(weights, memory, squares, largest) for (weights, memory), squares, largest in measured
         ]
 
-    def recorded(self, state, found):
+    def recorded(self, state, values):
         """Means of λ², those that the last epoch had."""
-        return list(found[2 * len(self.columns) :])
+        return list(values[2 * len(self.columns) :])
 
 
 @dataclass(frozen=True)
-class SelfAdaptive(Pointwise):
+class SelfAdaptive(PointWeighting):
     """λ climbs the loss by a stochastic-gradient rule of its own."""
 
     rate: float
@@ -115,15 +115,15 @@ class SelfAdaptive(Pointwise):
         return self._climb.init(weight)
 
     def follow(self, weights, memory, squares, largest):
-        def step(slope: Any, memory: Any, weight: Any) -> tuple[Any, Any]:
-            change, memory = self._climb.update(-slope, memory, weight)  # optax descends
+        def step(gradient: Any, memory: Any, weight: Any) -> tuple[Any, Any]:
+            change, memory = self._climb.update(-gradient, memory, weight)  # optax descends
             return optax.apply_updates(weight, change), memory
 
         return jax.vmap(step)(weights * squares, memory, weights)
 
 
 @dataclass(frozen=True)
-class Attention(Pointwise):
+class ResidualAttention(PointWeighting):
     """λ ← decay λ + rate |r| / max |r|."""
 
     rate: float
@@ -139,7 +139,7 @@ class Attention(Pointwise):
         return self.decay * weights + self.rate * shares, memory
 
 
-def self_adaptive(*terms: str, rate: float = 5e-3, every: int = 1) -> Pointwise:
+def self_adaptive(*terms: str, rate: float = 5e-3, every: int = 1) -> PointWeighting:
     """Each point of the terms named (of all, if none is) gets a weight λ² that rises while its residual is not met.
 
     λ starts at 1 and climbs the loss, mean (λ r)², by Adam with `rate`, while the parameters descend it. Residuals are
@@ -151,7 +151,7 @@ def self_adaptive(*terms: str, rate: float = 5e-3, every: int = 1) -> Pointwise:
     return SelfAdaptive(terms, every, rate)
 
 
-def residual_attention(*terms: str, rate: float = 0.01, decay: float = 0.999, every: int = 1) -> Pointwise:
+def residual_attention(*terms: str, rate: float = 0.01, decay: float = 0.999, every: int = 1) -> PointWeighting:
     """Each point of the terms named (of all, if none is) gets λ ← decay λ + rate |r| / max |r| for a loss mean (λ r)².
 
     λ starts at 0 and stays below rate / (1 - decay). Residuals are computed once more each `every` epochs. Terms have
@@ -162,16 +162,16 @@ def residual_attention(*terms: str, rate: float = 0.01, decay: float = 0.999, ev
     """
     _check("residual_attention", rate, every)
     check_within("residual_attention", "decay", decay, 0, 1)
-    return Attention(terms, every, rate, decay)
+    return ResidualAttention(terms, every, rate, decay)
 
 
 def _check(what: str, rate: float, every: Any) -> None:
-    check_every(what, every)
+    check_interval(what, every)
     if not rate > 0:
         raise ValueError(f"{what}: rate={rate!r} must be positive")
 
 
-def _squares(square: Square) -> Node:
+def _squares(square: MeanSquare) -> Node:
     """|r|² at each point, zero outside of the group."""
     return apply(_size_in if len(square.inside) > 1 else _size, "squares", *square.inside)
 

@@ -14,15 +14,15 @@ from jaxtyping import Array, Float
 from ...jacobian.cost import Rates
 from ...jacobian.gram import Choice, Chunk, Rows, accumulation, choose, over_chunks, over_points, stored
 from ...parallel import Collectives
-from ..residuals import Part
-from .second_order import MEMORY, at_once
+from ..residuals import ShardResidual
+from .second_order import MEMORY, points_at_once
 
 PASS = 2048  # points that a product takes at once, with one vector
 # Between factors and rows of J: ratios measured on CPUs. A step is compiled before a device could be timed.
 TYPICAL = Rates(multiply=1.0, entry=10.0, pair=50.0)
 
 
-def remainder(part: Part, vector: Float[Array, " p"], rank: Any) -> Float[Array, " n"]:
+def linearized_residuals(part: ShardResidual, vector: Float[Array, " p"], rank: Any) -> Float[Array, " n"]:
     """r - J v at a shard's points, by forward mode; zeros where points do not count."""
     leaves, rows = list(part.rows.leaves), part.rows
     along = _as_leaves(part, vector)
@@ -31,103 +31,103 @@ def remainder(part: Part, vector: Float[Array, " p"], rank: Any) -> Float[Array,
         value, pushed = jax.jvp(lambda leaves: jnp.ravel(rows.function(leaves, point)), (leaves,), (along,))
         return part.scale * (value - pushed)
 
-    found = jax.lax.map(at, rows.points, batch_size=min(PASS, rows.layout.rows))
-    return jnp.where(rows.counted(rank)[:, None], found, 0).reshape(-1)
+    values = jax.lax.map(at, rows.points, batch_size=min(PASS, rows.layout.rows))
+    return jnp.where(rows.counted(rank)[:, None], values, 0).reshape(-1)
 
 
-def pulled(parts: Sequence[Part], weights: Float[Array, " n"], rank: Any) -> Float[Array, " p"]:
+def transposed_product(parts: Sequence[ShardResidual], weights: Float[Array, " n"], rank: Any) -> Float[Array, " p"]:
     """A shard's share of Jᵀ w; `weights` are those of all residuals of all shards."""
-    found = jnp.zeros(_columns(parts), weights.dtype)
+    total = jnp.zeros(_columns(parts), weights.dtype)
     ends = _ends(parts)
     for part, first, last in zip(parts, ends, ends[1:], strict=False):
         layout = part.rows.layout
-        mine = layout.own(weights[first:last].reshape(layout.count, -1), rank).reshape(-1)
+        own = layout.own(weights[first:last].reshape(layout.count, -1), rank).reshape(-1)
 
-        def add(found: Any, chunk: Any, part: Part = part, mine: Any = mine) -> Any:
-            here = jax.lax.dynamic_slice_in_dim(mine, part.first(chunk, rank), len(chunk.counted))
+        def add(total: Any, chunk: Any, part: ShardResidual = part, own: Any = own) -> Any:
+            of_chunk = jax.lax.dynamic_slice_in_dim(own, part.first(chunk, rank), len(chunk.counted))
             _, back = jax.vjp(lambda leaves: part.values(leaves, chunk.points), list(part.rows.leaves))
-            (leaves,) = back(jnp.where(chunk.counted, part.scale * here, 0))
-            return found + _of_counted(chunk, leaves)
+            (leaves,) = back(jnp.where(chunk.counted, part.scale * of_chunk, 0))
+            return total + _of_counted(chunk, leaves)
 
-        found = over_points(part.rows, rank, add, found, PASS)
-    return found
+        total = over_points(part.rows, rank, add, total, PASS)
+    return total
 
 
-def slopes(parts: Sequence[Part], vector: Float[Array, " p"], rank: Any) -> Float[Array, " p"]:
+def residual_gradient(parts: Sequence[ShardResidual], vector: Float[Array, " p"], rank: Any) -> Float[Array, " p"]:
     """A shard's share of Jᵀ(r - J v)."""
-    found = jnp.zeros_like(vector)
+    total = jnp.zeros_like(vector)
     for part in parts:
 
-        def add(found: Any, chunk: Any, part: Part = part) -> Any:
+        def add(total: Any, chunk: Any, part: ShardResidual = part) -> Any:
             values, push, pull = _linearized(part, chunk)
-            return found + pull(part.scale**2 * (values - push(vector)))
+            return total + pull(part.scale**2 * (values - push(vector)))
 
-        found = over_points(part.rows, rank, add, found, PASS)
-    return found
+        total = over_points(part.rows, rank, add, total, PASS)
+    return total
 
 
-def normal(parts: Sequence[Part], vectors: Float[Array, "k p"], rank: Any) -> Float[Array, "k p"]:
+def normal_products(parts: Sequence[ShardResidual], vectors: Float[Array, "k p"], rank: Any) -> Float[Array, "k p"]:
     """A shard's share of JᵀJ v for several v, in one pass over the points."""
-    found = jnp.zeros_like(vectors)
+    total = jnp.zeros_like(vectors)
     for part in parts:
 
-        def add(found: Any, chunk: Any, part: Part = part) -> Any:
+        def add(total: Any, chunk: Any, part: ShardResidual = part) -> Any:
             _, push, pull = _linearized(part, chunk)
-            return found + jax.vmap(lambda vector: pull(part.scale**2 * push(vector)))(vectors)
+            return total + jax.vmap(lambda vector: pull(part.scale**2 * push(vector)))(vectors)
 
-        found = over_points(part.rows, rank, add, found, max(1, PASS // len(vectors)))
-    return found
+        total = over_points(part.rows, rank, add, total, max(1, PASS // len(vectors)))
+    return total
 
 
-def square(parts: Sequence[Part], rank: Any) -> Float[Array, ""]:
+def squared_norm(parts: Sequence[ShardResidual], rank: Any) -> Float[Array, ""]:
     """A shard's share of ‖J‖²_F, which is the trace of JJᵀ and of JᵀJ."""
-    found = jnp.zeros((), accumulation(parts[0].rows.leaves[0].dtype))
+    total = jnp.zeros((), accumulation(parts[0].rows.leaves[0].dtype))
     for part in parts:
 
-        def add(found: Any, chunk: Any, part: Part = part) -> Any:
-            return found + jnp.sum((part.scale * chunk.rows) ** 2)
+        def add(total: Any, chunk: Any, part: ShardResidual = part) -> Any:
+            return total + jnp.sum((part.scale * chunk.rows) ** 2)
 
-        found = over_chunks(part.rows, rank, add, found, at_once(part))
-    return found
+        total = over_chunks(part.rows, rank, add, total, points_at_once(part))
+    return total
 
 
-def normal_matrix(parts: Sequence[Part], rank: Any) -> tuple[Float[Array, "p p"], Float[Array, " p"]]:
+def normal_matrix(parts: Sequence[ShardResidual], rank: Any) -> tuple[Float[Array, "p p"], Float[Array, " p"]]:
     """A shard's shares of JᵀJ and of Jᵀr, from rows of J a chunk at a time."""
     columns, dtype = _columns(parts), accumulation(parts[0].rows.leaves[0].dtype)
     state = jnp.zeros((columns, columns), dtype), jnp.zeros(columns, dtype)
     for part in parts:
 
-        def add(found: Any, chunk: Any, part: Part = part) -> Any:
+        def add(total: Any, chunk: Any, part: ShardResidual = part) -> Any:
             rows = (part.scale * chunk.rows).astype(dtype)
             values = part.scale * jnp.where(chunk.counted, part.values(part.rows.leaves, chunk.points), 0)
-            return found[0] + rows.T @ rows, found[1] + values.astype(dtype) @ rows
+            return total[0] + rows.T @ rows, total[1] + values.astype(dtype) @ rows
 
-        state = over_chunks(part.rows, rank, add, state, at_once(part))
+        state = over_chunks(part.rows, rank, add, state, points_at_once(part))
     return state
 
 
-def kernel(parts: Sequence[Part], collectives: Collectives) -> Float[Array, "n n"]:
+def kernel_matrix(parts: Sequence[ShardResidual], collectives: Collectives) -> Float[Array, "n n"]:
     """JJᵀ, the same on every shard: blocks of each two terms as `J.gram()` computes them, gathered by rows."""
     blocks: list[list[Any]] = [[None] * len(parts) for _ in parts]
     for i, first in enumerate(parts):
         for j, last in enumerate(parts[: i + 1]):
             sides = [first.rows] if i == j else [first.rows, last.rows]
-            mine = stored(collectives, sides, _choice(sides))
-            whole = collectives.gather(mine.reshape(-1, mine.shape[-1]))
+            block = stored(collectives, sides, _choice(sides))
+            whole = collectives.gather(block.reshape(-1, block.shape[-1]))
             blocks[i][j] = first.scale * last.scale * whole[: first.rows.size]
             blocks[j][i] = blocks[i][j].T
     return jnp.block(blocks)
 
 
 def _choice(sides: Sequence[Rows]) -> Choice:
-    """As the kernel of some sides is computed; rows of J are held where they are small."""
-    found = choose(sides, TYPICAL)
-    size = max(side.layout.rows * side.components for side in sides) * found.split.columns(sides[0].leaves)
+    """How a block of the kernel is computed; rows of J are held in memory where they are small."""
+    choice = choose(sides, TYPICAL)
+    size = max(side.layout.rows * side.components for side in sides) * choice.split.columns(sides[0].leaves)
     return choose(sides, TYPICAL, held=size * sides[0].leaves[0].dtype.itemsize <= 4 * MEMORY)
 
 
 def _linearized(
-    part: Part, chunk: Chunk
+    part: ShardResidual, chunk: Chunk
 ) -> tuple[Float[Array, " n"], Callable[[Array], Array], Callable[[Array], Array]]:
     """Residuals of a chunk, unscaled; their J v, and Jᵀ w of those that count."""
     leaves = list(part.rows.leaves)
@@ -141,20 +141,20 @@ def _linearized(
 
 
 def _of_counted(chunk: Chunk, leaves: Any) -> Float[Array, " p"]:
-    """What was pulled back to leaves, as a vector; nothing where no point counts: slopes may be infinite there."""
+    """Pulled-back leaves as a vector; zeros where no point counts: derivatives may be infinite there."""
     return jnp.where(chunk.counted.any(), ravel_pytree(leaves)[0], 0)
 
 
-def _as_leaves(part: Part, vector: Float[Array, " p"]) -> Any:
+def _as_leaves(part: ShardResidual, vector: Float[Array, " p"]) -> Any:
     return ravel_pytree(list(part.rows.leaves))[1](vector)
 
 
-def _columns(parts: Sequence[Part]) -> int:
+def _columns(parts: Sequence[ShardResidual]) -> int:
     return sum(leaf.size for leaf in parts[0].rows.leaves)
 
 
-def _ends(parts: Sequence[Part]) -> list[int]:
-    """Where the residuals of each part begin among all, and where the last end."""
+def _ends(parts: Sequence[ShardResidual]) -> list[int]:
+    """Offsets of each part's residuals among all, and their total number."""
     ends = [0]
     for part in parts:
         ends.append(ends[-1] + part.rows.size)

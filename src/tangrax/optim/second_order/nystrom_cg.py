@@ -11,7 +11,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from ...parallel import Collectives
-from .second_order import from_first
+from .second_order import from_first_shard
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Nystrom:
     values: Float[Array, " k"]  # Λ, falling
 
     @classmethod
-    def of(cls, draws: Float[Array, "k p"], products: Float[Array, "k p"]) -> "Nystrom":
-        """From random vectors and A's products with them; a shift by a rounding keeps the factorisation alive."""
-        shift = jnp.finfo(products.dtype).eps * jnp.sqrt(1.0 * draws.shape[1]) * jnp.linalg.norm(products)
-        shifted = products + shift * draws
-        core = draws @ shifted.T
+    def of(cls, probes: Float[Array, "k p"], products: Float[Array, "k p"]) -> "Nystrom":
+        """From random vectors and A's products with them; a shift by round-off keeps the factorisation alive."""
+        shift = jnp.finfo(products.dtype).eps * jnp.sqrt(1.0 * probes.shape[1]) * jnp.linalg.norm(products)
+        shifted = products + shift * probes
+        core = probes @ shifted.T
         lower = jnp.linalg.cholesky((core + core.T) / 2)
         half = solve_triangular(lower, shifted, lower=True)
         _, singular, vectors = jnp.linalg.svd(half, full_matrices=False)
@@ -38,29 +38,29 @@ class Nystrom:
 
 @dataclass(frozen=True)
 class Solution:
-    """What conjugate gradients came to; zeros where they broke down."""
+    """The result of conjugate gradients; zeros where they broke down."""
 
     vector: Float[Array, " p"]
     iterations: Any
-    solved: Any  # to the tolerance
+    converged: Any  # to the tolerance
 
 
-def solved(
+def conjugate_gradients(
     product: Callable[[Array], Array],
     right: Float[Array, " p"],
     damping: Any,
-    draws: Float[Array, "k p"],
+    probes: Float[Array, "k p"],
     sketched: Float[Array, "k p"],
     tolerance: float,
     iterations: int,
     collectives: Collectives,
 ) -> Solution:
-    """(A + λ)⁻¹ b to a residual of `tolerance` ‖b‖, of A by its products; `sketched` are those with the `draws`.
+    """(A + λ)⁻¹ b to a residual of `tolerance` ‖b‖, of A by its products; `sketched` are those with the `probes`.
 
     A product is one all-reduce; all else is the same on every shard.
     """
-    sketch = Nystrom.of(draws, sketched)
-    vectors, values = from_first(collectives, (sketch.vectors, sketch.values))
+    sketch = Nystrom.of(probes, sketched)
+    vectors, values = from_first_shard(collectives, (sketch.vectors, sketch.values))
     # In units of the smallest eigenvalue of the sketch, as its preconditioner is: what is left of A is about 1.
     unit = values[-1] + damping
     # lineax wants the structure of a vector as that of a product, on shards too.
@@ -82,7 +82,7 @@ def solved(
     # Not by lx.linear_solve: its primitive loses the order of mpi4jax's communication, and throw=True is a callback.
     state = method.init(operator(lambda vector: (product(vector) + damping * vector) / unit), {})
     value, result, stats = method.compute(state, right, {"preconditioner": operator(precondition)})
-    vector = from_first(collectives, value / unit)
+    vector = from_first_shard(collectives, value / unit)
     finite = jnp.isfinite(vector).all()
-    ended = (result == lx.RESULTS.successful) & finite
-    return Solution(jnp.where(finite, vector, 0), stats["num_steps"], ended)
+    converged = (result == lx.RESULTS.successful) & finite
+    return Solution(jnp.where(finite, vector, 0), stats["num_steps"], converged)

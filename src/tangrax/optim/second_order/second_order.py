@@ -1,4 +1,4 @@
-"""What second-order optimizers share: settings that build one for a problem, and the pieces of a step."""
+"""Base classes of second-order optimizers: the settings of a user, the optimizer of a problem; pieces of a step."""
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
@@ -10,19 +10,20 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from ...expr import Selection, Trainable
+from ...expr import Node, Selection, Trainable
 from ...jacobian.gram import CHUNK, over_points
 from ...lower import ShardContext, put_selected
 from ...parallel import Collectives
-from ..residuals import Part, Residual, in_shard, residuals_of
-from .residual_gradients import OfBuckets, OfRows
+from ..protocol import Parameters, UpdateContext
+from ..residuals import Residual, ShardResidual, residual_in_shard, residuals_of
+from .residual_gradients import BucketGradients, RowGradients
 
 MEMORY = 2**26  # bytes of the rows of J that are formed at once
 STALLED = 10  # steps in a row without a lower loss after which a run says so
 
 
 class Settings(abc.ABC):
-    """What a user asked for, before there is a problem."""
+    """What a user writes, before there is a problem."""
 
     name: ClassVar[str]
     governs_all: ClassVar[bool] = True
@@ -32,8 +33,8 @@ class Settings(abc.ABC):
     def build(self, residuals: tuple[Residual, ...], wrt: tuple[Selection, ...]) -> "SecondOrder":
         """The optimizer of a problem."""
 
-    def order(self, terms: Mapping[str, Any], trained: Sequence[Trainable]) -> "SecondOrder":
-        """Raises ValueError for a term that is no sum of squares."""
+    def build_for(self, terms: Mapping[str, Node], trained: Sequence[Trainable]) -> "SecondOrder":
+        """The optimizer of these terms; raises ValueError for one that is no sum of squares."""
         return self.build(residuals_of(terms, self.name), tuple(Selection(trainable) for trainable in trained))
 
 
@@ -47,21 +48,30 @@ class SecondOrder(abc.ABC):
     @property
     @abc.abstractmethod
     def measures(self) -> tuple[str, ...]:
-        """What is recorded of every step."""
+        """Names, in the history, of the numbers recorded of each step."""
 
     @abc.abstractmethod
-    def init(self, parameters: Mapping[Trainable, Any]) -> Any:
-        """What the first step starts from."""
+    def init(self, parameters: Parameters) -> Any:
+        """The state before the first step."""
 
     @abc.abstractmethod
+    def step(self, parameters: Parameters, state: Any, shard: ShardContext) -> tuple[Parameters, Any, tuple[Any, ...]]:
+        """New parameters after one full step, new state, and the values of `measures`."""
+
+    @abc.abstractmethod
+    def trouble(self, state: Any) -> str | None:
+        """Why the last steps did not lower the loss, once there are `STALLED` of them."""
+
     def update(
-        self, parameters: Mapping[Trainable, Any], progress: Any, here: ShardContext
-    ) -> tuple[dict[Trainable, Any], Any, tuple[Any, ...]]:
-        """One step: new parameters, what it leaves to the next one, and its measures."""
-
-    @abc.abstractmethod
-    def trouble(self, progress: Any) -> str | None:
-        """Why it does not get on, once it has not for some steps."""
+        self, parameters: Parameters, state: Any, context: UpdateContext
+    ) -> tuple[Parameters, Any, tuple[Any, ...]]:
+        """The part `context.step_scale` of a step; its loss and gradient are not used: a step makes its own."""
+        new, state, info = self.step(parameters, state, context.shard)
+        scaled = {
+            selection.trainable: _part(parameters[selection.trainable], new[selection.trainable], context.step_scale)
+            for selection in self.wrt
+        }
+        return {**new, **scaled}, state, info
 
     @property
     def rows(self) -> int:
@@ -70,62 +80,65 @@ class SecondOrder(abc.ABC):
 
     @property
     def columns(self) -> int:
-        """P."""
+        """P, trained parameters."""
         return sum(selection.size for selection in self.wrt)
 
-    def parts(self, parameters: Mapping[Trainable, Any], here: ShardContext) -> list[Part]:
+    def parts(self, parameters: Parameters, shard: ShardContext) -> list[ShardResidual]:
         """The residuals at a shard's points."""
         return [
-            in_shard(r, self.wrt, here.collectives, here.layouts[r.points], here.points[r.points], parameters)
+            residual_in_shard(
+                r, self.wrt, shard.collectives, shard.layouts[r.points], shard.points[r.points], parameters
+            )
             for r in self.residuals
         ]
 
-    def flat(
-        self, parameters: Mapping[Trainable, Any]
-    ) -> tuple[Float[Array, " p"], Callable[[Any], dict[Trainable, Any]]]:
-        """All trained numbers as a vector, and the parameters from another one."""
+    def flat(self, parameters: Parameters) -> tuple[Float[Array, " p"], Callable[[Any], Parameters]]:
+        """All trained parameters as a vector, and the function that puts another vector in their place."""
         flat, leaves_of = ravel_pytree([selection.take(parameters[selection.trainable]) for selection in self.wrt])
         return flat, lambda new: {**parameters, **put_selected(parameters, self.wrt, leaves_of(new))}
 
 
-def at_once(part: Part, least: int = CHUNK) -> int:
-    """Points whose rows are formed at once: as many as fit into 64 MiB, no more than pay."""
+def _part(old: Any, new: Any, step_scale: Any) -> Any:
+    """A part of the way from old parameters to new ones; at scale 1 these themselves, to the last bit."""
+    return jax.tree.map(lambda a, b: jnp.where(step_scale == 1, b, a + step_scale * (b - a)), old, new)
+
+
+def points_at_once(part: ShardResidual, least: int = CHUNK) -> int:
+    """How many points' rows are formed at once: as many as fit into 64 MiB, no more than pay."""
     columns = sum(leaf.size for leaf in part.rows.leaves)
     row = part.rows.components * columns * part.rows.leaves[0].dtype.itemsize
     return max(1, min(max(CHUNK, least), MEMORY // row))
 
 
-def losses(parts: Sequence[Part], moved: Float[Array, "k p"], collectives: Collectives) -> Float[Array, " k"]:
-    """The loss at several parameters, in one pass over the points."""
-    return losses_at(parts, moved, collectives)[0]
-
-
 def losses_at(
-    parts: Sequence[Part],
-    moved: Float[Array, "k p"],
+    parts: Sequence[ShardResidual],
+    vectors: Float[Array, "k p"],
     collectives: Collectives,
-    slopes: OfRows | OfBuckets | None = None,
+    residual_gradients: RowGradients | BucketGradients | None = None,
 ) -> tuple[Float[Array, " k"], Any]:
-    """The loss r·r at several parameters, and Jᵀ r of those r by `slopes` if given, in one pass over the points."""
-    state = (jnp.zeros(len(moved), moved.dtype), () if slopes is None else slopes.empty(len(moved)))
+    """‖r‖² at k parameter vectors; with `residual_gradients`, also Jᵀr at each. One pass over the points."""
+    state = (
+        jnp.zeros(len(vectors), vectors.dtype),
+        () if residual_gradients is None else residual_gradients.empty(len(vectors)),
+    )
     for number, part in enumerate(parts):
-        leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(moved)
+        leaves = jax.vmap(ravel_pytree(list(part.rows.leaves))[1])(vectors)
 
-        def add(state: Any, chunk: Any, number: int = number, part: Part = part, leaves: Any = leaves) -> Any:
+        def add(state: Any, chunk: Any, number: int = number, part: ShardResidual = part, leaves: Any = leaves) -> Any:
             values = jax.vmap(lambda leaves: part.values(leaves, chunk.points))(leaves)
             weighted = part.scale * jnp.where(chunk.counted[None], values, 0)
-            losses, found = state
-            if slopes is not None:
-                found = slopes.add(found, number, chunk, weighted)
-            return losses + jnp.sum(weighted**2, axis=1), found
+            losses, gradients = state
+            if residual_gradients is not None:
+                gradients = residual_gradients.add(gradients, number, chunk, weighted)
+            return losses + jnp.sum(weighted**2, axis=1), gradients
 
         state = over_points(part.rows, collectives.rank, add, state)
-    losses, found = collectives.sum(state)
-    return losses, () if slopes is None else slopes.of(found)
+    losses, gradients = collectives.sum(state)
+    return losses, () if residual_gradients is None else residual_gradients.finish(gradients)
 
 
-def from_first(collectives: Collectives, tree: Any) -> Any:
-    """What the first shard has, on all of them: two LAPACKs differ in rounding."""
+def from_first_shard(collectives: Collectives, tree: Any) -> Any:
+    """The first shard's arrays, on all shards: two LAPACKs differ in rounding."""
     if collectives.size == 1:
         return tree
     return collectives.sum(jax.tree.map(lambda x: jnp.where(collectives.rank == 0, x, jnp.zeros_like(x)), tree))

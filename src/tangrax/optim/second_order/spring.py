@@ -8,7 +8,7 @@ of all φ the one with the least ‖Jφ - r‖² + λ‖φ - μ φ_{k-1}‖². G
 residuals of differential equations Guzmán-Cordero, Dangel, Goldshlager, Zeinhofer, arXiv 2505.12149.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,24 +17,33 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
-from ...expr import Selection, Trainable
+from ...expr import Selection
 from ...lower import ShardContext
 from ...parallel import Collectives
-from ..residuals import Part, Residual
-from .jacobian_products import kernel, normal, normal_matrix, pulled, remainder, slopes, square
-from .nystrom_cg import solved
-from .second_order import STALLED, SecondOrder, Settings, from_first, losses
+from ..protocol import Parameters
+from ..residuals import Residual, ShardResidual
+from .jacobian_products import (
+    kernel_matrix,
+    linearized_residuals,
+    normal_matrix,
+    normal_products,
+    residual_gradient,
+    squared_norm,
+    transposed_product,
+)
+from .nystrom_cg import conjugate_gradients
+from .second_order import STALLED, SecondOrder, Settings, from_first_shard, losses_at
 
 WAYS = ("gram", "cg")
 LARGEST = 4000  # rows of a matrix that is formed and factorised: 128 MB in double precision
 LESS, MORE = 0.3, 3.0  # what damping is multiplied by after a full step, and after a short one or none
 SHORT = 0.2  # of a full step
-FLOOR = 10.0  # roundings of the trace of JJᵀ that its damping must exceed for a factorisation to exist
+FLOOR = 10.0  # units of round-off of the trace of JJᵀ that its damping must exceed for a factorisation to exist
 
 
 @dataclass(frozen=True)
 class Spring(Settings):
-    """What `tx.optim.spring` was given."""
+    """The arguments of `tx.optim.spring`."""
 
     rate: float | Callable[[Any], Any] | None
     momentum: float
@@ -82,23 +91,31 @@ def spring(
 ) -> Spring:
     """Damped Gauss-Newton steps with momentum, on a loss that is a sum of mean squares.
 
-    `damping` is in parts of the trace of JJᵀ, so that factors of the loss do not matter. `rate` is a number or an optax
-    schedule; left out, `tried` rates, 1, 1/2, 1/4, … are tried on the loss itself in every step, the best one is
-    taken, and damping follows: it falls after a full step and grows after a short one. Steps are no
-    longer than `norm`, if given.
-
-    `way="gram"` factorises JJᵀ or JᵀJ, whichever is smaller. `way="cg"` solves by conjugate gradients with products
-    alone, preconditioned by a random sketch of JᵀJ of `rank` vectors drawn from `seed`, to a relative residual of
-    `tolerance` or for `iterations`. Left out: by a matrix of up to 4000 rows.
-
     It trains all networks and parameters of a problem at once: `tx.core(..., optimizer=tx.optim.spring())`.
+
+    Args:
+        rate: a number or an optax schedule. Left out, `tried` rates 1, 1/2, 1/4, … are tried on the loss itself in
+            every step, the best one is taken, and damping falls after a full step and grows after a short one.
+        momentum: part of the last step that stays, from 0 to below 1.
+        damping: in parts of the trace of JJᵀ, so that factors of the loss do not matter.
+        norm: largest length of a step.
+        way: `"gram"` factorises JJᵀ or JᵀJ, whichever is smaller; `"cg"` solves by conjugate gradients with products
+            alone, preconditioned by a random sketch of JᵀJ. Left out: `"gram"` for a matrix of up to 4000 rows.
+        tried: rates that are tried.
+        rank: vectors of the sketch.
+        tolerance: relative residual at which conjugate gradients end.
+        iterations: after which they end at the latest.
+        seed: of the sketch.
+
+    Raises:
+        ValueError: for an argument out of its range.
     """
     return Spring(rate, momentum, damping, norm, way, tried, rank, tolerance, iterations, seed)
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What a step leaves to the next one."""
+class SpringState:
+    """What a step passes to the next one."""
 
     increment: Any  # φ (P,)
     damping: Any  # in parts of the trace of JJᵀ
@@ -107,12 +124,12 @@ class Progress:
     unsolved: Any  # steps in a row whose solve ended before its tolerance
 
 
-jax.tree_util.register_dataclass(Progress, ["increment", "damping", "step", "stalled", "unsolved"], [])
+jax.tree_util.register_dataclass(SpringState, ["increment", "damping", "step", "stalled", "unsolved"], [])
 
 
 @dataclass(frozen=True)
 class Increment:
-    """φ, and how it was found."""
+    """φ, and how it was computed."""
 
     vector: Float[Array, " p"]
     damping: Any
@@ -122,13 +139,13 @@ class Increment:
 
 @dataclass(frozen=True)
 class SpringSteps(SecondOrder):
-    """Steps with momentum."""
+    """Damped Gauss-Newton steps with momentum."""
 
     settings: Spring
 
     @property
     def way(self) -> str:
-        """The same on any number of shards."""
+        """How φ is computed; the same on any number of shards."""
         if self.settings.way is not None:
             return self.settings.way
         return "gram" if min(self.rows, self.columns) <= LARGEST else "cg"
@@ -137,35 +154,35 @@ class SpringSteps(SecondOrder):
     def measures(self) -> tuple[str, ...]:
         return ("damping", "rate", "radius", *(("iterations",) if self.way == "cg" else ()))
 
-    def init(self, parameters: Mapping[Trainable, Any]) -> Progress:
+    def init(self, parameters: Parameters) -> SpringState:
         flat, zero = self.flat(parameters)[0], jnp.zeros((), jnp.int32)
-        return Progress(jnp.zeros_like(flat), jnp.asarray(self.settings.damping, flat.dtype), zero, zero, zero)
+        return SpringState(jnp.zeros_like(flat), jnp.asarray(self.settings.damping, flat.dtype), zero, zero, zero)
 
-    def update(
-        self, parameters: Mapping[Trainable, Any], progress: Progress, here: ShardContext
-    ) -> tuple[dict[Trainable, Any], Progress, tuple[Any, ...]]:
-        parts = self.parts(parameters, here)
+    def step(
+        self, parameters: Parameters, state: SpringState, shard: ShardContext
+    ) -> tuple[Parameters, SpringState, tuple[Any, ...]]:
+        parts = self.parts(parameters, shard)
         flat, changed = self.flat(parameters)
-        found = self._increment(parts, self.settings.momentum * progress.increment, here.collectives, progress)
-        size = jnp.linalg.norm(found.vector)
-        rates = self._rates(progress.step, size)
-        lowers, rate = self._chosen(parts, flat, found.vector, rates, here.collectives)
+        increment = self._increment(parts, self.settings.momentum * state.increment, shard.collectives, state)
+        size = jnp.linalg.norm(increment.vector)
+        rates = self._rates(state.step, size)
+        lowers, rate = self._chosen(parts, flat, increment.vector, rates, shard.collectives)
         # Where no rate lowers the loss the direction is no use: without momentum the next one descends.
-        increment = jnp.where(lowers, found.vector, 0)
-        new = Progress(
-            increment,
-            self._followed(progress.damping, lowers, rate),
-            progress.step + 1,
-            jnp.where(lowers, 0, progress.stalled + 1),
-            jnp.where(found.solved, 0, progress.unsolved + 1),
+        vector = jnp.where(lowers, increment.vector, 0)
+        new = SpringState(
+            vector,
+            self._next_damping(state.damping, lowers, rate),
+            state.step + 1,
+            jnp.where(lowers, 0, state.stalled + 1),
+            jnp.where(increment.solved, 0, state.unsolved + 1),
         )
-        measures = (found.damping, rate, jnp.where(lowers, rate * size, 0))
+        measures = (increment.damping, rate, jnp.where(lowers, rate * size, 0))
         if self.way == "cg":
-            measures = (*measures, found.iterations)
-        return changed(flat - jnp.where(lowers, rate, 0) * increment), new, _as(flat.dtype, measures)
+            measures = (*measures, increment.iterations)
+        return changed(flat - jnp.where(lowers, rate, 0) * vector), new, _as(flat.dtype, measures)
 
-    def trouble(self, progress: Progress) -> str | None:
-        stalled, unsolved = int(progress.stalled), int(progress.unsolved)
+    def trouble(self, state: SpringState) -> str | None:
+        stalled, unsolved = int(state.stalled), int(state.unsolved)
         if stalled >= STALLED:
             what = f"no rate of {self.settings.tried} lowered the loss" if self.settings.rate is None else "no step"
             return f"{what} in the last {stalled} epochs; another damping may"
@@ -176,7 +193,7 @@ class SpringSteps(SecondOrder):
             )
         return None
 
-    def _followed(self, damping: Any, lowers: Any, rate: Any) -> Any:
+    def _next_damping(self, damping: Any, lowers: Any, rate: Any) -> Any:
         """λ of the next step: less where a whole step was the best, more where a short one or none was."""
         if self.settings.rate is not None:
             return damping
@@ -185,7 +202,7 @@ class SpringSteps(SecondOrder):
         return jnp.clip(damping * jnp.where(lowers, factor, MORE), FLOOR * eps, 1).astype(damping.dtype)
 
     def _rates(self, step: Any, size: Any) -> Float[Array, " k"]:
-        """Those to be tried, or the one given; the first is no longer than `norm`."""
+        """Rates to try, or the one given; the step of the first is no longer than `norm`."""
         rate, norm = self.settings.rate, self.settings.norm
         first = jnp.asarray(1.0 if rate is None else rate(step) if callable(rate) else rate, size.dtype)
         if norm is not None:
@@ -194,73 +211,77 @@ class SpringSteps(SecondOrder):
 
     def _chosen(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[ShardResidual],
         flat: Float[Array, " p"],
         increment: Float[Array, " p"],
         rates: Float[Array, " k"],
         collectives: Collectives,
     ) -> tuple[Any, Any]:
-        """Whether to go, and how far."""
+        """Whether a step lowers the loss, and the rate of the best one."""
         if self.settings.rate is not None:
             return jnp.isfinite(increment).all(), rates[0]
         tried = jnp.concatenate([jnp.zeros(1, rates.dtype), rates])
-        values = losses(parts, flat[None] - tried[:, None] * increment[None], collectives)
+        values, _ = losses_at(parts, flat[None] - tried[:, None] * increment[None], collectives)
         best = jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))
         return best > 0, tried[best]
 
     def _increment(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+        self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         """φ = `ahead` + Jᵀ(JJᵀ + λ)⁻¹(r - J `ahead`), with `ahead` = μ φ of the last step."""
         if self.way == "cg":
-            return self._by_products(parts, ahead, collectives, progress)
-        solve = self._by_kernel if self.rows <= self.columns else self._by_normal_matrix
-        return solve(parts, ahead, collectives, progress)
+            return self._from_products(parts, ahead, collectives, state)
+        solve = self._from_kernel if self.rows <= self.columns else self._from_normal_matrix
+        return solve(parts, ahead, collectives, state)
 
-    def _by_kernel(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+    def _from_kernel(
+        self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
-        matrix = kernel(parts, collectives)
-        left = []
+        matrix = kernel_matrix(parts, collectives)
+        residuals = []
         for part in parts:
-            every = collectives.gather(remainder(part, ahead, collectives.rank))
-            left.append(every[: part.rows.size])
-        damping = _damping(progress, jnp.trace(matrix))
-        weights = from_first(collectives, _solve(matrix, damping, jnp.concatenate(left)))
-        vector = collectives.sum(pulled(parts, weights, collectives.rank))
+            gathered = collectives.gather(linearized_residuals(part, ahead, collectives.rank))
+            residuals.append(gathered[: part.rows.size])
+        damping = _damping(state, jnp.trace(matrix))
+        weights = from_first_shard(collectives, _solve(matrix, damping, jnp.concatenate(residuals)))
+        vector = collectives.sum(transposed_product(parts, weights, collectives.rank))
         return Increment(ahead + vector, damping, 0, True)
 
-    def _by_normal_matrix(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+    def _from_normal_matrix(
+        self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
         """By Jᵀ(JJᵀ + λ)⁻¹ = (JᵀJ + λ)⁻¹Jᵀ."""
-        matrix, slope = collectives.sum(normal_matrix(parts, collectives.rank))
-        damping = _damping(progress, jnp.trace(matrix))
-        vector = _solve(matrix, damping, slope - matrix @ ahead.astype(matrix.dtype))
-        return Increment(ahead + from_first(collectives, vector).astype(ahead.dtype), damping, 0, True)
+        matrix, gradient = collectives.sum(normal_matrix(parts, collectives.rank))
+        damping = _damping(state, jnp.trace(matrix))
+        vector = _solve(matrix, damping, gradient - matrix @ ahead.astype(matrix.dtype))
+        return Increment(ahead + from_first_shard(collectives, vector).astype(ahead.dtype), damping, 0, True)
 
-    def _by_products(
-        self, parts: Sequence[Part], ahead: Float[Array, " p"], collectives: Collectives, progress: Progress
+    def _from_products(
+        self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
     ) -> Increment:
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), progress.step)
-        draws = jax.random.normal(key, (min(self.settings.rank, self.columns), self.columns), ahead.dtype)
+        key = jax.random.fold_in(jax.random.key(self.settings.seed), state.step)
+        probes = jax.random.normal(key, (min(self.settings.rank, self.columns), self.columns), ahead.dtype)
         rank = collectives.rank
-        shares = (square(parts, rank), slopes(parts, ahead, rank), normal(parts, draws, rank))
-        trace, slope, sketched = collectives.sum(shares)
-        damping = _damping(progress, trace).astype(ahead.dtype)
+        shares = (
+            squared_norm(parts, rank),
+            residual_gradient(parts, ahead, rank),
+            normal_products(parts, probes, rank),
+        )
+        trace, gradient, sketched = collectives.sum(shares)
+        damping = _damping(state, trace).astype(ahead.dtype)
 
         def product(vector: Array) -> Array:
-            return collectives.sum(normal(parts, vector[None], rank)[0])
+            return collectives.sum(normal_products(parts, vector[None], rank)[0])
 
-        found = solved(
-            product, slope, damping, draws, sketched, self.settings.tolerance, self.settings.iterations, collectives
+        solution = conjugate_gradients(
+            product, gradient, damping, probes, sketched, self.settings.tolerance, self.settings.iterations, collectives
         )
-        return Increment(ahead + found.vector, damping, found.iterations, found.solved)
+        return Increment(ahead + solution.vector, damping, solution.iterations, solution.converged)
 
 
-def _damping(progress: Progress, trace: Any) -> Any:
-    """λ itself."""
-    return jnp.maximum(progress.damping, FLOOR * jnp.finfo(progress.damping.dtype).eps) * trace
+def _damping(state: SpringState, trace: Any) -> Any:
+    """λ, not relative to the trace."""
+    return jnp.maximum(state.damping, FLOOR * jnp.finfo(state.damping.dtype).eps) * trace
 
 
 def _solve(matrix: Float[Array, "m m"], damping: Any, right: Float[Array, " m"]) -> Float[Array, " m"]:

@@ -7,7 +7,7 @@ from scipy import stats
 
 import tangrax as tx
 from tangrax.optim import SamplingContext
-from tangrax.optim.sampling import density, drawn, retained
+from tangrax.optim.sampling import above_mean, density, weighted_draw
 
 DOMAIN = tx.domain.line(mesh_size=0.02)
 X, _ = DOMAIN.variable("interior")
@@ -52,16 +52,16 @@ def test_density_against_the_formula():
 def test_draws_go_with_the_weights():
     """One of six, and two of four without replacement: first i by p_i, then j by p_j / (1 - p_i)."""
     weights = np.array([0.2, 1.0, 3.0, 0.7, 0.05, 2.0])
-    one = [drawn(weights, 1, np.random.default_rng([0, i]))[0] for i in range(6000)]
+    one = [weighted_draw(weights, 1, np.random.default_rng([0, i]))[0] for i in range(6000)]
     expected = 6000 * weights / weights.sum()
     assert stats.chisquare(np.bincount(one, minlength=6), expected).pvalue > 0.01
     p = np.array([0.1, 0.2, 0.3, 0.4])
-    pairs = [tuple(drawn(p, 2, np.random.default_rng([1, i]))) for i in range(6000)]
+    pairs = [tuple(weighted_draw(p, 2, np.random.default_rng([1, i]))) for i in range(6000)]
     of = lambda i, j: p[i] * p[j] * (1 / (1 - p[i]) + 1 / (1 - p[j]))
     different = [(i, j) for i in range(4) for j in range(i + 1, 4)]
     expected = [6000 * of(i, j) for i, j in different]
     assert stats.chisquare([pairs.count(pair) for pair in different], expected).pvalue > 0.01
-    np.testing.assert_array_equal(drawn(np.array([0.0, 1.0, 0.0, 2.0]), 2, np.random.default_rng(0)), [1, 3])
+    np.testing.assert_array_equal(weighted_draw(np.array([0.0, 1.0, 0.0, 2.0]), 2, np.random.default_rng(0)), [1, 3])
 
 
 def test_rad_draws_from_its_density():
@@ -76,8 +76,8 @@ def test_rad_draws_from_its_density():
 
 def test_r3_retains_what_is_above_the_mean():
     r = np.array([1.0, 4.0, 2.0, 0.5, 2.5])
-    np.testing.assert_array_equal(retained(r), [False, True, False, False, True])
-    assert not retained(np.ones(3)).any()
+    np.testing.assert_array_equal(above_mean(r), [False, True, False, False, True])
+    assert not above_mean(np.ones(3)).any()
 
 
 def test_r3_during_training(devices):

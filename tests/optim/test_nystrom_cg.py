@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tangrax.optim.second_order.nystrom_cg import Nystrom, solved
+from tangrax.optim.second_order.nystrom_cg import Nystrom, conjugate_gradients
 from tangrax.parallel import Local
 
 draw = np.random.default_rng(0)
@@ -32,7 +32,7 @@ def test_low_rank_is_exact():
 def solve(A, b, damping, rank, iterations=1000):
     draws = draw.standard_normal((rank, SIZE))
     numbers = map(jnp.asarray, (b, damping, draws, draws @ A))
-    return solved(lambda v: jnp.asarray(A) @ v, *numbers, 1e-12, iterations, Local())
+    return conjugate_gradients(lambda v: jnp.asarray(A) @ v, *numbers, 1e-12, iterations, Local())
 
 
 @pytest.mark.parametrize("damping", [1e-2, 1e-7])
@@ -41,10 +41,10 @@ def test_solution(damping):
     A, b = matrix(10), draw.standard_normal(SIZE)
     found, plain = solve(A, b, damping, 40), solve(A, b, damping, 1)
     expected = np.linalg.solve(A + damping * np.eye(SIZE), b)
-    assert bool(found.solved) and int(found.iterations) < int(plain.iterations) / 2
+    assert bool(found.converged) and int(found.iterations) < int(plain.iterations) / 2
     np.testing.assert_allclose(found.vector, expected, rtol=1e-7, atol=1e-9 * np.linalg.norm(expected))
 
 
 def test_too_few_iterations():
     found = solve(matrix(6), draw.standard_normal(SIZE), 1e-7, 2, iterations=3)
-    assert not bool(found.solved) and int(found.iterations) == 3 and np.all(np.isfinite(found.vector))
+    assert not bool(found.converged) and int(found.iterations) == 3 and np.all(np.isfinite(found.vector))
