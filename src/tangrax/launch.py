@@ -57,10 +57,10 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
     Output comes line by line with the process's number in front.
     """
     if count < 1 or (devices is not None and devices < 1):
-        print(f"tangrax launch: {count} processes of {devices} devices: both are at least 1", file=sys.stderr)
+        _say(f"{count} processes of {devices} devices: both are at least 1")
         return 2
     if mpi and devices not in (None, 1):
-        print("tangrax launch --mpi: an MPI rank has one device; raise -n instead", file=sys.stderr)
+        _say("an MPI rank has one device; raise -n instead", " --mpi")
         return 2
     environment = _environment(devices)
     # As the command `tangrax run` would, look for no modules in the working directory (-P).
@@ -81,7 +81,7 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
     try:
         _check_gpus(told[0], script)
     except (RuntimeError, ValueError) as error:
-        print(f"tangrax launch: {error}", file=sys.stderr)
+        _say(str(error))
         return 2
     return _run([(command, each, f"[{rank}] ") for rank, each in enumerate(told)])
 
@@ -109,7 +109,7 @@ def _with_mpirun(command: Sequence[str], count: int, environment: Mapping[str, s
     beside = os.path.dirname(sys.executable)
     mpirun = shutil.which("mpirun", path=os.pathsep.join([beside, environment.get("PATH", "")]))
     if mpirun is None:
-        print("tangrax launch --mpi: no mpirun was found: pip install mpich, or load your site's MPI", file=sys.stderr)
+        _say("no mpirun was found: pip install mpich, or load your site's MPI", " --mpi")
         return 2
     version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False).stdout
     label = ["--tag-output"] if "Open MPI" in version or "OpenRTE" in version else ["-prepend-rank"]
@@ -169,7 +169,8 @@ def _guard() -> Iterator[Callable[[str], None]]:
 
     def tell(word: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # somebody has killed it
-            print(word, file=guard.stdin, flush=True)
+            guard.stdin.write(f"{word}\n")
+            guard.stdin.flush()
 
     with guard:
         yield tell
@@ -241,8 +242,9 @@ def _signal(process: Process, number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def _say(what: str) -> None:
-    print(f"tangrax launch: {what}", file=sys.stderr, flush=True)
+def _say(message: str, option: str = "") -> None:
+    sys.stderr.write(f"tangrax launch{option}: {message}\n")
+    sys.stderr.flush()
 
 
 def _free_port() -> int:

@@ -1,6 +1,7 @@
 """What a run's directory tells of it, read while it runs or after; nothing that is read is executed."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 
 from ..checkpoint import archive
 from ..checkpoint.archive import Arrays, Damaged
-from ..checkpoint.run_directory import ABOUT, SHOWN, RunDirectory, joined, tell
+from ..checkpoint.run_directory import ABOUT, SHOWN, RunDirectory, joined
 from ..monitor.profile import read_profile
 from ..solve import History
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,6 @@ def _shown(path: Path) -> tuple[dict[str, Any], Arrays]:
     try:
         about, arrays = archive.read(path, archive.SHOWN)
     except Damaged as error:
-        tell(f"{error}: fields and spectra are not shown")
+        logger.warning(f"{error}: fields and spectra are not shown")
         return nothing, {}
     return {**nothing, **about}, arrays

@@ -1,5 +1,6 @@
 """What a run shows of its solution: fields over their points, residuals, spectra, as arrays for its directory."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -7,11 +8,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..checkpoint.archive import Arrays
-from ..checkpoint.run_directory import tell
 from ..domain.serialization import written
 from ..expr import Node, PointSet, Request, checked_name, given_array, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
+from ..parallel import settings
+
+logger = logging.getLogger(__name__)
 
 MOST = 20_000  # points of a field that are kept for pictures, evenly chosen
 
@@ -109,7 +112,8 @@ class Shown:
                 return self._taken(evaluate, coordinates, last)
             except ValueError as error:
                 self._refused = True
-                tell(f"nothing to show in a report: {error}")
+                if settings().writes:
+                    logger.warning(f"nothing to show in a report: {error}")
         return {"places": [], "fields": [], "numbers": {}, "spectra": []}, {}
 
     def _taken(

@@ -10,7 +10,6 @@ from .provenance import (
     fingerprint_of_points as fingerprint_of_points,
     fingerprint_of_trackers as fingerprint_of_trackers,
 )
-from .run_directory import tell as tell
 from .snapshot import Snapshot as Snapshot
 from .solver_file import (
     SolverFile as SolverFile,

@@ -1,10 +1,10 @@
 """The directory of a run: its lock, checkpoints, the history between them, and what the run is."""
 
 import json
+import logging
 import os
 import re
 import socket
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from .archive import Arrays, Damaged
 from .atomic_files import clean, other_kind, whole
 from .locks import Lock, is_held, said
 from .state_arrays import check_checkpoint
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINTS, HISTORY, ABOUT, SHOWN = "checkpoints", "history", "run.json", "shown.npz"
 LOCK, RUNNING = "lock", "running"  # a lock for runs, and one for those who ask whether one is going on
@@ -162,7 +164,7 @@ class RunDirectory:
                 with archive.reading(path):
                     _check_piece(about, arrays, stop)
             except Damaged as error:
-                tell(f"{error}: the history has a gap there")
+                logger.warning(f"{error}: the history has a gap there")
                 continue
             yield stop, about, arrays
 
@@ -211,7 +213,7 @@ class RunDirectory:
                 with archive.reading(path):
                     starts = list(archive.read_json(path)["starts"])
             except Damaged as error:
-                tell(f"{error}: it is set aside, and earlier starts are told no more")
+                logger.warning(f"{error}: it is set aside, and earlier starts are told no more")
                 path.rename(path.with_suffix(".damaged"))
         with whole(path) as file:
             file.write(json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1).encode())
@@ -252,7 +254,3 @@ def joined(
         epochs, values = (np.concatenate(each) for each in zip(*parts, strict=True))
         series[name] = (epochs, values)
     return series
-
-
-def tell(what: str) -> None:
-    print(f"tangrax: {what}", file=sys.stderr, flush=True)

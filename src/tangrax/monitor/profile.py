@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import time
@@ -15,10 +16,11 @@ from rich.table import Table
 
 from ..checkpoint.archive import Damaged, read_json, reading
 from ..checkpoint.atomic_files import whole
-from ..checkpoint.run_directory import tell
 from ..parallel import Transport
 from ..solve import Listener, Loop, Run, State, Stretch, Timing
 from .step_timing import Compared, compared
+
+logger = logging.getLogger(__name__)
 
 PROFILE = "TANGRAX_PROFILE"  # the directory, where `solve` is not given one
 FILE = "profile.json"
@@ -159,7 +161,7 @@ class Profile(Profiling):
                     jax.profiler.start_trace(self._path, create_perfetto_trace=True, profiler_options=options)
                 except (RuntimeError, OSError) as error:
                     self._failed = True
-                    tell(f"no trace is taken: {error}")
+                    logger.warning(f"no trace is taken: {error}")
                     return
                 self._tracing = contextlib.ExitStack()
             self._tracing.close()
@@ -174,7 +176,7 @@ class Profile(Profiling):
             try:
                 jax.profiler.stop_trace()
             except (RuntimeError, OSError, ValueError) as error:
-                tell(f"the trace could not be written to {self._path}: {error}")
+                logger.warning(f"the trace could not be written to {self._path}: {error}")
 
     # The table
 
@@ -182,7 +184,7 @@ class Profile(Profiling):
         """Measure what only a comparison tells, on all processes; the first one writes and prints."""
         if self._run is None or loop is None or state is None or last is None:
             if self._transport.writes:
-                tell("nothing was trained: there is no profile of it")
+                logger.warning("nothing was trained: there is no profile of it")
             return
         seconds = time.perf_counter() - self._began - self._overhead
         if not self._warm:
@@ -285,7 +287,7 @@ def read_profile(directory: Path) -> list[dict[str, Any]]:
                 for call in read_json(path)["calls"]
             ]
     except Damaged as error:
-        tell(f"{error}: its times are not shown")
+        logger.warning(f"{error}: its times are not shown")
         return []
 
 

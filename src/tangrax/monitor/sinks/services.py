@@ -1,6 +1,7 @@
 """Values of a run in TensorBoard and Weights & Biases. Their libraries are extras, imported when a sink is made."""
 
 import itertools
+import logging
 import os
 import secrets
 import socket
@@ -12,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...checkpoint.run_directory import tell
 from ...parallel import settings
 from .sink import PATIENCE, Row, Sink, Writer
+
+logger = logging.getLogger(__name__)
 
 FEW = 32  # entries of an array that become a scalar each: five terms' cosines, twenty eigenvalues
 BINS = 30  # of the histogram of more entries; TensorBoard draws as many
@@ -170,10 +172,12 @@ class _Project:
             run = self._run()
             reason = str(error).splitlines()[0]
             sync = f"wandb sync --id {wanted} {run.settings.sync_dir}"
-            tell(f"Weights & Biases cannot be used ({reason}): the run is written to files, `{sync}` sends them later")
+            logger.warning(
+                f"Weights & Biases cannot be used ({reason}): the run is written to files, `{sync}` sends them later"
+            )
         if self._mode == "online" and not self._told:
             self._told = True
-            tell(f"Weights & Biases shows this run at {run.url}")
+            logger.info(f"Weights & Biases shows this run at {run.url}")
         return _Logged(self._library, run)
 
     def _run(self) -> Any:

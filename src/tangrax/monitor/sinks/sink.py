@@ -5,14 +5,16 @@ says so once, and training goes on without waiting. Among several processes the 
 """
 
 import abc
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...checkpoint.run_directory import tell
 from ...parallel import settings
 from ...solve import Run, Stretch
+
+logger = logging.getLogger(__name__)
 
 ROOM = 1000  # rows that may wait to be written
 PATIENCE = 5.0  # seconds that the end of a run waits for rows to be written
@@ -77,7 +79,7 @@ class Sink:
     def _say(self, what: str) -> None:
         if what not in self._said:
             self._said.add(what)
-            tell(f"{self._name} {what}")
+            logger.warning(f"{self._name} {what}")
 
 
 class Writer(abc.ABC):
