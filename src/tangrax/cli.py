@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from . import problems
-from .analysis import as_written, findings, read_record, told
+from .analysis import as_written, findings, read_record, summary
 from .checkpoint import refuse_unwritable
 from .launch import launch_processes, use_devices
 from .monitor import PROFILE
@@ -222,8 +222,8 @@ def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
         return 0
     record = read_record(command.run_dir)
     with as_written(command.run_dir):
-        said, grave = told(record), any(finding.grave for finding in findings(record))
-    show(said)
+        text, grave = summary(record), any(finding.grave for finding in findings(record))
+    show(text)
     return GRAVE if grave else 0
 
 

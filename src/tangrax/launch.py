@@ -165,12 +165,13 @@ def _guard() -> Iterator[Callable[[str], None]]:
         text=True,
         start_new_session=True,  # what kills the launcher's group or closes its terminal spares it
     )
-    assert guard.stdin is not None
+    pipe = guard.stdin
+    assert pipe is not None
 
     def tell(word: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # somebody has killed it
-            guard.stdin.write(f"{word}\n")
-            guard.stdin.flush()
+            pipe.write(f"{word}\n")
+            pipe.flush()
 
     with guard:
         yield tell

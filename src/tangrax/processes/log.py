@@ -18,9 +18,9 @@ class _PlainLines(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # pyright: ignore[reportIncompatibleVariableOverride]
         return sys.stderr
 
-    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+    def filter(self, record: logging.LogRecord) -> bool:
         own = [handler for handler in (*_logger.handlers, *logging.getLogger().handlers) if handler is not self]
-        return not own and super().filter(record)
+        return not own and bool(super().filter(record))
 
 
 if not _logger.handlers:
