@@ -201,7 +201,7 @@ def show(text: str) -> None:
 
 
 def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
-    """What trains nothing: a page or the state of a run, files to start from, what is there. The exit code."""
+    """Run a command that trains nothing; return the exit code."""
     if isinstance(command, Doctor):
         return doctor.report()
     if isinstance(command, Problems):
