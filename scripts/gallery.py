@@ -78,9 +78,9 @@ def main(
 
 def values(solved: Solved) -> Panel:
     """Of the first answer that is a field, at places where training did not look."""
-    name, answer = next((n, a) for n, a in solved.task.answers.items() if a.found.points is not None)
+    name, answer = next((n, a) for n, a in solved.task.answers.items() if a.unknown.points is not None)
     at, found, exact = answer.compared(solved.solver, POINTS)
-    points = answer.found.points
+    points = answer.unknown.points
     assert at is not None and points is not None
     off = abs(found - exact)
     if answer.over is None:

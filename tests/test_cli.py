@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -122,24 +123,41 @@ def test_words_that_name_problems_are_directories_of_other_commands(tmp_path, ta
 
 
 @pytest.mark.parametrize(
-    "given, options",
+    "line, options",
     [
         ("run heat --epochs 3", 1),
         ("run --transport xla heat burgers", 3),
         ("run --profile=heat script.py --mpi 2", 2),
         ("run --profile heat.py script.py", 3),
+        ("run script.py --timeout 3 -- --profile --help", 1),
         ("launch -n 4 heat", 3),
         ("launch --mpi --devices_per_process 2 burgers --devices 2", 4),
         ("launch --no-mpi --n 2 a.py -n 3", 4),
-        ("run --help", 2),
-        ("report heat --out burgers", 4),
-        ("init --cpu heat", 3),
-        ("", 0),
     ],
 )
-def test_what_follows_the_first_word_that_is_no_option_is_its_own(given, options):
-    words = given.split()
-    assert cli.parted(words) == (words[:options], words[options:])
+def test_what_follows_the_first_word_that_is_no_option_is_the_programs_own(line, options):
+    words = line.split()
+    assert cli.parse(words).program == tuple(words[options:])
+
+
+def test_a_user_may_end_the_options_too():
+    """By `--`, as elsewhere."""
+    command = cli.parse(["run", "--timeout", "3", "--", "script.py", "-n", "3"])
+    assert command == cli.Run(timeout=3, program=("script.py", "-n", "3"))
+
+
+def test_other_commands_take_all_words():
+    assert cli.parse(["report", "heat", "--out", "burgers"]) == cli.Report(Path("heat"), Path("burgers"))
+    assert cli.parse(["init", "--cpu", "heat"]) == cli.Init(Path("heat"), cpu=True)
+
+
+def test_help_names_all_that_may_follow(tangrax):
+    """The oracle is the list of commands in the documentation of the module."""
+    commands = re.findall(r"`(?:tangrax )?(\w+)`", cli.__doc__)
+    told = tangrax("--help")
+    assert told.code == 0 and len(commands) == 7 and all(f" {command} " in told.out for command in commands)
+    for command in ("run", "launch"):
+        assert "SCRIPT|PROBLEM [ARGS ...]" in tangrax(command, "--help").out
 
 
 def test_a_directory_of_another_run_is_refused_in_one_line(tmp_path, tangrax, unset):

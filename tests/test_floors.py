@@ -96,6 +96,17 @@ def test_transports_are_named_nowhere_else():
     assert not found, "outside of parallel: " + "; ".join(found)
 
 
+def test_output_goes_through_logging():
+    """But for the command line, and the launcher that passes on what its processes print."""
+    printing = {
+        str(path.relative_to(SOURCE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert printing == {"cli.py", "launch.py"}
+
+
 def test_modules_stay_small():
     lines = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in MODULES}
     long = {name: count for name, count in lines.items() if count > 420}

@@ -214,7 +214,7 @@ def test_a_problem_goes_on(tmp_path):
     assert whole.returncode == 0, whole.stderr
     one, other = (read_record(tmp_path / name) for name in ("run", "whole"))
     np.testing.assert_array_equal(one.history["loss"], other.history["loss"])
-    assert [each["name"] for each in one.shown["fields"]] == ["u", "pde"]
+    assert [each["name"] for each in one.view["fields"]] == ["u", "pde"]
     assert len(json.loads((tmp_path / "run" / "run.json").read_text())["starts"]) == 3
     refused = tangrax("run", *options, 60, "--no-resume")
     assert refused.returncode != 0 and "resume='auto' to go on" in refused.stderr

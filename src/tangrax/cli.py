@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from . import problems
-from .analysis import as_written, findings, read_record, told
+from .analysis import as_written, findings, read_record, summary
 from .checkpoint import refuse_unwritable
 from .launch import launch_processes, use_devices
 from .monitor import PROFILE
@@ -23,6 +23,11 @@ from .refused import one_line
 from .starter import write_starter
 
 GRAVE = 3  # exit code of `analyse` where what it found is grave
+Program = Annotated[
+    tuple[str, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="SCRIPT|PROBLEM [ARGS ...]", help_behavior_hint="(required)"),
+]
 
 
 @dataclass
@@ -41,6 +46,8 @@ class Run:
     """seconds to wait for the other processes"""
     profile: Path | None = None
     """directory for a trace, and a table of what took how long"""
+    program: Program = ()
+    """a file that ends in .py or a problem of the library, and its own arguments"""
 
 
 @dataclass
@@ -57,6 +64,8 @@ class Launch:
     """emulated CPU devices in each process (GPUs, with JAX_PLATFORMS=cuda); its share of the devices if left out"""
     mpi: bool = False
     """start them with mpirun, to talk through mpi4jax"""
+    program: Program = ()
+    """a file that ends in .py or a problem of the library, and its own arguments"""
 
 
 @dataclass
@@ -120,63 +129,67 @@ class Solve:
     """go on from what run_dir holds; with --no-resume, refuse one that holds checkpoints"""
 
 
+Command = Run | Launch | Report | Analyse | Init | Problems | Doctor
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `tangrax`."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options, script = parted(given)
-    known = problems.names()
-    if script and not script[0].endswith(".py") and script[0] not in known:
-        near = difflib.get_close_matches(script[0], known, 1)
-        meant = f"did you mean {near[0]}?" if near else "see tangrax problems"
-        sys.exit(f"tangrax {given[0]}: '{script[0]}' is no file that ends in .py and no problem: {meant}")
-    command = tyro.extras.subcommand_cli_from_dict(
-        {
-            "run": Run,
-            "launch": Launch,
-            "report": Report,
-            "analyse": Analyse,
-            "init": Init,
-            "problems": Problems,
-            "doctor": Doctor,
-        },
-        prog="tangrax",
-        description="A distributed solver for physics-informed networks.",
-        args=options,
-    )
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = parse(words)
     if isinstance(command, (Run, Launch)):
-        if not script:
-            sys.exit("tangrax: name what to run, a file that ends in .py or a problem: tangrax problems lists them")
-        if script[0] not in known and not os.path.isfile(script[0]):
-            sys.exit(f"tangrax: there is no script {script[0]}")
+        refuse_unknown(words[0], command.program)
     if isinstance(command, Run):
         if command.profile is not None:
             os.environ[PROFILE] = str(command.profile.absolute())  # for all that the script solves
-        if script[0] not in known:
-            run_script(script, command)
+        name, *rest = command.program
+        if name not in problems.names():
+            run_script(command)
             return
-        solve = tyro.cli(Solve, prog=f"tangrax run {script[0]}", args=script[1:])
-        with one_line(f"run {script[0]}"):
-            solve_problem(script[0], solve, command)
+        solve = tyro.cli(Solve, prog=f"tangrax run {name}", args=rest)
+        with one_line(f"run {name}"):
+            solve_problem(name, solve, command)
         return
-    with one_line(given[0]):
+    with one_line(words[0]):
         if isinstance(command, Launch):
-            sys.exit(launch_processes(script, command.n, command.devices_per_process, command.mpi))
+            sys.exit(launch_processes(command.program, command.n, command.devices_per_process, command.mpi))
         sys.exit(look_at(command))
 
 
-def parted(given: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words of the command, and those from the first that is neither an option nor the value of one.
+def parse(words: Sequence[str]) -> Command:
+    """Return the command that the words of a command line say, or end the process with its help or what is wrong."""
+    description = "A distributed solver for physics-informed networks."
+    return tyro.cli(Command, prog="tangrax", description=description, args=ended(words))  # pyright: ignore
 
-    That is the name of the script or problem to run, and all that follows is its own. Of other commands all words are.
+
+def ended(words: Sequence[str]) -> list[str]:
+    """The words, with `--` before the program of `run` or `launch`: what follows is the program's, options too.
+
+    tyro has nothing like argparse's REMAINDER: it would take `--timeout` for its own wherever it stands.
     """
-    command = {"run": Run, "launch": Launch}.get(given[0] if given else "")
+    command = {"run": Run, "launch": Launch}.get(words[0] if words else "")
     if command is None:
-        return list(given), []
-    values = {f"--{field.name.replace('_', '-')}" for field in fields(command) if field.type is not bool} | {"-n"}
+        return list(words)
+    options = [field.name for field in fields(command) if field.type is not bool]
+    with_value = {"-n", *(f"--{name.replace('_', '-')}" for name in options)}
     place = 1
-    while place < len(given) and given[place].startswith("-"):
-        place += 2 if given[place].replace("_", "-") in values else 1
-    return list(given[:place]), list(given[place:])
+    while place < len(words) and words[place].startswith("-") and words[place] != "--":
+        place += 2 if words[place].replace("_", "-") in with_value else 1
+    program = words[place:]
+    return [*words[:place], *(["--"] if program and program[0] != "--" else []), *program]
+
+
+def refuse_unknown(command: str, program: Sequence[str]) -> None:
+    """End the process where the first word of a program names neither a script nor a problem."""
+    known = problems.names()
+    if not program:
+        sys.exit("tangrax: name what to run, a file that ends in .py or a problem: tangrax problems lists them")
+    name = program[0]
+    if name not in known and not name.endswith(".py"):
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f"did you mean {near[0]}?" if near else "see tangrax problems"
+        sys.exit(f"tangrax {command}: '{name}' is no file that ends in .py and no problem: {meant}")
+    if name not in known and not os.path.isfile(name):
+        sys.exit(f"tangrax: there is no script {name}")
 
 
 def show(text: str) -> None:
@@ -188,7 +201,7 @@ def show(text: str) -> None:
 
 
 def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
-    """What trains nothing: a page or the state of a run, files to start from, what is there. The exit code."""
+    """Run a command that trains nothing; return the exit code."""
     if isinstance(command, Doctor):
         return doctor.report()
     if isinstance(command, Problems):
@@ -209,16 +222,16 @@ def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
         return 0
     record = read_record(command.run_dir)
     with as_written(command.run_dir):
-        said, grave = told(record), any(finding.grave for finding in findings(record))
-    show(said)
+        text, grave = summary(record), any(finding.grave for finding in findings(record))
+    show(text)
     return GRAVE if grave else 0
 
 
-def run_script(script: Sequence[str], options: Run) -> None:
+def run_script(command: Run) -> None:
     """Join the processes, then run the script as if Python had been called with it."""
     with one_line("run"):
-        setup(transport=options.transport, timeout=options.timeout)
-    sys.argv = list(script)
+        setup(transport=command.transport, timeout=command.timeout)
+    script = sys.argv = list(command.program)
     sys.path.insert(0, os.path.dirname(os.path.abspath(script[0])))
     try:
         runpy.run_path(script[0], run_name="__main__")

@@ -1,4 +1,4 @@
-"""Starting the processes of a run on one machine, and choosing its devices."""
+"""Starts the processes of a run on one machine, and chooses its devices."""
 
 import contextlib
 import os
@@ -57,10 +57,10 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
     Output comes line by line with the process's number in front.
     """
     if count < 1 or (devices is not None and devices < 1):
-        print(f"tangrax launch: {count} processes of {devices} devices: both are at least 1", file=sys.stderr)
+        _say(f"{count} processes of {devices} devices: both are at least 1")
         return 2
     if mpi and devices not in (None, 1):
-        print("tangrax launch --mpi: an MPI rank has one device; raise -n instead", file=sys.stderr)
+        _say("an MPI rank has one device; raise -n instead", " --mpi")
         return 2
     environment = _environment(devices)
     # As the command `tangrax run` would, look for no modules in the working directory (-P).
@@ -68,7 +68,7 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
     if mpi:
         return _with_mpirun(command, count, environment)
     port, token = _free_port(), secrets.token_hex(16)
-    told = [
+    environments = [
         {
             **environment,
             "TANGRAX_PROCESSES": str(count),
@@ -79,15 +79,15 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
         for rank in range(count)
     ]
     try:
-        _check_gpus(told[0], script)
+        _check_gpus(environments[0], script)
     except (RuntimeError, ValueError) as error:
-        print(f"tangrax launch: {error}", file=sys.stderr)
+        _say(str(error))
         return 2
-    return _run([(command, each, f"[{rank}] ") for rank, each in enumerate(told)])
+    return _run([(command, variables, f"[{rank}] ") for rank, variables in enumerate(environments)])
 
 
 def _check_gpus(environment: Mapping[str, str], script: Sequence[str]) -> None:
-    """Say once, before anything is started, what each process would refuse."""
+    """Refuse once, before anything is started, what each process would refuse."""
     joined = detect(environment).transport == "xla"
     if joined and "--emulate" not in script and uses_gpus(environment.get("JAX_PLATFORMS")):
         own_gpus(environment)
@@ -97,8 +97,8 @@ def _environment(devices: int | None) -> dict[str, str]:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if devices is not None:
         flags = environment.get("XLA_FLAGS", "").split()
-        kept = [flag for flag in flags if not flag.startswith("--xla_force_host_platform_device_count")]
-        environment["XLA_FLAGS"] = " ".join([*kept, f"--xla_force_host_platform_device_count={devices}"])
+        others = [flag for flag in flags if not flag.startswith("--xla_force_host_platform_device_count")]
+        environment["XLA_FLAGS"] = " ".join([*others, f"--xla_force_host_platform_device_count={devices}"])
         environment.setdefault("JAX_PLATFORMS", "cpu")
         environment[DEVICES] = str(devices)  # where the platform is GPUs, that many of those
     return environment
@@ -109,24 +109,24 @@ def _with_mpirun(command: Sequence[str], count: int, environment: Mapping[str, s
     beside = os.path.dirname(sys.executable)
     mpirun = shutil.which("mpirun", path=os.pathsep.join([beside, environment.get("PATH", "")]))
     if mpirun is None:
-        print("tangrax launch --mpi: no mpirun was found: pip install mpich, or load your site's MPI", file=sys.stderr)
+        _say("no mpirun was found: pip install mpich, or load your site's MPI", " --mpi")
         return 2
     version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False).stdout
     label = ["--tag-output"] if "Open MPI" in version or "OpenRTE" in version else ["-prepend-rank"]
-    told = {**environment, "TANGRAX_TRANSPORT": "mpi"}
-    return _run([([mpirun, *label, "-n", str(count), *command], told, "")])
+    variables = {**environment, "TANGRAX_TRANSPORT": "mpi"}
+    return _run([([mpirun, *label, "-n", str(count), *command], variables, "")])
 
 
 def _run(commands: Sequence[Command]) -> int:
-    """Start them and wait; the exit code of all. However this process ends, they do not outlive it."""
+    """Start commands and wait; return the exit code of all. However this process ends, they do not outlive it."""
     processes: list[Process] = []
     copying: list[threading.Thread] = []
-    with _noted_signals() as stops, _guard() as tell:
+    with _noted_signals() as stops, _guard() as notify:
         try:
             for command, environment, prefix in commands:
                 if not stops:
                     processes.append(_start(command, environment))
-                    tell(str(processes[-1].pid))
+                    notify(str(processes[-1].pid))
                     copying.append(threading.Thread(target=_copy, args=(processes[-1].stdout, prefix), daemon=True))
                     copying[-1].start()
             code = _wait(processes, stops)
@@ -141,7 +141,7 @@ def _run(commands: Sequence[Command]) -> int:
 
 @contextlib.contextmanager
 def _noted_signals() -> Iterator[list[signal.Signals]]:
-    """Within, the signals that ask this process to end are noted, but for those that whoever started it has ignored."""
+    """Note, within, the signals that ask this process to end, but for those that it was started to ignore."""
     stops: list[signal.Signals] = []
     previous = {number: signal.getsignal(number) for number in STOPS}
     heeded = {number: handler for number, handler in previous.items() if handler != signal.SIG_IGN}
@@ -156,7 +156,7 @@ def _noted_signals() -> Iterator[list[signal.Signals]]:
 
 @contextlib.contextmanager
 def _guard() -> Iterator[Callable[[str], None]]:
-    """A process that kills the groups it is told of, unless this one leaves in good order."""
+    """Start a process that kills the groups it is told of, unless this one leaves in good order."""
     guard = subprocess.Popen(
         ["sh", "-c", GUARD],
         stdin=subprocess.PIPE,
@@ -165,15 +165,17 @@ def _guard() -> Iterator[Callable[[str], None]]:
         text=True,
         start_new_session=True,  # what kills the launcher's group or closes its terminal spares it
     )
-    assert guard.stdin is not None
+    pipe = guard.stdin
+    assert pipe is not None
 
-    def tell(word: str) -> None:
+    def notify(word: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # somebody has killed it
-            print(word, file=guard.stdin, flush=True)
+            pipe.write(f"{word}\n")
+            pipe.flush()
 
     with guard:
-        yield tell
-        tell("done")
+        yield notify
+        notify("done")
 
 
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> Process:
@@ -196,7 +198,7 @@ def _copy(stream: TextIOBase, prefix: str) -> None:
 
 
 def _wait(processes: Sequence[Process], stops: Sequence[signal.Signals]) -> int:
-    """Until all have ended, one has failed or a signal has come."""
+    """Wait until all have ended, one has failed or a signal has come; return the exit code."""
     while not stops:
         codes = [process.poll() for process in processes]
         failed = [(rank, code) for rank, code in enumerate(codes) if code]
@@ -215,7 +217,7 @@ def _wait(processes: Sequence[Process], stops: Sequence[signal.Signals]) -> int:
 
 
 def _stop(processes: Sequence[Process], stops: Sequence[signal.Signals]) -> None:
-    """Ask those that run, then kill: a compiled stretch ends before a process can answer. One more signal: at once."""
+    """Ask processes to stop, then kill: a compiled stretch ends before they can answer. One more signal: at once."""
     # A terminal's Ctrl-C does not reach the processes, which have sessions of their own.
     number = signal.SIGINT if stops and stops[0] == signal.SIGINT else signal.SIGTERM
     running = [process for process in processes if process.poll() is None]
@@ -241,8 +243,9 @@ def _signal(process: Process, number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def _say(what: str) -> None:
-    print(f"tangrax launch: {what}", file=sys.stderr, flush=True)
+def _say(message: str, option: str = "") -> None:
+    sys.stderr.write(f"tangrax launch{option}: {message}\n")
+    sys.stderr.flush()
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""What ends a command in one line: words that name no script or problem, and what Tangrax refuses."""
+"""Ends a command in one line where Tangrax or the machine refuses something."""
 
 import contextlib
 import dis
@@ -9,13 +9,13 @@ from types import TracebackType
 from .parallel import settings
 
 OUTSIDE = (ImportError, OSError)  # files, networks and installations: never a fault of the program's
-SAID = (FloatingPointError, RuntimeError, TypeError, ValueError)  # kinds that refusals are of, and faults too
-OF_JAX = ("RESOURCE_EXHAUSTED", "Unable to initialize backend")  # what JAX says of a machine
+REFUSALS = (FloatingPointError, RuntimeError, TypeError, ValueError)  # kinds that refusals are of, and faults too
+JAX_MACHINE_ERRORS = ("RESOURCE_EXHAUSTED", "Unable to initialize backend")  # what JAX says of a machine
 
 
 @contextlib.contextmanager
 def one_line(command: str) -> Iterator[None]:
-    """Within, a refusal ends the process with exit code 1 and its own words; a fault of the program has a traceback."""
+    """End the process with exit code 1 and the message of a refusal within; a fault of the program has a traceback."""
     try:
         yield
     except Exception as error:
@@ -23,31 +23,31 @@ def one_line(command: str) -> Iterator[None]:
             raise
         # A process that leaves by itself would wait for the others, and they for it.
         settings().peers.fail(f"refused: {error}"[:1000])
-        sys.exit(f"tangrax {command}: {_of_machine(error) or error}")
+        sys.exit(f"tangrax {command}: {_machine_message(error) or error}")
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether a message meant for a user says it all: one that a `raise` of Tangrax gave, or of the machine."""
-    if isinstance(error, (*OUTSIDE, MemoryError)) or _of_machine(error):
+    """Return whether an error is a refusal, whose message is for the user: a `raise` of Tangrax, or of the machine."""
+    if isinstance(error, (*OUTSIDE, MemoryError)) or _machine_message(error):
         return True
-    return isinstance(error, SAID) and error.__traceback__ is not None and _raised_here(error.__traceback__)
+    return isinstance(error, REFUSALS) and error.__traceback__ is not None and _raised_here(error.__traceback__)
 
 
 def _raised_here(trace: TracebackType) -> bool:
-    """Whether the innermost frame is one of Tangrax, at a `raise`: an operation that failed there is a fault."""
+    """Return whether the innermost frame is one of Tangrax, at a `raise`: an operation that failed there is a fault."""
     while trace.tb_next is not None:
         trace = trace.tb_next
     module, code = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_frame.f_code
     return module.split(".")[0] == __package__ and code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
-def _of_machine(error: Exception) -> str:
-    """In one line, that memory or devices are missing; empty where it is something else."""
+def _machine_message(error: Exception) -> str:
+    """Return in one line that memory or devices are missing; an empty text where it is something else."""
     first = str(error).partition("\n")[0]
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {first or 'give fewer points, or a smaller network'}"
-    if not isinstance(error, RuntimeError) or not any(words in first for words in OF_JAX):
+    if not isinstance(error, RuntimeError) or not any(words in first for words in JAX_MACHINE_ERRORS):
         return ""
-    if OF_JAX[0] in first:
+    if JAX_MACHINE_ERRORS[0] in first:
         return f"there is not enough memory on a device: {first}. Share the points over more devices"
     return f"{first}. JAX_PLATFORMS=cpu computes on the CPU"

@@ -188,7 +188,7 @@ class Solver:
             raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
         end, rollbacks = self.epoch + int(epochs), ROLLBACKS if on_nonfinite == ROLLBACK else 0
         interval = checkpoint.whole_number("checkpoint_every", checkpoint_every)
-        shown = analysis.Shown(show or {}, self._terms.losses)
+        shown = analysis.ReportData(show or {}, self._terms.losses)
         profiling = monitor.profiling(profile, self._transport, self.timing, run_dir)
         told = profiling.listeners(told)
         if run_dir is None:
@@ -317,8 +317,8 @@ class Solver:
         start = self._state, self._last, self.epoch
         loop.run(*start, end - self.epoch, self.history, listeners, take, checkpointer, rollbacks)
 
-    def _shown(self, shown: analysis.Shown, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
-        return shown.taken(self.eval, self._resampler.coordinates, last=self.epoch == end)
+    def _shown(self, shown: analysis.ReportData, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
+        return shown.collect(self.eval, self._resampler.coordinates, last=self.epoch == end)
 
     def _go_on_from(self, snapshot: checkpoint.Snapshot) -> None:
         """Take all that a checkpoint has; nothing has changed if it does not fit."""

@@ -270,7 +270,7 @@ def test_a_damaged_run_json_is_set_aside(cut_short, tmp_path, capsys):
 def test_a_damaged_shown_is_told_in_a_report(cut_short, tmp_path, capsys):
     again(cut_short[0], tmp_path)
     (tmp_path / "shown.npz").write_bytes((tmp_path / "shown.npz").read_bytes()[:-100])
-    assert read_record(tmp_path).shown["fields"] == []
+    assert read_record(tmp_path).view["fields"] == []
     assert "fields and spectra are not shown" in capsys.readouterr().err
 
 

@@ -12,14 +12,14 @@ from launching import forked
 
 import tangrax as tx
 from tangrax import report
-from tangrax.checkpoint.atomic_files import clean, whole
+from tangrax.checkpoint.atomic_files import atomic_write, clean
 from tangrax.report import write_report
 from tangrax.starter import write_starter
 
 
 def killed_while_it_writes(path):
     def act():
-        with whole(path) as file:
+        with atomic_write(path) as file:
             file.write(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -42,16 +42,16 @@ def test_what_a_killed_process_left_is_removed_at_the_next_write(tmp_path):
     told, go = os.pipe()
 
     def writing():
-        with whole(tmp_path / "other"):
+        with atomic_write(tmp_path / "other"):
             os.close(told)
             os.write(go, b"!")
             signal.pause()
 
     child = forked(writing)
     os.read(told, 1)
-    with whole(tmp_path / "slow") as slow:
+    with atomic_write(tmp_path / "slow") as slow:
         slow.write(b"first")
-        with whole(tmp_path / "b.npz") as file:
+        with atomic_write(tmp_path / "b.npz") as file:
             file.write(b"second")
         living = parts(tmp_path)
         assert len(living) == 3 and ".tangrax-note.part" in living  # the slow one's and the child's
@@ -77,7 +77,7 @@ def test_a_temporary_is_removed_only_if_it_is_a_regular_file(tmp_path):
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.npz"
     path.write_text("before")
-    with pytest.raises(RuntimeError), whole(path) as file:
+    with pytest.raises(RuntimeError), atomic_write(path) as file:
         file.write(b"half")
         raise RuntimeError
     assert os.listdir(tmp_path) == ["a.npz"] and path.read_text() == "before"
@@ -88,7 +88,7 @@ def test_files_have_the_permissions_of_any_file(mask, tmp_path):
     """Also while they are written."""
     before = os.umask(mask)
     try:
-        with whole(tmp_path / "ours") as file:
+        with atomic_write(tmp_path / "ours") as file:
             early = os.fstat(file.fileno()).st_mode
         (tmp_path / "any").touch()
     finally:
@@ -100,7 +100,7 @@ def test_files_have_the_permissions_of_any_file(mask, tmp_path):
 def test_the_umask_is_never_set(tmp_path, monkeypatch):
     """It is that of all threads: files that others make in that moment would be anyone's to write to."""
     monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask is set"))
-    with whole(tmp_path / "a"):
+    with atomic_write(tmp_path / "a"):
         pass
     assert (tmp_path / "a").exists()
 
@@ -168,7 +168,7 @@ def test_nothing_takes_the_place_of_what_is_no_regular_file(kind, solver, run_di
     MAKE[kind](tmp_path / "train.py")
     with pytest.raises(FileExistsError, match=r"train.py is there: give another directory"):
         write_starter(tmp_path)
-    with pytest.raises(FileExistsError, match=kind), whole(tmp_path / "train.py"):
+    with pytest.raises(FileExistsError, match=kind), atomic_write(tmp_path / "train.py"):
         raise AssertionError
     assert (tmp_path / "aim").read_text() == "mine" and not parts(tmp_path)
 

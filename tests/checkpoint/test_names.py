@@ -18,7 +18,7 @@ from rich.console import Console
 
 import tangrax as tx
 from tangrax import report
-from tangrax.analysis import Field, read_record, told
+from tangrax.analysis import Field, read_record, summary
 from tangrax.monitor import ProgressBar
 from tangrax.solve import History
 
@@ -38,8 +38,8 @@ PLACES = {
     "measurements": lambda name: tx.domain.line(n=8).values("interior", np.zeros(8), name),
     "a piece": SHAPE.named,
     "an edge": lambda name: tx.domain.polygon([(0, 0), (1, 0), (0, 1)], names=[name, None, None]),
-    "an exported field": lambda name: tx.export.arguments.Asked.of({name: X}),
-    "a shown field": lambda name: tx.analysis.Shown({name: X}, {}),
+    "an exported field": lambda name: tx.export.arguments.ExportedFields.of({name: X}),
+    "a shown field": lambda name: tx.analysis.ReportData({name: X}, {}),
     "an axis": lambda name: Field(X, over={name: X}).check("u"),
 }
 
@@ -157,7 +157,7 @@ def test_what_a_directory_from_elsewhere_tells_commands_no_terminal(trained, tmp
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     about["precision"] = "float64\x1b[2J\ud800"
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
-    said = told(read_record(tmp_path / "run"))
+    said = summary(read_record(tmp_path / "run"))
     assert "\x1b" not in said and said.encode() and "float64[2J" in said
 
 

@@ -89,8 +89,8 @@ def test_trackers_are_no_numbers(width, devices, tmp_path):
     said = [finding.what for finding in analysis.findings(record)]
     for name in ("whole/effective_rank", "cos"):
         assert [text for text in said if text.startswith(f"{name} is no number (NaN), first at epoch 0")]
-    assert "1 of 11 rows of J" in record.shown["spectra"][0]["text"]
-    assert {each["name"] for each in record.shown["fields"]} == {"u", "fit"}
+    assert "1 of 11 rows of J" in record.view["spectra"][0]["text"]
+    assert {each["name"] for each in record.view["fields"]} == {"u", "fit"}
     K = rows @ rows.T
     assert history["right/largest"][0] == pytest.approx(np.linalg.eigvalsh(K)[-1])
     assert history["right/trace"][0] == pytest.approx(np.trace(K))

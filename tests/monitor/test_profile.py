@@ -18,7 +18,7 @@ from marks import slow_but
 
 import tangrax as tx
 from tangrax.analysis import read_record
-from tangrax.monitor.step_timing import Compared
+from tangrax.monitor.step_timing import StepTiming
 from tangrax.report import write_report
 
 # What is compared here is far apart, so that short timings do.
@@ -129,7 +129,7 @@ def test_a_heavy_tracker_has_a_larger_share(devices, tmp_path):
 
 def test_shares_of_trackers_of_several_intervals():
     """Two each second epoch and one each fifth, of 1 s each, beside steps of 3 s of which 0.6 are communication."""
-    found = Compared(epoch=3.0, trackers={2: 2.0, 5: 1.0}, all_reduce=0.6, numbers=9, devices=2)
+    found = StepTiming(epoch=3.0, trackers={2: 2.0, 5: 1.0}, all_reduce=0.6, numbers=9, devices=2)
     watched, communication = found.shares([(10, 15), (15, 20)])  # due at 10, 12, 14, 16, 18 and at 10, 15
     assert watched == pytest.approx((5 * 2 + 2 * 1) / (5 * 2 + 2 * 1 + 10 * 3))
     assert communication == pytest.approx(0.2)

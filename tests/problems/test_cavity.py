@@ -59,7 +59,7 @@ def values():
 
     def at(name, x, y):
         rows = np.column_stack(np.broadcast_arrays(x, y, 0.0))
-        return solver.eval(task.answers[name].found, points={"interior": rows})
+        return solver.eval(task.answers[name].unknown, points={"interior": rows})
 
     return at
 

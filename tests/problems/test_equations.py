@@ -180,7 +180,7 @@ def test_ends_of_the_layer():
     exact = Exact("layer")
     for x, value in ((0.0, 0.0), (1.0, 1.0)):
         at = np.column_stack([np.full(40, x), exact.x[1], np.zeros(40)])
-        for node in (exact.answers["u"].exact, exact.answers["u"].found):
+        for node in (exact.answers["u"].exact, exact.answers["u"].unknown):
             np.testing.assert_allclose(exact.solver.eval(node, points={"interior": at}), value, atol=1e-12)
 
 

@@ -86,8 +86,8 @@ def test_what_is_shown_is_what_was_recorded(devices, tmp_path):
     np.testing.assert_allclose(record.arrays["at/0"], at)
     np.testing.assert_allclose(record.arrays["field/0"], u[:, 0], rtol=1e-12)
     np.testing.assert_allclose(record.arrays["reference/0"], np.sin(np.pi * at[:, 0]) / np.pi**2, rtol=1e-12)
-    np.testing.assert_allclose(record.shown["numbers"]["size"], np.mean(u**2), rtol=1e-12)
-    kinds = [(each["name"], each["kind"]) for each in record.shown["fields"]]
+    np.testing.assert_allclose(record.view["numbers"]["size"], np.mean(u**2), rtol=1e-12)
+    kinds = [(each["name"], each["kind"]) for each in record.view["fields"]]
     assert kinds == [("u", "solution"), ("pde", "residual"), ("edge", "residual")]
     # What a residual is: the term is its mean square, of the last step's parameters or near them.
     assert np.mean(record.arrays["field/1"] ** 2) == pytest.approx(solver.history["pde"][-1], rel=0.1)
@@ -211,13 +211,15 @@ def test_points_of_what_is_shown_are_those_of_eval(columns, tmp_path, devices):
     shown = analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
     solver = tx.core([u.mse], optimizer=optax.sgd(0.1), devices=devices, dtype="float64")
     solver.solve(1, progress=False, run_dir=tmp_path, show={"u": shown})
-    _, arrays = solver._shown(analysis.Shown({"u": shown}, {}), 1)
+    _, arrays = solver._shown(analysis.ReportData({"u": shown}, {}), 1)
     np.testing.assert_array_equal(arrays["at/0"], np.pad(at, ((0, 0), (0, 1))))
     np.testing.assert_array_equal(arrays["field/0"], solver.eval(u, points={"interior": at}))
     with pytest.raises(ValueError, match=r"solve\(show=…\): 'u': .* the problem is steady"):
-        analysis.Shown({"u": analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, 1)), constant_values=1.0))}, {})
+        analysis.ReportData(
+            {"u": analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, 1)), constant_values=1.0))}, {}
+        )
     with pytest.raises(TypeError, match="complex numbers"):
-        analysis.Shown({"u": analysis.Field(u, np.arange(5) + 1j, at)}, {})
+        analysis.ReportData({"u": analysis.Field(u, np.arange(5) + 1j, at)}, {})
 
 
 # Fields over several coordinates

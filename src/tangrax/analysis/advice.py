@@ -1,4 +1,4 @@
-"""What tracked values call for: findings with the figure, the threshold, and what may be done."""
+"""Findings about a run from its tracked values: the figure, the threshold, and advice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FAR = 1000.0  # times as large as another: a term that training sees nearly alon
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, and what may be done about it; `page` of the documentation has more."""
+    """A finding and advice on it; `page` of the documentation has more."""
 
     what: str
     advice: str
@@ -27,13 +27,13 @@ class Finding:
 
 
 def findings(record: Record) -> list[Finding]:
-    """All that a run's record gives reason to say, gravest first."""
-    found = [*_faults(record), *_undefined(record), *_cosines(record), *_ranks(record), *_losses(record)]
-    return sorted(found, key=lambda finding: not finding.grave)
+    """Return all findings about a run, gravest first."""
+    unsorted = [*_faults(record), *_undefined(record), *_cosines(record), *_ranks(record), *_losses(record)]
+    return sorted(unsorted, key=lambda finding: not finding.grave)
 
 
-def told(record: Record) -> str:
-    """A run in a few lines: how far it is, newest values, and what they call for."""
+def summary(record: Record) -> str:
+    """Return a run in a few lines: how far it is, newest values, findings."""
     history, start = record.history, record.start
     state = "running" if record.running else "not running"
     lines = [f"{record.path}: {state}, epoch {record.epoch} of {start['epochs'][1]}, {record.about['precision']}"]
@@ -48,7 +48,7 @@ def told(record: Record) -> str:
 
 
 def stalled(record: Record) -> float | None:
-    """By what part the loss fell in the last fifth of training (medians of its halves), where there are 50 epochs."""
+    """Return by what part the loss fell in the last fifth of training (medians of its halves), from 50 epochs on."""
     loss = np.asarray(record.history.get(TOTAL, ()), dtype=float)
     last = loss[-(len(loss) // 5) :]
     if len(loss) < 50:
@@ -69,7 +69,7 @@ def _faults(record: Record) -> Iterator[Finding]:
 
 
 def _undefined(record: Record) -> Iterator[Finding]:
-    """Ranks and cosines that are NaN: comparisons below would pass them over."""
+    """Yield findings for ranks and cosines that are NaN: the comparisons below would pass them over."""
     watched = [name for name, about in _trackers(record) if about.get("cosine_of")]
     watched += [name for name in record.history if name.endswith("/effective_rank")]
     for name in watched:
@@ -91,15 +91,15 @@ def _cosines(record: Record) -> Iterator[Finding]:
         if not about.get("cosine_of") or name not in record.history:
             continue
         value = np.asarray(record.history[name][-1], dtype=float)
-        names = [str(each) for each in about["cosine_of"]]
+        names = [str(gradient) for gradient in about["cosine_of"]]
         if value.ndim == 0 and len(names) == 2:
             yield from _cosine(name, f"{names[0]} and {names[1]}", float(value))
         elif value.ndim == 2 and len(names) == len(value):
             rows, columns = np.triu_indices(len(value), 1)
-            known = np.nan_to_num(value[rows, columns], nan=np.inf)
-            worst = int(np.argmin(known))
+            cosines = np.nan_to_num(value[rows, columns], nan=np.inf)
+            worst = int(np.argmin(cosines))
             i, j = rows[worst], columns[worst]
-            yield from _cosine(name, f"{names[i]} and {names[j]}", float(known[worst]))
+            yield from _cosine(name, f"{names[i]} and {names[j]}", float(cosines[worst]))
 
 
 def _cosine(name: str, pair: str, value: float) -> Iterator[Finding]:
@@ -122,7 +122,7 @@ def _cosine(name: str, pair: str, value: float) -> Iterator[Finding]:
 
 def _ranks(record: Record) -> Iterator[Finding]:
     ranks = [(name, float(record.history[name][-1])) for name in record.history if name.endswith("/effective_rank")]
-    ranks += [(each["name"], float(each["effective_rank"])) for each in record.shown["spectra"] if "floor" in each]
+    ranks += [(s["name"], float(s["effective_rank"])) for s in record.view["spectra"] if "floor" in s]
     for name, rank in ranks:
         if rank < FEW:
             yield Finding(
@@ -158,5 +158,5 @@ def _losses(record: Record) -> Iterator[Finding]:
 
 
 def _trackers(record: Record) -> list[tuple[str, dict[str, Any]]]:
-    found = record.about.get("trackers", {})
-    return [(str(name), about) for name, about in found.items() if isinstance(about, dict)]
+    trackers = record.about.get("trackers", {})
+    return [(str(name), about) for name, about in trackers.items() if isinstance(about, dict)]

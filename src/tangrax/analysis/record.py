@@ -1,6 +1,7 @@
-"""What a run's directory tells of it, read while it runs or after; nothing that is read is executed."""
+"""The record of a run, read from its directory while it runs or after; nothing that is read is executed."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 
 from ..checkpoint import archive
 from ..checkpoint.archive import Arrays, Damaged
-from ..checkpoint.run_directory import ABOUT, SHOWN, RunDirectory, joined, tell
+from ..checkpoint.run_directory import ABOUT, SHOWN, RunDirectory, joined
 from ..monitor.profile import read_profile
 from ..solve import History
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,30 +27,30 @@ class Speed:
 
 @dataclass(frozen=True)
 class Record:
-    """A run as its directory has it: what it is, what was recorded, and what it shows of an epoch."""
+    """A run as its directory has it: metadata, history, and the view of its newest checkpoint with arrays."""
 
     path: Path
     about: dict[str, Any]
     history: History
     speeds: list[Speed]
-    shown: dict[str, Any]
+    view: dict[str, Any]
     arrays: Arrays = field(repr=False)
     running: bool = False
     profile: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """The last two parts of its path: the first of them is often what tells runs apart."""
+        """The last two parts of its path: the first of them often distinguishes runs."""
         return "/".join(self.path.resolve().parts[-2:])
 
     @property
     def epoch(self) -> int:
-        """The newest that is on disk."""
-        return max([self.shown.get("epoch", 0), *(speed.epoch for speed in self.speeds)])
+        """The newest epoch on disk."""
+        return max([self.view.get("epoch", 0), *(speed.epoch for speed in self.speeds)])
 
     @property
     def start(self) -> dict[str, Any]:
-        """The last time that it was started."""
+        """The entry of its last start."""
         return self.about["starts"][-1]
 
 
@@ -69,17 +72,17 @@ def read_record(path: str | Path) -> Record:
     directory = RunDirectory(path)
     pieces = list(directory.read_pieces(max(directory.pieces(), default=0)))
     speeds = [
-        Speed(stop, float(said["time"]), float(said["epochs_per_second"] or 0))
-        for stop, said, _ in pieces
-        if "time" in said
+        Speed(stop, float(piece["time"]), float(piece["epochs_per_second"] or 0))
+        for stop, piece, _ in pieces
+        if "time" in piece
     ]
-    shown, arrays = _shown(path / SHOWN)
-    return Record(path, about, History.of(joined(pieces)), speeds, shown, arrays, directory.running, read_profile(path))
+    view, arrays = _view(path / SHOWN)
+    return Record(path, about, History.of(joined(pieces)), speeds, view, arrays, directory.running, read_profile(path))
 
 
 @contextlib.contextmanager
 def as_written(path: str | Path) -> Iterator[None]:
-    """Within, a record is read for what a run writes: ValueError where it has something else."""
+    """Turn errors within, where a record is not what a run writes, into ValueError."""
     try:
         yield
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -89,13 +92,13 @@ def as_written(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def _shown(path: Path) -> tuple[dict[str, Any], Arrays]:
-    nothing: dict[str, Any] = {"places": [], "fields": [], "numbers": {}, "spectra": []}
+def _view(path: Path) -> tuple[dict[str, Any], Arrays]:
+    empty: dict[str, Any] = {"places": [], "fields": [], "numbers": {}, "spectra": []}
     if not path.is_file():
-        return nothing, {}
+        return empty, {}
     try:
         about, arrays = archive.read(path, archive.SHOWN)
     except Damaged as error:
-        tell(f"{error}: fields and spectra are not shown")
-        return nothing, {}
-    return {**nothing, **about}, arrays
+        logger.warning(f"{error}: fields and spectra are not shown")
+        return empty, {}
+    return {**empty, **about}, arrays

@@ -1,5 +1,6 @@
-"""What a run shows of its solution: fields over their points, residuals, spectra, as arrays for its directory."""
+"""Data of a report about the solution: fields over their points, residuals, spectra, as arrays."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -7,11 +8,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..checkpoint.archive import Arrays
-from ..checkpoint.run_directory import tell
 from ..domain.serialization import written
 from ..expr import Node, PointSet, Request, checked_name, given_array, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
+from ..parallel import settings
+
+logger = logging.getLogger(__name__)
 
 MOST = 20_000  # points of a field that are kept for pictures, evenly chosen
 
@@ -25,7 +28,7 @@ class Evaluate(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A field to show, with what it should be if that is known: a field too, or values at rows `at` of coordinates.
+    """A field to show, and its reference if there is one: a field too, or values at rows `at` of coordinates.
 
     `over` has the quantities that pictures are drawn over, by name, where they are not the coordinates of its points.
     """
@@ -42,7 +45,7 @@ class Field:
         return self.node.points
 
     def check(self, name: str) -> "Field":
-        """Itself, `at` in the columns of its tag; raises TypeError or ValueError where it could not be shown."""
+        """Return it with `at` in the columns of its tag; raises TypeError or ValueError where it could not be field."""
         for axis in self.over:
             checked_name(f"solve(show=…): '{name}', over", axis)
         if self.node.points is None or len(split(self.node)) > 1:
@@ -69,8 +72,8 @@ class Field:
         return self
 
 
-class Shown:
-    """What `solve(show=…)` was given, and the residuals of the terms that are mean squares.
+class ReportData:
+    """Fields, numbers and spectra of `solve(show=…)`, and the residuals of terms that are mean squares.
 
     A value is a field, a pair (field, reference), a `Field`, a term, or `J.spectrum(…)`.
     """
@@ -92,27 +95,28 @@ class Shown:
         elif isinstance(value, Node) and value.points is None:
             self._numbers[name] = value
         else:
-            given: Any = value if isinstance(value, tuple) and len(value) == 2 else (value,)
-            if not isinstance(value, Field) and not isinstance(given[0], Node):
+            pair: Any = value if isinstance(value, tuple) and len(value) == 2 else (value,)
+            if not isinstance(value, Field) and not isinstance(pair[0], Node):
                 raise _refused(name, value)
-            self._fields[name] = (value if isinstance(value, Field) else Field(*given)).check(name)
+            self._fields[name] = (value if isinstance(value, Field) else Field(*pair)).check(name)
 
-    def taken(
+    def collect(
         self, evaluate: Evaluate, coordinates: Callable[[Node], np.ndarray], *, last: bool
     ) -> tuple[dict[str, Any], Arrays]:
-        """All of it as it is now; to be called on all processes alike. Spectra only with `last`: they take long.
+        """Return metadata and arrays as they are now; all processes call it. Spectra only with `last`: they take long.
 
-        Where some of it is refused, as too large, that is said once, and nothing is shown: training goes on.
+        Where something is refused, as too large, that is logged once, and nothing is shown: training goes on.
         """
         if not self._refused:
             try:
-                return self._taken(evaluate, coordinates, last)
+                return self._collect(evaluate, coordinates, last)
             except ValueError as error:
                 self._refused = True
-                tell(f"nothing to show in a report: {error}")
+                if settings().writes:
+                    logger.warning(f"nothing to show in a report: {error}")
         return {"places": [], "fields": [], "numbers": {}, "spectra": []}, {}
 
-    def _taken(
+    def _collect(
         self, evaluate: Evaluate, coordinates: Callable[[Node], np.ndarray], last: bool
     ) -> tuple[dict[str, Any], Arrays]:
         spectra = self._spectra if last else {}
@@ -120,29 +124,29 @@ class Shown:
         numbers = dict(zip(self._numbers, evaluate(list(self._numbers.values())), strict=True))
         arrays: Arrays = {}
         places: dict[Any, int] = {}
-        axes, told = [], []
-        for index, (name, shown) in enumerate(self._fields.items()):
-            known = isinstance(shown.reference, Node)
-            asked = [shown.node, *([shown.reference] if known else []), *shown.over.values()]
-            points = None if shown.at is None else {shown.points.tag: shown.at}
-            value, *more = evaluate(asked, points=points)
-            reference = more.pop(0) if known else shown.reference
-            key = name if shown.over or shown.at is not None else shown.points
+        axes, fields = [], []
+        for index, (name, item) in enumerate(self._fields.items()):
+            has_field = isinstance(item.reference, Node)
+            nodes = [item.node, *([item.reference] if has_field else []), *item.over.values()]
+            points = None if item.at is None else {item.points.tag: item.at}
+            value, *more = evaluate(nodes, points=points)
+            reference = more.pop(0) if has_field else item.reference
+            key = name if item.over or item.at is not None else item.points
             if key not in places:
                 places[key] = len(places)
-                at = coordinates(shown.node) if shown.at is None else shown.at
-                arrays[f"at/{places[key]}"] = _thinned(np.stack(more, axis=1) if shown.over else at)
-                axes.append({"tag": shown.points.tag, "axes": list(shown.over or shown.points.axes)})
-                region = None if shown.over else shown.points.region
+                at = coordinates(item.node) if item.at is None else item.at
+                arrays[f"at/{places[key]}"] = _thinned(np.stack(more, axis=1) if item.over else at)
+                axes.append({"tag": item.points.tag, "axes": list(item.over or item.points.axes)})
+                region = None if item.over else item.points.region
                 if region is not None:
                     axes[-1]["region"] = written(region, arrays, f"region/{places[key]}")
             arrays[f"field/{index}"] = _thinned(value)
             if reference is not None:
                 arrays[f"reference/{index}"] = _thinned(np.broadcast_to(reference, np.shape(value)))
-            told.append({"name": name, "of": str(shown.node), "place": places[key], "kind": shown.kind})
-        about = [_told(name, answer, arrays) for name, answer in answers.items()]
+            fields.append({"name": name, "of": str(item.node), "place": places[key], "kind": item.kind})
+        about = [_described(name, answer, arrays) for name, answer in answers.items()]
         values = {name: np.asarray(number).tolist() for name, number in numbers.items()}
-        return {"places": axes, "fields": told, "numbers": values, "spectra": about}, arrays
+        return {"places": axes, "fields": fields, "numbers": values, "spectra": about}, arrays
 
 
 def _refused(name: str, value: Any) -> TypeError:
@@ -153,7 +157,7 @@ def _refused(name: str, value: Any) -> TypeError:
 
 
 def _residuals(name: str, term: Node) -> dict[str, Node]:
-    """Fields that a term is the mean square of, without their groups; none where it is something else."""
+    """Return the fields that a term is the mean square of, without their groups; none where it is something else."""
     try:
         squares = squares_of("the report", name, term)
     except ValueError:
@@ -163,31 +167,31 @@ def _residuals(name: str, term: Node) -> dict[str, Node]:
 
 
 def _thinned(rows: Any) -> np.ndarray:
-    """At most `MOST` rows, in double precision; bfloat16 has no meaning outside."""
+    """Return at most `MOST` rows, evenly chosen, in double precision; bfloat16 has no meaning outside."""
     rows = np.asarray(rows, dtype=np.float64)
     step = max(1, -(-len(rows) // MOST))
     return rows[::step]
 
 
 def _answer(evaluate: Evaluate, request: Request) -> Spectrum | Density | str:
-    """A spectrum, or why there is none; the rest of the report does not suffer from it."""
+    """Return a spectrum, or why there is none; the rest of the report does not suffer from it."""
     try:
         return evaluate(request)
     except NotFinite as error:
         return str(error)
 
 
-def _told(name: str, found: Spectrum | Density | str, arrays: Arrays) -> dict[str, Any]:
-    """A spectrum in numbers; of a density, or where there is none, a text alone."""
-    if not isinstance(found, Spectrum):
-        return {"name": name, "text": str(found)}
-    arrays[f"spectrum/{name}"] = np.asarray(found.eigenvalues, dtype=np.float64)
+def _described(name: str, answer: Spectrum | Density | str, arrays: Arrays) -> dict[str, Any]:
+    """Return a spectrum in numbers; of a density, or where there is none, a text alone."""
+    if not isinstance(answer, Spectrum):
+        return {"name": name, "text": str(answer)}
+    arrays[f"spectrum/{name}"] = np.asarray(answer.eigenvalues, dtype=np.float64)
     return {
         "name": name,
-        "text": str(found),
-        "floor": found.floor,
-        "effective_rank": found.effective_rank,
-        "resolved": found.resolved,
-        "rows": found.rows,
-        "columns": found.columns,
+        "text": str(answer),
+        "floor": answer.floor,
+        "effective_rank": answer.effective_rank,
+        "resolved": answer.resolved,
+        "rows": answer.rows,
+        "columns": answer.columns,
     }

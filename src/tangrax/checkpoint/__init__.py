@@ -1,7 +1,7 @@
 """Parameters and states on disk: solver files, a run's directory, checkpoints."""
 
 from .archive import Arrays as Arrays, Damaged as Damaged, read_json as read_json, reading as reading
-from .atomic_files import other_kind as other_kind, refuse_unwritable as refuse_unwritable, whole as whole
+from .atomic_files import atomic_write as atomic_write, other_kind as other_kind, refuse_unwritable as refuse_unwritable
 from .identity import Identity as Identity
 from .optimizer_identity import optimizers_of as optimizers_of
 from .provenance import (
@@ -10,7 +10,6 @@ from .provenance import (
     fingerprint_of_points as fingerprint_of_points,
     fingerprint_of_trackers as fingerprint_of_trackers,
 )
-from .run_directory import tell as tell
 from .snapshot import Snapshot as Snapshot
 from .solver_file import (
     SolverFile as SolverFile,

@@ -1,4 +1,4 @@
-"""Arrays and what is said of them in one file, written whole or not at all, read without running any code.
+"""Arrays and JSON metadata in one file, written atomically, read without running any code.
 
 A file is a NumPy archive that ends, as the comment of a ZIP file, with the SHA-256 of all before it.
 """
@@ -18,7 +18,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from .atomic_files import opened, whole
+from .atomic_files import atomic_write, open_regular
 
 Arrays = dict[str, np.ndarray]
 ABOUT, KIND, FORMAT_OF = "about", "kind", "format"
@@ -36,12 +36,12 @@ class Damaged(ValueError):
 
 
 class OtherFormat(ValueError):
-    """A whole file of another version of Tangrax."""
+    """An undamaged file of another version of Tangrax."""
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Within, whatever goes wrong is damage of a file."""
+    """Turn every exception within into Damaged, which names the file."""
     try:
         yield
     except (Damaged, OtherFormat):
@@ -52,12 +52,12 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def encoded(about: Mapping[str, Any]) -> np.ndarray:
-    """What JSON can say, as an array."""
+    """Return JSON of a mapping as an array of bytes."""
     return np.frombuffer(json.dumps(about).encode(), np.uint8)
 
 
 def decoded(content: np.ndarray | bytes) -> dict[str, Any]:
-    """What `encoded` made an array of, or a file of JSON; raises where it is something else."""
+    """Return the mapping in an array of `encoded`, or in the bytes of a JSON file; TypeError if it is no object."""
     about = json.loads(content if isinstance(content, bytes) else content.tobytes())
     if not isinstance(about, dict):
         raise TypeError(f"{type(about).__name__} where it tells of itself")
@@ -65,13 +65,13 @@ def decoded(content: np.ndarray | bytes) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object of JSON; raises Damaged where the file is something else."""
-    with reading(path), opened(path) as file:
+    """Return the JSON object in a file; raises Damaged where the file is something else."""
+    with reading(path), open_regular(path) as file:
         return decoded(file.read())
 
 
 class _Digested(io.RawIOBase):
-    """A file that is written from its beginning to its end, and the digest of what was."""
+    """A file that is written from its beginning to its end, its length and digest."""
 
     def __init__(self, file: IO[bytes]):
         self.file, self.length, self.digest = file, 0, hashlib.sha256()
@@ -83,12 +83,12 @@ class _Digested(io.RawIOBase):
 
 
 def write(path: Path, kind: str, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write all of it, whole or not at all. Raises TypeError for arrays of anything but numbers."""
-    told = encoded({**about, KIND: kind, FORMAT_OF: FORMAT})
-    with whole(path) as file:
+    """Write metadata and arrays atomically. Raises TypeError for arrays of anything but numbers."""
+    metadata = encoded({**about, KIND: kind, FORMAT_OF: FORMAT})
+    with atomic_write(path) as file:
         out = _Digested(file)
         with ZipFile(out, "w") as archive:  # pyright: ignore[reportArgumentType]
-            for name, array in {ABOUT: told, **arrays}.items():
+            for name, array in {ABOUT: metadata, **arrays}.items():
                 if array.dtype.kind not in NUMBERS:
                     raise TypeError(f"{path}: array '{name}' holds {array.dtype}, no numbers")
                 entry = ZipInfo(f"{quote(name, PRINTABLE, errors='surrogatepass')}.npy")
@@ -103,7 +103,7 @@ def write(path: Path, kind: str, about: Mapping[str, Any], arrays: Mapping[str, 
 
 
 def read(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
-    """What `write` wrote. Raises Damaged where the file is something else, cut short or changed, or of another kind.
+    """Return metadata and arrays of a file. Raises Damaged where it is cut short, changed or of another kind.
 
     The digest is compared before anything is looked at. Arrays are views of the content, which cannot be changed: a
     file is read once, and takes no more memory than its size. Raises OtherFormat for one of another version.
@@ -127,9 +127,9 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
 
 
 def _content(path: Path) -> bytes:
-    """All that a file holds, if it ends with its digest."""
+    """Return the bytes of a file, if it ends with its digest."""
     ending = len(MARK) + DIGITS
-    with opened(path) as file:
+    with open_regular(path) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - ending))
         marked = file.read(ending).startswith(MARK)
         file.seek(0)
@@ -144,7 +144,7 @@ def _content(path: Path) -> bytes:
 
 
 def _array(stream: io.BytesIO, content: bytes, entry: ZipInfo) -> np.ndarray:
-    """A view of an entry; nothing is allocated, whatever size it tells."""
+    """Return a view of an entry; nothing is allocated, whatever size its header has."""
     if entry.compress_type != ZIP_STORED:
         raise ValueError(f"'{entry.filename}' is compressed")
     start = entry.header_offset + LOCAL + sum(struct.unpack_from("<HH", content, entry.header_offset + LOCAL - 4))

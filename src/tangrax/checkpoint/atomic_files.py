@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and never in the place of what is no regular file."""
+"""Atomic writes of files, never in the place of what is no regular file."""
 
 import contextlib
 import fcntl
@@ -22,11 +22,11 @@ KINDS = {
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is at `path` when the block has ended well; until then, and else, what was there stays as it was.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a temporary file that replaces `path` when the block has ended well; else what was there stays as it was.
 
-    It has the permissions that a file of the user's would have, and `name` while it is written. What processes that
-    were killed have left beside it is removed. Raises FileExistsError where something is there that is no file.
+    It has the permissions of any file of the user's. Temporaries of killed processes beside it are removed. Raises
+    FileExistsError where something is there that is no regular file.
     """
     kind = other_kind(path)
     if kind:
@@ -44,18 +44,18 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def clean(folder: Path) -> None:
-    """Remove temporaries of processes that ended while they wrote; what is being written is locked, and stays."""
+    """Remove temporaries of processes that ended while they wrote; one that is being written is locked, and stays."""
     names: list[str] = []
     with contextlib.suppress(OSError):
         names = os.listdir(folder)
     for name in filter(TEMPORARY.fullmatch, names):
-        with contextlib.suppress(OSError), opened(folder / name, os.O_RDWR) as file:
+        with contextlib.suppress(OSError), open_regular(folder / name, os.O_RDWR) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             (folder / name).unlink()
 
 
-def opened(path: Path, flags: int = os.O_RDONLY) -> IO[bytes]:
-    """A regular file, opened without following a link or waiting for the other end of a pipe. Raises OSError."""
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> IO[bytes]:
+    """Open a regular file without following a link or waiting for the other end of a pipe. Raises OSError."""
     kind = other_kind(path)
     if not kind:
         handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
@@ -66,7 +66,7 @@ def opened(path: Path, flags: int = os.O_RDONLY) -> IO[bytes]:
 
 
 def other_kind(path: Path) -> str:
-    """What is at a path, in words, if it is neither a regular file nor nothing."""
+    """Return in words what is at a path if it is neither a regular file nor nothing, else an empty text."""
     try:
         mode = path.lstat().st_mode
     except OSError:
@@ -75,7 +75,7 @@ def other_kind(path: Path) -> str:
 
 
 def refuse_unwritable(path: str | Path, doing: str = "save to") -> None:
-    """Raise ValueError where `whole` could not write a file, or would put it in the place of something else."""
+    """Raise ValueError where `atomic_write` could not write, or would replace something that is no regular file."""
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"cannot {doing} {path}: give the name of a file in a directory that exists")
@@ -86,7 +86,7 @@ def refuse_unwritable(path: str | Path, doing: str = "save to") -> None:
 
 
 def _temporary(folder: Path) -> IO[bytes]:
-    """A new file, locked until it is closed."""
+    """Create a file, locked until it is closed."""
     while True:
         # The kernel applies the umask: to read it would be to set it, for all threads.
         file = (folder / f".tangrax-{secrets.token_hex(8)}.part").open("xb")

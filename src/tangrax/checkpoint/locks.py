@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import IO
 
-from .atomic_files import opened
+from .atomic_files import open_regular
 
-WORDS = 200  # bytes of what a lock says that are read
+LENGTH = 200  # bytes of a lock's text that are read
 
 
 class Lock:
-    """One of `flock` on a regular file. It keeps out others of this process too, and children do not inherit it.
+    """A lock by `flock` on a regular file. It keeps out others of this process too, and children do not inherit it.
 
     One of `fcntl` would be lost as soon as anything in this process closed the file, such as a copy of its directory,
     and would let a second one of this process in.
@@ -23,8 +23,8 @@ class Lock:
         self._file: IO[bytes] | None = None
 
     def take(self, patience: float = 0.0) -> bool:
-        """Whether it is this one's, after so many seconds at most. Raises OSError where the file cannot be locked."""
-        file, end = opened(self.path, os.O_RDWR | os.O_CREAT), time.monotonic() + patience
+        """Take it within so many seconds; return whether that succeeded. Raises OSError where no file can be locked."""
+        file, end = open_regular(self.path, os.O_RDWR | os.O_CREAT), time.monotonic() + patience
         _open.add(file)  # at once: a fork closes what is there
         try:
             while not _locked(file):
@@ -38,33 +38,33 @@ class Lock:
         self._file = file
         return True
 
-    def say(self, text: str) -> None:
-        """What others read of the one who holds it."""
+    def write(self, text: str) -> None:
+        """Write the text that others read while it is held."""
         assert self._file is not None
         os.ftruncate(self._file.fileno(), 0)
         os.pwrite(self._file.fileno(), text.encode(), 0)
 
     def release(self) -> None:
-        """Give it up, also for copies of it that a library's own fork may have; nothing where it is not held."""
+        """Give it up, also for copies that a library's own fork may have; does nothing where it is not held."""
         file, self._file = self._file, None
         if file is not None and not file.closed:
             fcntl.flock(file, fcntl.LOCK_UN)
             _close(file)
 
 
-def said(path: Path) -> str:
-    """What a lock says, or what a file holds that is none; nothing where there is no file."""
+def text_of(path: Path) -> str:
+    """Return the text of a lock, or of a file that is none; an empty one where there is no file."""
     try:
-        with opened(path) as file:
-            return file.read(WORDS).decode(errors="replace")
+        with open_regular(path) as file:
+            return file.read(LENGTH).decode(errors="replace")
     except OSError:
         return ""
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds a lock. The question shares it for a moment, in which it cannot be taken."""
+    """Return whether some process holds a lock. The question shares it for a moment, in which it cannot be taken."""
     try:
-        with opened(path) as file:
+        with open_regular(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -90,7 +90,7 @@ def _close(file: IO[bytes]) -> None:
 
 
 def _forked() -> None:
-    """In the child: close its copies. To unlock them would be to unlock the parent's."""
+    """Close the copies in a forked child. To unlock them would be to unlock the parent's."""
     for file in list(_open):
         _close(file)
 

@@ -1,7 +1,7 @@
-"""What kind of optimizer trains, and its settings: a run may go on with other settings, not with another kind.
+"""Kind and settings of an optimizer: a run may go on with other settings, not with another kind.
 
-An optax optimizer is two functions. What they were made of is in their closures; of functions that are not of a
-library, what they name and the numbers in them tell too.
+An optax optimizer is two functions. What they were made of is in their closures; of a user's functions, the names and
+numbers in their code count too.
 """
 
 import functools
@@ -29,24 +29,24 @@ NUMBERS = (int, float, complex, np.number, np.ndarray, jax.Array)
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Its kind in words, and its numbers and schedules by name."""
+    """Kind of an optimizer in words, and its numbers and schedules by name."""
 
     kind: str
     settings: Mapping[str, str]
 
 
 def optimizers_of(chosen: Mapping[Trainable, Any], names: Mapping[Trainable, str]) -> dict[str, Optimizer]:
-    """By the names of what each of them trains."""
+    """Return the optimizers by the names of what each of them trains."""
     groups = by_optimizer(chosen)
-    return {", ".join(names[member] for member in members): identified(each) for each, members in groups}
+    return {", ".join(names[member] for member in members): identified(optimizer) for optimizer, members in groups}
 
 
 def identified(optimizer: Any) -> Optimizer:
-    """An optax transformation, or one of Tangrax's."""
+    """Return kind and settings of an optax transformation, or of an optimizer of Tangrax."""
     if isinstance(optimizer, Settings):
-        said = {each.name: getattr(optimizer, each.name) for each in fields(optimizer)}  # pyright: ignore[reportArgumentType]
-        told = {name: _whole(value, ()) if callable(value) else repr(value) for name, value in said.items()}
-        return Optimizer(type(optimizer).__qualname__, told)
+        values = {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}  # pyright: ignore[reportArgumentType]
+        texts = {name: _schedule(value, ()) if callable(value) else repr(value) for name, value in values.items()}
+        return Optimizer(type(optimizer).__qualname__, texts)
     settings: dict[str, str] = {}
     kind = _kind("", optimizer, settings, ())
     for name, value in _injected(optimizer, ()):
@@ -55,12 +55,12 @@ def identified(optimizer: Any) -> Optimizer:
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Names of settings that differ."""
+    """Return the names of settings that differ."""
     return [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
 
 
 def _kind(name: str, value: Any, settings: dict[str, str], above: tuple[int, ...]) -> str:
-    """In words, without what is a setting; that goes to `settings`."""
+    """Return the kind of a value in words; its settings are added to `settings`."""
     if id(value) in above:
         return "…"
     above = (*above, id(value))
@@ -89,18 +89,18 @@ def _function(name: str, value: FunctionType, settings: dict[str, str], above: t
         return _kind(name, free["tx"], settings, above)
     if library and value.__qualname__ in RATES:
         (size,) = free.values()
-        settings[_free("step_size", settings)] = _whole(size, above) if callable(size) else _number(size)
+        settings[_free("step_size", settings)] = _schedule(size, above) if callable(size) else _number(size)
         return "scale"
     for each, schedule in free.pop(SCHEDULES, {}).items():
-        settings[_free(each, settings)] = _whole(schedule, above)
+        settings[_free(each, settings)] = _schedule(schedule, above)
     if library:
         return _joined(called, free.items(), settings, above)
     settings[_free(f"code of {called}", settings)] = _code(value.__code__)
-    return _joined(f"{called}[{' '.join(_names(value.__code__))}]", _held(value, free), settings, above)
+    return _joined(f"{called}[{' '.join(_names(value.__code__))}]", _referenced(value, free), settings, above)
 
 
-def _whole(schedule: Any, above: tuple[int, ...]) -> str:
-    """A schedule as one setting: its kind, and the numbers in it."""
+def _schedule(schedule: Any, above: tuple[int, ...]) -> str:
+    """Return a schedule as one setting: its kind, and the numbers in it."""
     inside: dict[str, str] = {}
     return f"{_kind('', schedule, inside, above)} of {', '.join(inside.values())}"
 
@@ -109,12 +109,12 @@ def _of_library(function: FunctionType) -> bool:
     return str(function.__module__).partition(".")[0] in LIBRARIES
 
 
-def _held(function: FunctionType, free: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What a user's function computes with: its closure, defaults, and the numbers and functions that it names."""
+def _referenced(function: FunctionType, free: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what a user's function computes with: its closure, defaults, numbers and functions that it names."""
     yield from free.items()
     code = function.__code__
-    given = code.co_varnames[: code.co_argcount][code.co_argcount - len(function.__defaults__ or ()) :]
-    yield from zip(given, function.__defaults__ or (), strict=True)
+    optional = code.co_varnames[: code.co_argcount][code.co_argcount - len(function.__defaults__ or ()) :]
+    yield from zip(optional, function.__defaults__ or (), strict=True)
     yield from (function.__kwdefaults__ or {}).items()
     for name in _names(code):
         value = function.__globals__.get(name)
@@ -125,9 +125,9 @@ def _held(function: FunctionType, free: Mapping[str, Any]) -> Iterator[tuple[str
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
     yield code
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            yield from _nested(each)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
 
 
 def _names(code: CodeType) -> list[str]:
@@ -135,9 +135,9 @@ def _names(code: CodeType) -> list[str]:
 
 
 def _code(code: CodeType) -> str:
-    """The numbers in it, and a digest of what is done with them."""
+    """Return a digest of code, and the numbers in it."""
     parts = list(_nested(code))
-    numbers = [f"{each:.10g}" for part in parts for each in part.co_consts if type(each) in (int, float)]
+    numbers = [f"{number:.10g}" for part in parts for number in part.co_consts if type(number) in (int, float)]
     return f"{hashlib.sha256(b''.join(part.co_code for part in parts)).hexdigest()[:8]} of {', '.join(numbers)}"
 
 
@@ -152,7 +152,7 @@ def _joined(called: str, parts: Any, settings: dict[str, str], above: tuple[int,
 
 
 def _injected(value: Any, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-    """The numbers that optax.inject_hyperparams was given: they are in its state, and its `init` has them."""
+    """Yield the numbers for optax.inject_hyperparams: they are in its state, and its `init` has them."""
     if id(value) in above:
         return
     above = (*above, id(value))
@@ -192,7 +192,7 @@ def _called(value: Any) -> str:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """What else an object is made of, by name."""
+    """Yield the parts of any other object, by name."""
     match value:
         case functools.partial():
             yield from ((str(place), each) for place, each in enumerate(value.args))
@@ -209,9 +209,9 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _free(name: str, settings: Mapping[str, str]) -> str:
-    """The name, with a number where it is taken: two transformations may have settings of one name."""
+    """Return the name, with a number if it is taken: two transformations may have settings of one name."""
     number = 2
-    found = name
-    while found in settings:
-        found, number = f"{name} ({number})", number + 1
-    return found
+    candidate = name
+    while candidate in settings:
+        candidate, number = f"{name} ({number})", number + 1
+    return candidate

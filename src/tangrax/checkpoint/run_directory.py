@@ -1,10 +1,10 @@
 """The directory of a run: its lock, checkpoints, the history between them, and what the run is."""
 
 import json
+import logging
 import os
 import re
 import socket
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import numpy as np
 
 from . import archive
 from .archive import Arrays, Damaged
-from .atomic_files import clean, other_kind, whole
-from .locks import Lock, is_held, said
+from .atomic_files import atomic_write, clean, other_kind
+from .locks import Lock, is_held, text_of
 from .state_arrays import check_checkpoint
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINTS, HISTORY, ABOUT, SHOWN = "checkpoints", "history", "run.json", "shown.npz"
 LOCK, RUNNING = "lock", "running"  # a lock for runs, and one for those who ask whether one is going on
@@ -25,21 +27,21 @@ HOLDER = re.compile(r"(process \d+ on [\w.:-]+\n?)?")
 
 
 class RunDirectory:
-    """Of one process. Checkpoints are `epoch-…` files; those a call of `solve` ended with, `end-…`, are all kept."""
+    """Files of a run, for one process. Checkpoints are `epoch-…`; those that end a call of `solve`, `end-…`, stay."""
 
     def __init__(self, path: Path):
         self.path = path
         self._lock, self._running = Lock(path / LOCK), Lock(path / RUNNING)
 
     def open(self) -> None:
-        """Make the directory if there is none, and take its lock. Raises OSError or ValueError."""
+        """Make the directory if it is missing, and take its lock. Raises OSError or ValueError."""
         try:
             self._refuse_other_files()
             for folder in (CHECKPOINTS, HISTORY):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             if not self._lock.take():
                 raise ValueError(
-                    f"run_dir={str(self.path)!r} is in use by {said(self._lock.path).strip() or 'another process'}: "
+                    f"run_dir={str(self.path)!r} is in use by {text_of(self._lock.path).strip() or 'another process'}: "
                     f"wait for that run to end, or give each run a directory of its own. Nothing was trained"
                 )
             try:
@@ -54,15 +56,15 @@ class RunDirectory:
             ) from error
 
     def _refuse_other_files(self) -> None:
-        """Raise ValueError where a run would write over what none has written."""
-        ours = bool(said(self.path / LOCK)) or "starts" in self.about() or bool(self.epochs())
+        """Raise ValueError where a run would overwrite files that no run has written."""
+        ours = bool(text_of(self.path / LOCK)) or "starts" in self.about() or bool(self.epochs())
         names = [name for name in (ABOUT, SHOWN) if not ours and os.path.lexists(self.path / name)]
         for name in (LOCK, RUNNING, ABOUT, SHOWN):
             kind = other_kind(self.path / name)
             names += [f"{name} ({kind})"] if kind else []
-        if not HOLDER.fullmatch(said(self.path / LOCK)):
+        if not HOLDER.fullmatch(text_of(self.path / LOCK)):
             names.append(LOCK)
-        if said(self.path / RUNNING):
+        if text_of(self.path / RUNNING):
             names.append(RUNNING)
         if names:
             raise ValueError(
@@ -71,25 +73,25 @@ class RunDirectory:
             )
 
     def _begin(self) -> None:
-        self._lock.say(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._running.take(patience=1.0)  # those who ask keep it for a moment
         for folder in (".", CHECKPOINTS, HISTORY):
             clean(self.path / folder)  # of a run that was killed while it wrote
 
     def close(self) -> None:
-        """Give up the lock; one that is killed loses it too."""
+        """Give up the lock; a process that is killed loses it too."""
         self._running.release()
         self._lock.release()
 
     @property
     def running(self) -> bool:
-        """Whether a run is going on there. The lock is left to runs: whoever asks keeps none from starting."""
+        """Whether a run is going on there. Asking leaves the lock alone, so that it keeps no run from starting."""
         return is_held(self._running.path)
 
     # Checkpoints
 
     def epochs(self) -> list[int]:
-        """Epochs that there are checkpoints of, in order."""
+        """Return the epochs of all checkpoints, in order."""
         return sorted({epoch for epoch, _ in self._checkpoints()})
 
     def write(self, epoch: int, about: Mapping[str, Any], arrays: Arrays, *, end: bool) -> None:
@@ -97,10 +99,10 @@ class RunDirectory:
         archive.write(self.path / CHECKPOINTS / name, archive.CHECKPOINT, {"epoch": epoch, **about}, arrays)
 
     def read(self, epoch: int) -> tuple[dict[str, Any], Arrays]:
-        """Raises Damaged where no file of that epoch can be read, ValueError for one of another version."""
+        """Return metadata and arrays of a checkpoint. Raises Damaged where it cannot be read, or OtherFormat."""
         failure = Damaged(f"{self.path} holds no checkpoint of epoch {epoch}")
-        for found, path in self._checkpoints():
-            if found != epoch:
+        for other, path in self._checkpoints():
+            if other != epoch:
                 continue
             try:
                 about, arrays = archive.read(path, archive.CHECKPOINT)
@@ -112,8 +114,8 @@ class RunDirectory:
         raise failure
 
     def ended(self, epoch: int) -> bool:
-        """Whether a call of `solve` ended with an epoch, and its checkpoint is there."""
-        return any(found == epoch and path.name.startswith("end") for found, path in self._checkpoints())
+        """Return whether the checkpoint is there of a call of `solve` that ended with an epoch."""
+        return any(other == epoch and path.name.startswith("end") for other, path in self._checkpoints())
 
     def prune(self, keep: int) -> None:
         """Remove all but the newest `keep` of those that no call of `solve` ended with."""
@@ -125,7 +127,7 @@ class RunDirectory:
         return [(int(match[2]), path) for match, path in self._files(CHECKPOINTS, NAME)]
 
     def _files(self, folder: str, names: re.Pattern[str]) -> Iterator[tuple[re.Match[str], Path]]:
-        """Files that a run gives such names; what has one and is something else, such as a pipe, is none of them."""
+        """Yield regular files of a folder whose names match, with the match."""
         where = self.path / folder
         for name in os.listdir(where) if where.is_dir() else ():
             match = names.fullmatch(name)
@@ -137,7 +139,7 @@ class RunDirectory:
     def write_history(
         self, epoch: int, series: Mapping[str, tuple[np.ndarray, np.ndarray]], speed: Mapping[str, Any]
     ) -> None:
-        """What was recorded since the piece before, up to an epoch, and how fast that went."""
+        """Write a piece: what was recorded since the one before, up to an epoch, and the speed."""
         arrays: Arrays = {}
         for index, (epochs, values) in enumerate(series.values()):
             arrays[f"epochs/{index}"], arrays[f"values/{index}"] = epochs, values
@@ -145,14 +147,14 @@ class RunDirectory:
         archive.write(self.path / HISTORY / f"{epoch:09d}.npz", archive.HISTORY, about, arrays)
 
     def history(self, epoch: int, trackers: Mapping[str, str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """All that was recorded before an epoch, but by trackers whose digest is another now.
+        """Return the history before an epoch as (epochs, values) by name, without trackers whose digest has changed.
 
-        What a damaged piece held is missing, and that is said.
+        A damaged piece is logged, and leaves a gap.
         """
         return joined(self.read_pieces(epoch), trackers)
 
     def read_pieces(self, epoch: int) -> Iterator[tuple[int, dict[str, Any], Arrays]]:
-        """Pieces of the history up to an epoch, with that which each goes to; damaged ones are said and left out."""
+        """Yield pieces of the history up to an epoch, each with its last one; damaged ones are logged and left out."""
         for stop in self.pieces():
             if stop > epoch:
                 return
@@ -162,31 +164,31 @@ class RunDirectory:
                 with archive.reading(path):
                     _check_piece(about, arrays, stop)
             except Damaged as error:
-                tell(f"{error}: the history has a gap there")
+                logger.warning(f"{error}: the history has a gap there")
                 continue
             yield stop, about, arrays
 
     def pieces(self) -> list[int]:
-        """The epochs up to which pieces go, in order."""
+        """Return the last epochs of all pieces, in order."""
         return sorted(int(match[1]) for match, _ in self._files(HISTORY, PIECE))
 
     def begin(self, epoch: int, end: int) -> int:
-        """Training goes on from an epoch to another: up to which epoch the history is written.
+        """Prepare for training from `epoch` to `end`; return the epoch up to which the history is written.
 
-        Pieces of it past the epoch are written anew. Checkpoints between the two could not be read: they are set aside.
+        Pieces past `epoch` are removed. Checkpoints between the two could not be read: they are set aside.
         """
         for stop in self.pieces():
             if stop > epoch:
                 (self.path / HISTORY / f"{stop:09d}.npz").unlink()
-        for found, path in self._checkpoints():
-            if epoch < found <= end:
+        for other, path in self._checkpoints():
+            if epoch < other <= end:
                 path.rename(path.with_suffix(".damaged"))
         return max(self.pieces(), default=0)
 
     def forget(self, epoch: int) -> int:
-        """Remove checkpoints and pieces past an epoch: up to which epoch the history is written."""
-        for found, path in self._checkpoints():
-            if found > epoch:
+        """Remove checkpoints and pieces past an epoch; return the epoch up to which the history is written."""
+        for other, path in self._checkpoints():
+            if other > epoch:
                 path.unlink()
         return self.begin(epoch, epoch)
 
@@ -196,14 +198,14 @@ class RunDirectory:
         archive.write(self.path / SHOWN, archive.SHOWN, about, arrays)
 
     def about(self) -> dict[str, Any]:
-        """What `describe` wrote; nothing where that is missing or something else."""
+        """Return the content of `run.json`; an empty dict where that is missing or something else."""
         try:
             return archive.read_json(self.path / ABOUT)
         except Damaged:
             return {}
 
     def describe(self, about: Mapping[str, Any], start: Mapping[str, Any]) -> None:
-        """Write `run.json`: what the problem is, and a line for each time that it was started."""
+        """Write `run.json`: the problem, and an entry for each start."""
         starts: list[Any] = []
         path = self.path / ABOUT
         if path.exists():
@@ -211,9 +213,9 @@ class RunDirectory:
                 with archive.reading(path):
                     starts = list(archive.read_json(path)["starts"])
             except Damaged as error:
-                tell(f"{error}: it is set aside, and earlier starts are told no more")
+                logger.warning(f"{error}: it is set aside, and earlier starts are told no more")
                 path.rename(path.with_suffix(".damaged"))
-        with whole(path) as file:
+        with atomic_write(path) as file:
             file.write(json.dumps({**about, "starts": [*starts, dict(start)]}, indent=1).encode())
 
 
@@ -230,11 +232,11 @@ def _check_piece(about: Mapping[str, Any], arrays: Arrays, epoch: int) -> None:
 def joined(
     pieces: Iterable[tuple[int, dict[str, Any], Arrays]], trackers: Mapping[str, str] | None = None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What pieces of the history hold, by name as (epochs, values).
+    """Join pieces of the history: (epochs, values) by name.
 
     A tracker that came to record something else under its name began anew there, or does so now by its digest.
     """
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     recorded: dict[str, tuple[str, str]] = {}  # by name: the tracker, and the digest of what it recorded
     for _, about, arrays in pieces:
         watched = about.get("watched", {})
@@ -242,17 +244,13 @@ def joined(
             by = tuple(watched.get(name, ()))
             if by and recorded.setdefault(name, by) != by:
                 recorded[name] = by
-                found.pop(name)
-            found.setdefault(name, []).append((arrays[f"epochs/{index}"], arrays[f"values/{index}"]))
+                parts.pop(name)
+            parts.setdefault(name, []).append((arrays[f"epochs/{index}"], arrays[f"values/{index}"]))
     for name, (tracker, of) in recorded.items():
         if trackers is not None and trackers.get(tracker, of) != of:
-            found.pop(name)
+            parts.pop(name)
     series = {}
-    for name, parts in found.items():
-        epochs, values = (np.concatenate(each) for each in zip(*parts, strict=True))
+    for name, pairs in parts.items():
+        epochs, values = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
         series[name] = (epochs, values)
     return series
-
-
-def tell(what: str) -> None:
-    print(f"tangrax: {what}", file=sys.stderr, flush=True)

@@ -20,10 +20,7 @@ MovedPoints = dict[str, tuple[str, int, np.ndarray]]  # by tag: of which domain,
 
 @dataclass(frozen=True)
 class SolverFile:
-    """What a file holds: each network's leaves in order and recipe, the epoch, history as (epochs, values).
-
-    And the points that have moved.
-    """
+    """Content of a file: networks as leaves in order and recipe, epoch, history as (epochs, values), moved points."""
 
     leaves: dict[str, dict[str, np.ndarray]]
     recipes: dict[str, Any]
@@ -48,7 +45,7 @@ def save(path: str | Path, saved: SolverFile) -> None:
 
 
 def read(path: str | Path) -> SolverFile:
-    """What `save` wrote; raises ValueError for a file that is something else or damaged."""
+    """Read what `save` wrote; raises ValueError for a file that is something else or damaged."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no saved solver at {path}: solver.save(path) writes one")
@@ -69,13 +66,13 @@ def read(path: str | Path) -> SolverFile:
 
 
 def add_points(points: MovedPoints, about: dict[str, Any], arrays: Arrays) -> None:
-    """Points that have moved, into what a file holds."""
+    """Add points that have moved to the metadata and arrays of a file."""
     about["points"] = {name: [domain, epoch] for name, (domain, epoch, _) in points.items()}
     arrays.update({f"points/{name}": coordinates for name, (_, _, coordinates) in points.items()})
 
 
 def points_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MovedPoints:
-    """What `add_points` put there; raises where it is no points."""
+    """Return the points that `add_points` added; raises where the arrays are no points."""
     for name in about["points"]:
         array = arrays[f"points/{name}"]
         if array.ndim != 2 or array.dtype.kind != "f":
@@ -84,14 +81,14 @@ def points_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Mov
 
 
 def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:
-    """The parameters of a network by the names of its leaves."""
+    """Return the parameters of a network by the names of its leaves."""
     return dict(zip(trainable.leaf_names, map(np.asarray, jax.tree.leaves(parameters)), strict=True))
 
 
 def matched(
     saved: SolverFile, names: Mapping[str, Trainable], dtype: np.dtype, path: str | Path
 ) -> dict[Trainable, Any]:
-    """The parameters of a problem's networks; ValueError where the file is of others, or of a higher precision."""
+    """Return parameters for a problem's networks; ValueError where the file is of others, or of a higher precision."""
     if set(names) != set(saved.leaves):
         raise ValueError(f"{path} holds {sorted(saved.leaves)}, this problem has {sorted(names)}. Nothing was loaded")
     new = {names[name]: restored(names[name], leaves, path) for name, leaves in saved.leaves.items()}
@@ -105,14 +102,14 @@ def matched(
 
 
 def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str | Path) -> Any:
-    """Saved leaves as parameters of `trainable`; refused, with the differences, if they are another network's."""
-    wanted = dict(zip(trainable.leaf_names, trainable.leaf_shapes, strict=True))
-    found = {name: leaf.shape for name, leaf in leaves.items()}
-    if wanted != found:
+    """Return saved leaves as parameters of `trainable`; ValueError, with differences, if they are another network's."""
+    expected = dict(zip(trainable.leaf_names, trainable.leaf_shapes, strict=True))
+    shapes = {name: leaf.shape for name, leaf in leaves.items()}
+    if expected != shapes:
         differ = [
-            f"{name}: {found.get(name, 'absent')} in the file, {wanted.get(name, 'absent')} in the network"
-            for name in sorted({*wanted, *found})
-            if wanted.get(name) != found.get(name)
+            f"{name}: {shapes.get(name, 'absent')} in the file, {expected.get(name, 'absent')} in the network"
+            for name in sorted({*expected, *shapes})
+            if expected.get(name) != shapes.get(name)
         ]
         more = f", and {len(differ) - 4} more" if len(differ) > 4 else ""
         detail = "; ".join(differ[:4]) or "its leaves come in another order"
@@ -121,13 +118,13 @@ def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str |
 
 
 def load(path: str | Path, like: Any = None) -> Any:
-    """A trained network from a file that `solver.save` wrote, without the problem it was trained on.
+    """Load a trained network from a file that `solver.save` wrote, without the problem it was trained on.
 
     Networks made by `tx.nn.mlp` and its like need only the path. For others give `like`, a module of the same
     architecture (or a dict from names to modules). Returns the module, or a dict by name if the file holds several.
     """
     saved = read(path)
-    found = {}
+    networks = {}
     for name, leaves in saved.leaves.items():
         recipe = saved.recipes[name]
         pattern = like.get(name) if isinstance(like, dict) else like
@@ -136,17 +133,17 @@ def load(path: str | Path, like: Any = None) -> Any:
                 pattern = nn.from_recipe(recipe, leaves)
         if pattern is None:
             if not any(leaf for leaf in leaves):
-                found[name] = next(iter(leaves.values())).copy()  # what is read cannot be changed
+                networks[name] = next(iter(leaves.values())).copy()  # what is read cannot be changed
                 continue
             raise ValueError(
                 f"{path}: '{name}' was not made by tx.nn.mlp or its like, so the file does not tell its architecture: "
                 f"give tx.load(path, like=module) with a module of the same kind"
             )
         trainable = pattern.trainable if isinstance(pattern, nn.Network) else nn.wrap(pattern, name=name).trainable
-        found[name] = rebuilt(trainable, restored(trainable, leaves, path))
-    return found if len(found) > 1 else next(iter(found.values()))
+        networks[name] = rebuilt(trainable, restored(trainable, leaves, path))
+    return networks if len(networks) > 1 else next(iter(networks.values()))
 
 
 def rebuilt(trainable: Trainable, parameters: Any) -> Any:
-    """A network or module with other parameters."""
+    """Return a network or module with other parameters."""
     return eqx.combine(parameters, trainable.module)

@@ -1,6 +1,7 @@
 """Checkpoints of a run while it is trained, written beside it, and the newest one to go on from."""
 
 import contextlib
+import logging
 import math
 import os
 import signal
@@ -18,10 +19,12 @@ from ..processes import job_end
 from ..solve import History, Loop, State, Timing
 from .archive import Arrays, Damaged, decoded, encoded
 from .identity import Identity
-from .run_directory import RunDirectory, tell
+from .run_directory import RunDirectory
 from .snapshot import Snapshot
 from .solver_file import add_points
 from .state_arrays import to_arrays
+
+logger = logging.getLogger(__name__)
 
 AUTO, NEVER = "auto", "never"
 MARGIN = 60.0  # seconds before the end of a Slurm job at which training stops,
@@ -102,7 +105,7 @@ class CheckpointWriter:
         def first() -> None:
             self._directory.describe(about, self._start)
             for change in self._changes:
-                tell(change)
+                logger.info(change)
 
         self._transport.first_writes("what the run is", first)
 
@@ -118,9 +121,9 @@ class CheckpointWriter:
                 return []
             about, arrays = checkpoint
             if about["epoch"] < end:
-                tell(f"going on from epoch {about['epoch']}, as {self._directory.path} has it")
+                logger.info(f"going on from epoch {about['epoch']}, as {self._directory.path} has it")
             else:
-                tell(f"epoch {end} is reached, as {self._directory.path} has it: nothing is left to train")
+                logger.info(f"epoch {end} is reached, as {self._directory.path} has it: nothing is left to train")
             series = self._directory.history(about["epoch"], self._identity.digests)
             about = {**about, "arrays": list(arrays), "series": list(series)}
             return [encoded(about), *arrays.values(), *(array for pair in series.values() for array in pair)]
@@ -192,7 +195,7 @@ class CheckpointWriter:
             try:
                 about, arrays = self._directory.read(epoch)
             except Damaged as error:
-                tell(f"{error}; looking for the one before")
+                logger.warning(f"{error}; looking for the one before")
                 continue
             self._identity.check(about, epoch, self._directory.path, self._directory.about().get("terms"))
             self._changes = list(self._identity.changes(about, epoch))
@@ -250,7 +253,7 @@ class CheckpointWriter:
         try:
             self._await_pending()
         except OSError as error:
-            tell(f"a checkpoint could not be written to {self._directory.path}: {error}. Training goes on")
+            logger.warning(f"a checkpoint could not be written to {self._directory.path}: {error}. Training goes on")
 
     def _await_pending(self) -> None:
         pending, self._pending = self._pending, None

@@ -1,4 +1,4 @@
-"""The fields that a user wants exported: on the points of one tag, each with a name."""
+"""Fields to export: on the points of one tag, each with a name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ..expr import Node, PointSet, checked_name, ops, split
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ExportedFields:
     """Fields by name, and the points they are on; `single` if one was given as it is."""
 
     fields: dict[str, Node]
@@ -16,23 +16,23 @@ class Asked:
     single: bool
 
     @classmethod
-    def of(cls, given: Any) -> "Asked":
-        """Checked; raises where something is no field, or two are not on the same points."""
-        single = isinstance(given, Node)
-        if not single and not (isinstance(given, Mapping) and given):
-            raise TypeError(f"export({given!r}): give a field, or a dict from names to fields")
-        fields = {_name(given): given} if single else dict(given)
-        found: PointSet | None = None
-        for name, field in fields.items():
+    def of(cls, fields: Any) -> "ExportedFields":
+        """Return them checked; raises where something is no field, or two are not on the same points."""
+        single = isinstance(fields, Node)
+        if not single and not (isinstance(fields, Mapping) and fields):
+            raise TypeError(f"export({fields!r}): give a field, or a dict from names to fields")
+        by_name = {_name(fields): fields} if single else dict(fields)
+        common: PointSet | None = None
+        for name, field in by_name.items():
             points = _points_of(name, field)
-            if found not in (None, points):
+            if common not in (None, points):
                 raise ValueError(
-                    f"export: the fields are on the points of '{found.tag}' of {found.domain} and '{points.tag}' of "
+                    f"export: the fields are on the points of '{common.tag}' of {common.domain} and '{points.tag}' of "
                     f"{points.domain}: write a file for each"
                 )
-            found = points
-        assert found is not None
-        return cls(fields, found, single)
+            common = points
+        assert common is not None
+        return cls(by_name, common, single)
 
     @property
     def axes(self) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
-"""What `solver.export` writes: the suffix of the file says it."""
+"""Files of `solver.export`: the suffix says the format."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from ..checkpoint.atomic_files import refuse_unwritable, whole
+from ..checkpoint.atomic_files import atomic_write, refuse_unwritable
 from ..expr import Trainable
 from ..jacobian import Evaluator
-from .arguments import Asked
+from .arguments import ExportedFields
 from .formats import check_vtk, library, write_csv, write_npz, write_vtk
 from .function import Function
 from .parameters import by_name
@@ -22,10 +22,10 @@ Write = Callable[[IO[bytes]], Any]
 def export(
     path: str | Path, fields: Any, points: Any, cells: Any, evaluator: Evaluator, names: Mapping[Trainable, str]
 ) -> None:
-    """A function of points, values at points, or the parameters of all `names`: all compute, the first writes.
+    """Write a function of points, values at points, or the parameters of all `names`: all compute, the first writes.
 
-    Raises before anything is computed where what is asked for does not go together; what was at `path` stays there
-    until the new file is whole.
+    Raises before anything is computed where the arguments do not go together; a file at `path` stays until the new one
+    is complete.
     """
     path = Path(path)
     _check(path, fields, points, cells)
@@ -39,7 +39,7 @@ def export(
         write = _values(path.suffix, fields, points or {}, cells, evaluator)
 
     def written() -> None:
-        with whole(path) as file:
+        with atomic_write(path) as file:
             write(file)
 
     transport.first_writes("the exported file", written)
@@ -52,27 +52,27 @@ def _parameters(evaluator: Evaluator, names: Mapping[Trainable, str]) -> Write:
 
 def _function(fields: Any, evaluator: Evaluator) -> Write:
     library("flatbuffers", "export")
-    function = Function.of(Asked.of(fields), evaluator)
+    function = Function.of(ExportedFields.of(fields), evaluator)
     return lambda file: file.write(function.serialized())
 
 
 def _values(suffix: str, fields: Any, points: Mapping[str, Any], cells: Any, evaluator: Evaluator) -> Write:
-    asked = Asked.of(fields)
-    for name in asked.fields:
-        if name in asked.axes:
+    exported = ExportedFields.of(fields)
+    for name in exported.fields:
+        if name in exported.axes:
             raise ValueError(f"export: a field and a coordinate would both be called '{name}': rename the field")
     if suffix in VTK:
-        check_vtk(asked.fields, cells, len(rows_of(asked, points, evaluator)))
-    values = Values.of(asked, points, evaluator)
+        check_vtk(exported.fields, cells, len(rows_of(exported, points, evaluator)))
+    values = Values.of(exported, points, evaluator)
     if suffix == TABLE:
         return lambda file: write_csv(file, values.columns)
     if suffix == ARRAYS:
         return lambda file: write_npz(file, values.arrays)
-    return lambda file: write_vtk(file, suffix[1:], values.places, values.drawn, cells)
+    return lambda file: write_vtk(file, suffix[1:], values.places, values.point_data, cells)
 
 
 def _check(path: Path, fields: Any, points: Any, cells: Any) -> None:
-    """Raise for suffixes that nothing is written for, and for arguments that the kind of file has no use for."""
+    """Raise for unknown suffixes, and for arguments that the kind of file has no use for."""
     known = (FUNCTION, TABLE, ARRAYS, *VTK)
     if path.suffix not in known:
         raise ValueError(

@@ -19,7 +19,7 @@ CORNERS = {"vertex": 1, "line": 2, "triangle": 3, "quad": 4, "tetra": 4, "hexahe
 
 
 def library(name: str, extra: str) -> Any:
-    """A library that an extra brings."""
+    """Import a library that an extra brings."""
     try:
         return import_module(name)
     except ImportError as error:
@@ -27,7 +27,7 @@ def library(name: str, extra: str) -> Any:
 
 
 def write_npz(file: IO[bytes], arrays: Arrays) -> None:
-    """An archive of arrays by name. Any name will do; `np.savez` would take some for its own arguments."""
+    """Write an archive of arrays by name. Any name will do; `np.savez` would take some for its own arguments."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -35,7 +35,7 @@ def write_npz(file: IO[bytes], arrays: Arrays) -> None:
 
 
 def write_csv(file: IO[bytes], columns: Arrays) -> None:
-    """A table whose first line names its columns; numbers have all of their digits."""
+    """Write a table whose first line names its columns; numbers have all of their digits."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(map(column_name, columns))
@@ -47,7 +47,7 @@ def write_csv(file: IO[bytes], columns: Arrays) -> None:
 
 
 def _numbers(column: np.ndarray) -> list[Any]:
-    """What is written in the fewest digits that tell it; True as 1, for readers that know numbers alone."""
+    """Return numbers that print in the fewest digits that identify them; True as 1, for readers of numbers alone."""
     if column.dtype == np.float32:
         return [str(number) for number in column]
     return (column.astype(int) if column.dtype == bool else column).tolist()
@@ -56,9 +56,11 @@ def _numbers(column: np.ndarray) -> list[Any]:
 def write_vtk(
     file: IO[bytes], kind: str, places: Float[np.ndarray, "n 3"], fields: Arrays, cells: Mapping[str, Any] | None
 ) -> None:
-    """Points with values, and the cells between them: vertices unless others are given."""
+    """Write points with values, and the cells between them: vertices unless others are given."""
     meshio = library("meshio", "vtk")
-    blocks = {name: np.asarray(given) for name, given in (cells or {"vertex": np.arange(len(places))[:, None]}).items()}
+    blocks = {
+        name: np.asarray(corners) for name, corners in (cells or {"vertex": np.arange(len(places))[:, None]}).items()
+    }
     if kind == "vtu":  # XML, in which meshio writes names as they are
         fields = {escape(name, {'"': "&quot;"}): array for name, array in fields.items()}
     # meshio writes .vtu files by their names alone.
@@ -66,7 +68,7 @@ def write_vtk(
 
 
 def check_vtk(names: Iterable[str], cells: Any, count: int) -> None:
-    """Raise where names or cells are none that a VTK file of so many points can have."""
+    """Raise where a VTK file of so many points cannot have such names or cells."""
     library("meshio", "vtk")
     for name in names:
         if any(map(str.isspace, name)):
@@ -75,10 +77,10 @@ def check_vtk(names: Iterable[str], cells: Any, count: int) -> None:
         return
     if not isinstance(cells, Mapping) or not cells:
         raise TypeError(f"export(cells={cells!r}): give a dict such as {{'triangle': array}}, numbers of points")
-    for kind, given in cells.items():
+    for kind, corners in cells.items():
         if kind not in CORNERS:
             raise ValueError(f"export(cells=…): no cells are called {kind!r}, choose from {', '.join(CORNERS)}")
-        array = given_array(f"export(cells=…): '{kind}'", given)
+        array = given_array(f"export(cells=…): '{kind}'", corners)
         if array.ndim != 2 or array.shape[1] != CORNERS[kind] or len(array) == 0 or array.dtype.kind not in "iu":
             raise ValueError(
                 f"export(cells=…): '{kind}' has shape {array.shape} of {array.dtype}: give whole numbers, a row for "

@@ -15,7 +15,7 @@ from ..expr import Node, Trainable, local_nodes, ops
 from ..jacobian import RULES, Evaluator
 from ..lower.common_subexpressions import merged
 from ..parallel import settings
-from .arguments import Asked
+from .arguments import ExportedFields
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -24,39 +24,39 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 class Function:
     """Fields of one point, in primitives, with the parameters they are computed from as NumPy arrays."""
 
-    asked: Asked
+    exported: ExportedFields
     roots: tuple[Node, ...]
     parameters: dict[Trainable, Any]
     dtype: np.dtype
 
     @classmethod
-    def of(cls, asked: Asked, evaluator: Evaluator) -> "Function":
-        """Raises ValueError for fields whose value at a point depends on more than that point."""
-        for name, field in asked.fields.items():
+    def of(cls, exported: ExportedFields, evaluator: Evaluator) -> "Function":
+        """Return it; raises ValueError for fields whose value at a point depends on more than that point."""
+        for name, field in exported.fields.items():
             _refuse_others(name, field)
-        roots = lower.expand(list(asked.fields.values()), RULES)
+        roots = lower.expand(list(exported.fields.values()), RULES)
         parameters = {
             trainable: jax.tree.map(np.asarray, evaluator.parameters(trainable))
             for trainable in lower.trainables_of(roots)
         }
-        return cls(asked, tuple(roots), parameters, evaluator.dtype)
+        return cls(exported, tuple(roots), parameters, evaluator.dtype)
 
     def __call__(self, points: Float[Array, "n columns"]) -> Any:
-        """Values at points whose columns are `asked.axes`: an array of a field alone, else a dict by name."""
-        values = lower.Values(self.parameters, {}, {}, self.dtype)
+        """Return values at points whose columns are `exported.axes`: an array of a field alone, else a dict by name."""
+        inputs = lower.Values(self.parameters, {}, {}, self.dtype)
 
         def at(point: Float[Array, " columns"]) -> list[Any]:
-            if self.asked.points.steady:  # fields are of a time too, which is zero there
+            if self.exported.points.steady:  # fields are of a time too, which is zero there
                 point = jnp.concatenate([point, jnp.zeros(1, point.dtype)])
-            return [jnp.asarray(value) for value in lower.evaluate(self.roots, values, point)]
+            return [jnp.asarray(value) for value in lower.evaluate(self.roots, inputs, point)]
 
-        found = jax.vmap(merged(at))(points)
-        return found[0] if self.asked.single else dict(zip(self.asked.fields, found, strict=True))
+        values = jax.vmap(merged(at))(points)
+        return values[0] if self.exported.single else dict(zip(self.exported.fields, values, strict=True))
 
     def serialized(self) -> bytes:
-        """StableHLO for any number of points and all platforms that JAX can translate it for.
+        """Return StableHLO for any number of points and all platforms that JAX can translate it for.
 
-        Its `fun_name` tells the fields and the columns of the points. Raises ValueError where JAX cannot export it.
+        Its `fun_name` names the fields and the columns of the points. Raises ValueError where JAX cannot export it.
         """
 
         def function(points: Any) -> Any:
@@ -64,8 +64,8 @@ class Function:
             with jax.default_matmul_precision(settings().matmul_precision):
                 return self(points)
 
-        function.__name__ = f"{', '.join(self.asked.fields)} of ({', '.join(self.asked.axes)})"
-        shape = stablehlo.symbolic_shape(f"n, {len(self.asked.axes)}")
+        function.__name__ = f"{', '.join(self.exported.fields)} of ({', '.join(self.exported.axes)})"
+        shape = stablehlo.symbolic_shape(f"n, {len(self.exported.axes)}")
         points = jax.ShapeDtypeStruct(shape, self.dtype)
 
         def translated(platforms: Sequence[str]) -> bytes:
@@ -92,7 +92,7 @@ def _succeeds(act: Any) -> bool:
 
 
 def _refuse_others(name: str, field: Node) -> None:
-    """Raise where a field holds what is not computed from a point's coordinates."""
+    """Raise where a field is not computed from the coordinates of a point alone."""
     for node in local_nodes([field]):
         if not node.op.local:
             raise ValueError(

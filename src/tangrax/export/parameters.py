@@ -11,7 +11,7 @@ from ..expr import checked_name
 
 
 def by_name(networks: Mapping[str, Any]) -> Arrays:
-    """Trees of parameters as arrays by "network/path/to/leaf"; one that is a single array by its name."""
+    """Return trees of parameters as arrays by "network/path/to/leaf"; one that is a single array by its name."""
     arrays: Arrays = {}
     for name, tree in networks.items():
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:

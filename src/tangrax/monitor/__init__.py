@@ -1,4 +1,4 @@
-"""What is seen of a run while it trains: progress, profiles, sinks, views in a notebook."""
+"""Monitoring of a run while it trains: progress, profiles, sinks, views in a notebook."""
 
 from . import sinks as sinks
 from .notebook import solver_view as solver_view

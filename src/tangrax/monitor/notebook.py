@@ -1,4 +1,4 @@
-"""A solver as a notebook shows it."""
+"""HTML of a solver, for notebooks."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ def solver_view(
     mesh: Mesh,
     stalled: str | None,
 ) -> str:
-    """HTML of a problem and how far its training is. Nothing is computed for it."""
+    """Return HTML of a problem and how far its training is. Nothing is computed for it."""
     about = terms.about()
     loss, at = _newest(history, [TOTAL])
     facts = {
@@ -29,13 +29,13 @@ def solver_view(
         "precision": precision,
     }
     losses = [[name, markup.code(of), _newest(history, [name])[0]] for name, of in about["terms"].items()]
-    taken = {*terms.losses, *terms.trackers}
+    names = {*terms.losses, *terms.trackers}
     trackers = []
-    for name, said in about["trackers"].items():
+    for name, tracker in about["trackers"].items():
         # A spectrum records several values, under names of their own.
-        parts = [other for other in history if other.startswith(f"{name}/") and other not in taken]
+        parts = [other for other in history if other.startswith(f"{name}/") and other not in names]
         newest = _newest(history, [name] if name in history else parts, name)
-        trackers.append([name, markup.code(said["of"]), f"{said['every']:,}", *newest])
+        trackers.append([name, markup.code(tracker["of"]), f"{tracker['every']:,}", *newest])
     networks = [
         [name, f"{trainable.size:,}", "yes" if trainable in terms.trained else "no"]
         for trainable, name in terms.trainables.items()
@@ -51,10 +51,10 @@ def solver_view(
 
 
 def _newest(history: History, names: list[str], owner: str = "") -> tuple[str, str]:
-    """The newest values of some names, and the epoch they belong to."""
-    found = history.last(names)
-    if not found:
+    """Return the newest values of some names, and their epoch."""
+    newest = history.last(names)
+    if not newest:
         return NOTHING, NOTHING
-    said = [f"{name.removeprefix(f'{owner}/')} {markup.figure(value)}" for name, value in found.items()]
-    epoch = max(int(history.epochs(name)[-1]) for name in found)
-    return markup.figure(next(iter(found.values()))) if len(names) == 1 else ", ".join(said), f"{epoch:,}"
+    texts = [f"{name.removeprefix(f'{owner}/')} {markup.figure(value)}" for name, value in newest.items()]
+    epoch = max(int(history.epochs(name)[-1]) for name in newest)
+    return markup.figure(next(iter(newest.values()))) if len(names) == 1 else ", ".join(texts), f"{epoch:,}"

@@ -1,7 +1,8 @@
-"""Where the time of a run goes: a trace of a few epochs, and a table of what they and the rest took."""
+"""Profile of a run: a trace of a few epochs, and a table of the seconds that its parts took."""
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import time
@@ -14,11 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ..checkpoint.archive import Damaged, read_json, reading
-from ..checkpoint.atomic_files import whole
-from ..checkpoint.run_directory import tell
+from ..checkpoint.atomic_files import atomic_write
 from ..parallel import Transport
 from ..solve import Listener, Loop, Run, State, Stretch, Timing
-from .step_timing import Compared, compared
+from .step_timing import StepTiming, time_step
+
+logger = logging.getLogger(__name__)
 
 PROFILE = "TANGRAX_PROFILE"  # the directory, where `solve` is not given one
 FILE = "profile.json"
@@ -30,35 +32,35 @@ _written: dict[Path, list[dict[str, Any]]] = {}
 
 
 class Profiling:
-    """What `solve` calls; this one, of a run that is not profiled, does nothing."""
+    """Hooks that `solve` calls; this one, of a run that is not profiled, does nothing."""
 
-    def listeners(self, told: Sequence[Listener]) -> Sequence[Listener]:
-        return told
+    def listeners(self, listeners: Sequence[Listener]) -> Sequence[Listener]:
+        return listeners
 
-    def timed(self, what: Any) -> Any:
-        return what
+    def timed(self, target: Any) -> Any:
+        return target
 
     def finish(self, loop: Loop | None, state: State | None, last: State | None) -> None:
         pass
 
 
 def profiling(
-    wanted: str | Path | None, transport: Transport, timing: Timing, run_dir: str | Path | None = None
+    path: str | Path | None, transport: Transport, timing: Timing, run_dir: str | Path | None = None
 ) -> Profiling:
-    """A profile in the directory `wanted` or, left out, in that of TANGRAX_PROFILE; the first process says where.
+    """Return a profile in the directory `path` or, left out, in that of TANGRAX_PROFILE; the first process decides.
 
     Raises OSError on every process where nothing can be written there, ValueError where another file is in its place.
     """
     began = time.perf_counter()
-    path = str(wanted or os.environ.get(PROFILE, ""))
-    if not path:
+    chosen = str(path or os.environ.get(PROFILE, ""))
+    if not chosen:
         return Profiling()
     # Where only some were told to profile, this is where they learn that the others do something else.
-    path = transport.peers.exchange("where the profile goes", lambda: path)[0]
-    transport.first_writes("the profile", lambda: _make(Path(path)))
+    directory = Path(transport.peers.exchange("where the profile goes", lambda: chosen)[0])
+    transport.first_writes("the profile", lambda: _make(directory))
     beside = None if run_dir is None else Path(run_dir)
-    transport.first_writes("the profile", lambda: _refuse_other_files(Path(path), beside))
-    return Profile(Path(path), transport, timing, beside, began)
+    transport.first_writes("the profile", lambda: _refuse_other_files(directory, beside))
+    return Profile(directory, transport, timing, beside, began)
 
 
 def _make(path: Path) -> None:
@@ -95,13 +97,13 @@ class Profile(Profiling):
         self._tracing: contextlib.ExitStack | None = None
         self._before = (0, 0.0, 0)
 
-    def listeners(self, told: Sequence[Listener]) -> Sequence[Listener]:
-        """The listeners, timed, and the profile after them."""
-        return [*map(self.timed, told), self]
+    def listeners(self, listeners: Sequence[Listener]) -> Sequence[Listener]:
+        """Return the listeners, timed, and the profile after them."""
+        return [*map(self.timed, listeners), self]
 
-    def timed(self, what: Any) -> Any:
-        """The same, with the time that its methods take counted as input and output."""
-        return _Timed(what, self)
+    def timed(self, target: Any) -> Any:
+        """Return an object whose methods' time counts as input and output."""
+        return _Timed(target, self)
 
     @contextlib.contextmanager
     def counting(self, name: str) -> Iterator[None]:
@@ -111,7 +113,7 @@ class Profile(Profiling):
         finally:
             setattr(self, name, getattr(self, name) + time.perf_counter() - began)
 
-    # Told by the loop
+    # Called by the loop
 
     def on_start(self, run: Run) -> None:
         self._run, self._epoch = run, run.first
@@ -148,7 +150,7 @@ class Profile(Profiling):
     # The trace
 
     def _trace(self, epoch: int) -> None:
-        """What follows is traced, as training from an epoch on; where the profiler fails, training does not."""
+        """Trace what follows, as training from an epoch on; where the profiler fails, training does not."""
         if not self._transport.writes or self._failed:
             return
         with self.counting("_overhead"):
@@ -159,7 +161,7 @@ class Profile(Profiling):
                     jax.profiler.start_trace(self._path, create_perfetto_trace=True, profiler_options=options)
                 except (RuntimeError, OSError) as error:
                     self._failed = True
-                    tell(f"no trace is taken: {error}")
+                    logger.warning(f"no trace is taken: {error}")
                     return
                 self._tracing = contextlib.ExitStack()
             self._tracing.close()
@@ -174,34 +176,34 @@ class Profile(Profiling):
             try:
                 jax.profiler.stop_trace()
             except (RuntimeError, OSError, ValueError) as error:
-                tell(f"the trace could not be written to {self._path}: {error}")
+                logger.warning(f"the trace could not be written to {self._path}: {error}")
 
     # The table
 
     def finish(self, loop: Loop | None, state: State | None, last: State | None) -> None:
-        """Measure what only a comparison tells, on all processes; the first one writes and prints."""
+        """Measure what only a comparison shows, on all processes; the first one writes and prints."""
         if self._run is None or loop is None or state is None or last is None:
             if self._transport.writes:
-                tell("nothing was trained: there is no profile of it")
+                logger.warning("nothing was trained: there is no profile of it")
             return
         seconds = time.perf_counter() - self._began - self._overhead
         if not self._warm:
             self._trace_again(loop, state, last)
         epochs = sum(stop - start for start, stop in self._warm)
-        found = compared(loop, state, last, self._warm_seconds / epochs) if epochs else None
-        told = self._told(self._run, seconds, found)
-        self._transport.first_writes("the profile", lambda: self._write(told))
+        timing = time_step(loop, state, last, self._warm_seconds / epochs) if epochs else None
+        summary = self._summary(self._run, seconds, timing)
+        self._transport.first_writes("the profile", lambda: self._write(summary))
 
     def _trace_again(self, loop: Loop, state: State, last: State) -> None:
-        """Training was over before a stretch that compiles nothing: some epochs more, which change nothing."""
+        """Trace some more epochs, which change nothing: training was over before a stretch that compiled nothing."""
         self._trace(self._epoch)
         jax.block_until_ready(loop.program(*loop.arguments(state, last, self._epoch, REPEATED)))
         self._end_trace()
 
-    def _told(self, run: Run, seconds: float, found: Compared | None) -> dict[str, Any]:
-        """What is written: seconds of all parts, which add up to `seconds`, and how each was measured."""
+    def _summary(self, run: Run, seconds: float, timing: StepTiming | None) -> dict[str, Any]:
+        """Return seconds of all parts, which add up to `seconds`, and how each was measured."""
         parts = {**self._seconds, "input/output": self._written}
-        trackers, communication = (0.0, 0.0) if found is None else found.shares(self._warm)
+        trackers, communication = (0.0, 0.0) if timing is None else timing.shares(self._warm)
         stepping = self._warm_seconds * (1 - trackers)
         parts["trackers"] = self._warm_seconds - stepping
         parts["communication"] = stepping * communication
@@ -217,51 +219,51 @@ class Profile(Profiling):
             "seconds": sum(parts.values()),
             "profiling_seconds": overhead,
             "parts": parts,
-            "communication_share": None if found is None else communication,
-            "compared": None if found is None else found.told(),
-            "how": _how(found),
+            "communication_share": None if timing is None else communication,
+            "compared": None if timing is None else timing.as_json(),
+            "how": _how(timing),
         }
 
-    def _write(self, told: dict[str, Any]) -> None:
+    def _write(self, summary: dict[str, Any]) -> None:
         calls = _written.setdefault(self._path.resolve(), [])
-        calls.append(told)
+        calls.append(summary)
         for directory in (self._path, self._run_dir):
             if directory is not None:
-                with whole(directory / FILE) as file:
+                with atomic_write(directory / FILE) as file:
                     file.write(json.dumps({"calls": calls}, indent=1).encode())
-        Console().print(table(told), f"the same in {self._path / FILE}, with a trace beside it", highlight=False)
+        Console().print(table(summary), f"the same in {self._path / FILE}, with a trace beside it", highlight=False)
 
 
 class _Timed:
-    """An object whose methods' time counts as input and output; `isinstance` takes it for what it is."""
+    """An object whose methods' time counts as input and output; `isinstance` sees its own class."""
 
-    def __init__(self, what: Any, profile: Profile):
-        self._what, self._profile = what, profile
+    def __init__(self, target: Any, profile: Profile):
+        self._target, self._profile = target, profile
 
     @property
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return type(self._what)
+        return type(self._target)
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._what, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._target, name)
+        if not callable(attribute):
+            return attribute
 
         def call(*args: Any, **named: Any) -> Any:
             with self._profile.counting("_written"):
-                return found(*args, **named)
+                return attribute(*args, **named)
 
         return call
 
 
-def _how(found: Compared | None) -> dict[str, str]:
-    """How each part was measured."""
+def _how(timing: StepTiming | None) -> dict[str, str]:
+    """Return how each part was measured."""
     nothing = "no stretch without compiling: run more epochs"
     return {
         "compile": "until the first epochs are done, and other stretches that compiled",
         "step": "the rest of the stretches",
-        "communication": nothing if found is None else found.how_communication(),
-        "trackers": nothing if found is None else "after training, from one state: a stretch with and without them",
+        "communication": nothing if timing is None else timing.how_communication(),
+        "trackers": nothing if timing is None else "after training, from one state: a stretch with and without them",
         "input/output": "calls of listeners, sinks and checkpoints; not what their threads do meanwhile",
         "points": "moving points",
         "rest": "seconds of the call less all of these",
@@ -269,7 +271,7 @@ def _how(found: Compared | None) -> dict[str, str]:
 
 
 def read_profile(directory: Path) -> list[dict[str, Any]]:
-    """What calls of `solve` took, as `profile.json` has it; of a damaged one nothing, and that is said."""
+    """Return what calls of `solve` took, from `profile.json`; a damaged one is logged, and gives an empty list."""
     path = directory / FILE
     if not path.exists():
         return []
@@ -285,20 +287,20 @@ def read_profile(directory: Path) -> list[dict[str, Any]]:
                 for call in read_json(path)["calls"]
             ]
     except Damaged as error:
-        tell(f"{error}: its times are not shown")
+        logger.warning(f"{error}: its times are not shown")
         return []
 
 
-def table(told: Mapping[str, Any]) -> Table:
-    """Seconds and shares of a call of `solve`, for the terminal."""
-    first, end = told["epochs"]
-    found = Table(title=f"epochs {first} to {end} on {told['where']}", title_justify="left")
+def table(summary: Mapping[str, Any]) -> Table:
+    """Return seconds and shares of a call of `solve`, for the terminal."""
+    first, end = summary["epochs"]
+    grid = Table(title=f"epochs {first} to {end} on {summary['where']}", title_justify="left")
     for name in ("", "seconds", "share", "how it was measured"):
-        found.add_column(name, justify="right" if name in ("seconds", "share") else "left", overflow="fold")
-    for name, seconds in told["parts"].items():
-        label = f"{name} ({told['compilations']})" if name == "compile" else name
-        found.add_row(label, f"{seconds:.3f}", f"{seconds / told['seconds']:.1%}", told["how"][name])
-    found.add_section()
-    found.add_row("all", f"{told['seconds']:.3f}", "100.0%", "the call of solve")
-    found.add_row("profiling", f"{told['profiling_seconds']:.3f}", "", "trace and comparisons, not in all")
-    return found
+        grid.add_column(name, justify="right" if name in ("seconds", "share") else "left", overflow="fold")
+    for name, seconds in summary["parts"].items():
+        label = f"{name} ({summary['compilations']})" if name == "compile" else name
+        grid.add_row(label, f"{seconds:.3f}", f"{seconds / summary['seconds']:.1%}", summary["how"][name])
+    grid.add_section()
+    grid.add_row("all", f"{summary['seconds']:.3f}", "100.0%", "the call of solve")
+    grid.add_row("profiling", f"{summary['profiling_seconds']:.3f}", "", "trace and comparisons, not in all")
+    return grid

@@ -1,4 +1,4 @@
-"""What a person at the terminal sees of a run."""
+"""Progress of a run at the terminal."""
 
 import time
 from collections.abc import Mapping
@@ -72,13 +72,13 @@ class ProgressBar:
             self.console.print(f"done in {time.perf_counter() - self._began:.1f} s", highlight=False)
 
     def _values(self, stretch: Stretch) -> str:
-        """Of terms and trackers: a line has no room for all that is recorded."""
+        """Return the newest values of terms and trackers: a line has no room for all that is recorded."""
         assert self._run is not None
         return values_line({name: stretch.newest[name] for name in self._run.names if name in stretch.newest})
 
 
 def values_line(newest: Mapping[str, Any]) -> str:
-    """`loss 1.2e-03  mse_0 1.1e-03 …`: the loss first, then what else is a single number."""
+    """Return `loss 1.2e-03  mse_0 1.1e-03 …`: the loss first, then other single numbers."""
     parts = [f"loss {float(newest['loss']):.3e}"] if "loss" in newest else []
     others = [(name, value) for name, value in newest.items() if name != "loss" and np.ndim(value) == 0]
     parts += [f"{name} {float(value):.3g}" for name, value in others[:SHOWN]]

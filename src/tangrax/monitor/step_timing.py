@@ -1,4 +1,4 @@
-"""What parts of a compiled epoch take, by comparison: trackers, and the all-reduce of a step.
+"""Timing of parts of a compiled epoch, by comparison: trackers, and the all-reduce of a step.
 
 All processes take part, and run the same programs the same number of times.
 """
@@ -21,8 +21,8 @@ MOST, LEAST = 7, 2  # how often each is timed; the fastest counts
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Seconds: of an epoch without trackers, of trackers each time they are due by their interval, of an all-reduce."""
+class StepTiming:
+    """Seconds of an epoch without trackers, of trackers each time they are due by their interval, of an all-reduce."""
 
     epoch: float
     trackers: dict[int, float]
@@ -31,15 +31,15 @@ class Compared:
     devices: int
 
     def shares(self, spans: Sequence[tuple[int, int]]) -> tuple[float, float]:
-        """Of trackers in the time of these epochs, and of communication in that of their steps."""
+        """Return the shares of trackers in the time of spans of epochs, and of communication in that of their steps."""
         steps = self.epoch * sum(stop - start for start, stop in spans)
-        watched = sum(
+        tracking = sum(
             seconds * sum(fired_before(stop, k) - fired_before(start, k) for start, stop in spans)
             for k, seconds in self.trackers.items()
         )
-        return watched / (watched + steps), min(1.0, self.all_reduce / self.epoch)
+        return tracking / (tracking + steps), min(1.0, self.all_reduce / self.epoch)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {
             "epoch_seconds": self.epoch,
             "tracker_seconds": {str(interval): seconds for interval, seconds in self.trackers.items()},
@@ -54,11 +54,11 @@ class Compared:
         return f"after training: one all-reduce of {self.numbers:,} numbers, {share:.1%} of a step"
 
 
-def compared(loop: Loop, state: State, last: State, seconds_per_epoch: float) -> Compared:
-    """From a state that stays as it is, on all processes; an epoch took about `seconds_per_epoch`."""
+def time_step(loop: Loop, state: State, last: State, seconds_per_epoch: float) -> StepTiming:
+    """Time a loop from a state that stays as it is, on all processes; an epoch took about `seconds_per_epoch`."""
     transport = loop.transport
     bare = loop.without_trackers()
-    intervals = sorted({watched.interval for watched in loop.problem.trackers})
+    intervals = sorted({tracker.interval for tracker in loop.problem.trackers})
     count = _agreed(transport, min(LONGEST, max(1, round(SECONDS / seconds_per_epoch))))
 
     def run(which: Loop, first: int, epochs: int) -> Callable[[], Any]:
@@ -74,16 +74,16 @@ def compared(loop: Loop, state: State, last: State, seconds_per_epoch: float) ->
             transport, [run(loop, interval, end - interval), run(bare, interval, end - interval)]
         )
         fired = {k: fired_before(end, k) - fired_before(interval, k) for k in (*trackers, interval)}
-        known = sum(fired[k] * seconds for k, seconds in trackers.items())
-        trackers[interval] = max(0.0, (with_them - without - known) / fired[interval])
+        others = sum(fired[k] * seconds for k, seconds in trackers.items())
+        trackers[interval] = max(0.0, (with_them - without - others) / fired[interval])
     leaves = jax.tree.leaves(state.parameters)
     numbers = sum(leaf.size for leaf in leaves) + len(loop.problem.names)
     reduced = _all_reduce(transport, numbers, leaves[0].dtype) if transport.size > 1 else 0.0
-    return Compared(epoch / count, trackers, reduced, numbers, transport.size)
+    return StepTiming(epoch / count, trackers, reduced, numbers, transport.size)
 
 
 def _all_reduce(transport: Transport, numbers: int, dtype: Any) -> float:
-    """Seconds of one all-reduce of so many numbers."""
+    """Return the seconds of one all-reduce of so many numbers."""
 
     def program(collectives: Collectives, sharded: Any, replicated: Any) -> tuple[Any, Any]:
         values, count = replicated
@@ -94,8 +94,8 @@ def _all_reduce(transport: Transport, numbers: int, dtype: Any) -> float:
     values = transport.replicate(jnp.ones(numbers, dtype))
 
     def run(count: int) -> Callable[[], Any]:
-        given = transport.replicate(np.int32(count))
-        return lambda: compiled((), (values, given))
+        repeats = transport.replicate(np.int32(count))
+        return lambda: compiled((), (values, repeats))
 
     few = 5
     (seconds,) = _fastest(transport, [run(few)])
@@ -105,13 +105,13 @@ def _all_reduce(transport: Transport, numbers: int, dtype: Any) -> float:
 
 
 def _fastest(transport: Transport, calls: Sequence[Callable[[], Any]]) -> list[float]:
-    """Seconds of each call, in turns, so that a busy moment meets all of them alike."""
+    """Return the seconds of each call, timed in turns, so that a busy moment meets all of them alike."""
     for call in calls:
         jax.block_until_ready(call())  # compiles
-    found = [[_seconds(call) for call in calls]]
-    for _ in range(_agreed(transport, max(LEAST, min(MOST, round(5 * SECONDS / sum(found[0]))))) - 1):
-        found.append([_seconds(call) for call in calls])
-    return np.min(found, axis=0).tolist()
+    rounds = [[_seconds(call) for call in calls]]
+    for _ in range(_agreed(transport, max(LEAST, min(MOST, round(5 * SECONDS / sum(rounds[0]))))) - 1):
+        rounds.append([_seconds(call) for call in calls])
+    return np.min(rounds, axis=0).tolist()
 
 
 def _seconds(call: Callable[[], Any]) -> float:
@@ -121,5 +121,5 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def _agreed(transport: Transport, count: int) -> int:
-    """The first process's count, on every process: clocks differ, and all must do the same."""
+    """Return the first process's count on every process: clocks differ, and all must do the same."""
     return int(transport.peers.exchange("what is timed", lambda: str(count))[0])

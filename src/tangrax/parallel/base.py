@@ -3,7 +3,7 @@
 import abc
 import hashlib
 import json
-import sys
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from .layout import Batched, Padded
 from .operation import Noted, Operation
 from .setup import settings
 
+logger = logging.getLogger(__name__)
 AXIS = "points"
 Program = Callable[..., tuple[Any, Any]]
 
@@ -106,10 +107,9 @@ class Transport(eqx.Module):
         if not others:
             return list(arrays)
         if self.writes:
-            print(
-                f"tangrax: {name} of process {', '.join(others)} differ from those of process 0, which are used: seed "
-                f"random numbers alike, sort lists of files",
-                file=sys.stderr,
+            logger.warning(
+                f"{name} of process {', '.join(others)} differ from those of process 0, which are used: seed random "
+                f"numbers alike, sort lists of files"
             )
         return self._sent(name, arrays, [about[1:] for about in each[0]])
 

@@ -1,7 +1,7 @@
 """Choices that hold for the whole process, and joining it to the others of its run."""
 
+import logging
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +23,8 @@ from ..processes import (
     share_out,
     uses_gpus,
 )
+
+logger = logging.getLogger(__name__)
 
 DTYPES = ("float32", "float64")
 PRECISIONS = ("default", "high", "highest")
@@ -97,7 +99,7 @@ def setup(
         _refuse_copies(launch)
         limits = _limits(os.environ, heartbeat, watchdog)
         if launch.launcher == "single" and os.environ.get("SLURM_JOB_ID"):
-            sys.stderr.write(f"tangrax: one process, {launch.rule}; srun starts the others\n")
+            logger.warning(f"one process, {launch.rule}; srun starts the others")
         if launch.processes > 1:
             _settings = replace(_settings, peers=_join(launch, timeout, limits))
         _settings = replace(_settings, launch=launch)
@@ -236,5 +238,5 @@ def _gpus(launch: Launch, greeting: Mapping[str, Any]) -> list[int] | None:
     node = Node.of(launch.process, [(name, gpus) for name, gpus in greeting["seen"]])
     share = share_out(os.environ, launch.transport, node, used)
     if share.notice:
-        sys.stderr.write(f"tangrax: {share.notice}\n")
+        logger.warning(share.notice)
     return share.own

@@ -24,11 +24,11 @@ def solution(x: np.ndarray, t: np.ndarray, modes: int = MODES, steps: int = STEP
     number = np.rint(t * steps).astype(int)
     if not np.allclose(number, t * steps, rtol=0, atol=1e-9):
         raise ValueError(f"times must be multiples of 1/{steps}, the step of time")
-    found = np.empty(len(x))
+    values = np.empty(len(x))
     for step in np.unique(number):
         at = number == step
-        found[at] = np.cos(math.pi * np.outer(x[at], np.arange(modes + 1))) @ cosines(modes, steps)[step]
-    return found
+        values[at] = np.cos(math.pi * np.outer(x[at], np.arange(modes + 1))) @ cosines(modes, steps)[step]
+    return values
 
 
 @functools.lru_cache(maxsize=4)

@@ -34,19 +34,19 @@ def plate(seed: int) -> Task:
         xx, yy, xy = stress(u, v, x, y)
         return xx.d(x) + xy.d(y), xy.d(x) + yy.d(y)
 
-    moved, right = net(x, y), exact(x, y)
-    along, across = (a - b for a, b in zip(equilibrium(moved[0], moved[1]), equilibrium(*right), strict=True))
+    moved, reference = net(x, y), exact(x, y)
+    along, across = (a - b for a, b in zip(equilibrium(moved[0], moved[1]), equilibrium(*reference), strict=True))
     terms = {"along": along.mse, "across": across.mse}
     for side in ("bottom", "left", "right"):
         xs, ys, _ = square.variable(side)
-        held, known = net(xs, ys), exact(xs, ys)
-        terms[side] = 100 * ((held[0] - known[0]).mse + (held[1] - known[1]).mse)
+        edge, exact_edge = net(xs, ys), exact(xs, ys)
+        terms[side] = 100 * ((edge[0] - exact_edge[0]).mse + (edge[1] - exact_edge[1]).mse)
     xt, yt, _ = square.variable("top")
-    pulled = net(xt, yt)
-    _, yy, xy = stress(pulled[0], pulled[1], xt, yt)
+    top = net(xt, yt)
+    _, yy, xy = stress(top[0], top[1], xt, yt)
     _, normal, shear = stress(*exact(xt, yt), xt, yt)
     terms["top"] = 10 * ((yy - normal).mse + (xy - shear).mse)
-    return Task(terms, {"u": Answer(moved[0], right[0]), "v": Answer(moved[1], right[1])})
+    return Task(terms, {"u": Answer(moved[0], reference[0]), "v": Answer(moved[1], reference[1])})
 
 
 PROBLEMS = (Problem("elasticity", "div σ + f = 0, plane strain", "manufactured", plate, 240, 1e-8, 40, 1e-2),)

@@ -11,7 +11,7 @@ sin, cos, exp = tnp.sin, tnp.cos, tnp.exp
 
 
 def momentum(u: Node, v: Node, p: Node, x: Node, y: Node, viscosity: float) -> tuple[Node, Node]:
-    """What steady flow leaves of the momentum equations along x and y."""
+    """Return residuals of the steady momentum equations along x and y."""
     return (
         u * u.d(x) + v * u.d(y) + p.d(x) - viscosity * u.laplacian(x, y),
         u * v.d(x) + v * v.d(y) + p.d(y) - viscosity * v.laplacian(x, y),
@@ -46,7 +46,7 @@ def kovasznay(seed: int) -> Task:
 
 
 def taylor_green(seed: int) -> Task:
-    """Vortices that fade, ν = 1/10, periodic by the inputs of the network and with starting values by its form."""
+    """Vortices that fade, ν = 1/10, periodic by the inputs of the network, initial values by a hard constraint."""
     viscosity = 0.1
     area = domain.rect((0.0, 0.0), (2 * π, 2 * π), n=1200).over_time(0.0, 1.0)
     x, y, t = area.variable("interior")

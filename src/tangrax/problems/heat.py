@@ -13,7 +13,7 @@ sin, cos, exp = tnp.sin, tnp.cos, tnp.exp
 
 
 def rod(seed: int) -> Task:
-    """u_t = u_xx / 10, u(x, 0) = sin(πx) + sin(3πx)/2, ends at zero: starting values and ends by the form of u."""
+    """u_t = u_xx / 10, u(x, 0) = sin(πx) + sin(3πx)/2, ends at zero; both by hard constraints."""
     x, t = domain.line(n=1500).over_time(0.0, 1.0).variable("interior")
     exact = exp(-(π**2) / 10 * t) * sin(π * x) + exp(-9 * π**2 / 10 * t) * sin(3 * π * x) / 2
     start = sin(π * x) + sin(3 * π * x) / 2

@@ -35,23 +35,23 @@ def coefficients(seed: int) -> Task:
     read = trajectory(times)
     net = nn.mlp(1, 3, width=24, depth=2, fourier_features=10, fourier_scale=1.0, key=seed)
     sigma, rho, beta = (nn.parameter(1.0, name=name) for name in ("σ", "ρ", "β"))
-    state, known = 10 * net(t), 10 * net(at)
+    state, readings = 10 * net(t), 10 * net(at)
     x, y, z = state[0], state[1], state[2] + 25
-    off = known[0], known[1], known[2] + 25
+    predicted = readings[0], readings[1], readings[2] + 25
     terms = {
         "x'": (x.d(t) - sigma * (y - x)).mse / 100,
         "y'": (y.d(t) - x * (rho - z) + y).mse / 100,
         "z'": (z.d(t) - x * y + beta * z).mse / 100,
     }
     for i, name in enumerate("xyz"):
-        terms[name] = (off[i] - line.values("readings", read[:, i])).mse
+        terms[name] = (predicted[i] - line.values("readings", read[:, i])).mse
     later = np.linspace(0.03, END - 0.03, 500)
     rows = np.column_stack([later, np.zeros_like(later)])
     exact = trajectory(later)
     answers = {"σ": Answer(sigma, SIGMA), "ρ": Answer(rho, RHO), "β": Answer(beta, BETA)}
     answers |= {
-        name: Answer(each, exact[:, i], rows, {"t": t})
-        for i, (name, each) in enumerate(zip("xyz", (x, y, z), strict=True))
+        name: Answer(unknown, exact[:, i], rows, {"t": t})
+        for i, (name, unknown) in enumerate(zip("xyz", (x, y, z), strict=True))
     }
     return Task(terms, answers)
 

@@ -1,4 +1,4 @@
-"""What a problem of the library is: terms to train on, answers to compare, and settings that solve it."""
+"""Problems of the library: terms to train on, answers to compare, and settings that solve them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,44 +18,44 @@ HELD_OUT = 2000  # points at which a field is compared
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """An unknown, and what it should be.
+    """An unknown field or number, and its reference.
 
     A field is compared with an expression on points held out, or with values at given points: `exact` has one for
     each row of coordinates of `at`. A term, such as an unknown coefficient, is compared with a number. `over` has the
     quantities that a picture is drawn over, by name, where they are not the coordinates of the field.
     """
 
-    found: Node
+    unknown: Node
     exact: Node | np.ndarray | float
     at: np.ndarray | None = None
     over: Mapping[str, Node] | None = None
 
     @property
     def shown(self) -> Any:
-        """For a report: the unknown, with what it should be where that is a field or an array."""
-        if self.found.points is None:
-            return self.found
-        return Field(self.found, self.exact, None if isinstance(self.exact, Node) else self.at, self.over or {})
+        """For a report: the unknown, with its reference where that is a field or an array."""
+        if self.unknown.points is None:
+            return self.unknown
+        return Field(self.unknown, self.exact, None if isinstance(self.exact, Node) else self.at, self.over or {})
 
     def error(self, solver: Solver) -> float:
-        """Relative L2 error of a field, relative error of a term."""
-        _, found, exact = self.compared(solver)
-        return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+        """Return the relative L2 error of a field, or the relative error of a term."""
+        _, values, exact = self.compared(solver)
+        return float(np.linalg.norm(values - exact) / np.linalg.norm(exact))
 
     def compared(self, solver: Solver, count: int = HELD_OUT) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-        """Rows of coordinates, (n, axes), and what was found and is exact there, (n,); no rows for a term.
+        """Return rows of coordinates, (n, axes), values and reference there, (n,); no rows for a term.
 
         An expression is compared at `count` points, none of which training saw.
         """
-        points = self.found.points
+        points = self.unknown.points
         if points is None:
-            return None, solver.eval(self.found), np.asarray(self.exact)
+            return None, solver.eval(self.unknown), np.asarray(self.exact)
         at = points.held_out(count, 1).coordinates if self.at is None else self.at
         there = {points.tag: at}
         if not isinstance(self.exact, Node):
-            return at, solver.eval(self.found, points=there), np.asarray(self.exact)
-        found, exact = solver.eval([self.found, self.exact], points=there)
-        return at, found, exact
+            return at, solver.eval(self.unknown, points=there), np.asarray(self.exact)
+        values, exact = solver.eval([self.unknown, self.exact], points=there)
+        return at, values, exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Task:
     @property
     def show(self) -> dict[str, Any]:
         """The answers for a report: fields, beside their references where these are fields or arrays."""
-        return {name: each.shown for name, each in self.answers.items()}
+        return {name: answer.shown for name, answer in self.answers.items()}
 
     @property
     def points(self) -> int:
@@ -77,14 +77,16 @@ class Task:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters of all that is trained."""
+        """Number of trained parameters."""
         nodes = all_nodes(self.terms.values())
-        return sum(each.size for each in {node.op.trainable for node in nodes if isinstance(node.op, ops.Call)})
+        return sum(
+            trainable.size for trainable in {node.op.trainable for node in nodes if isinstance(node.op, ops.Call)}
+        )
 
 
 @dataclass(frozen=True)
 class Solved:
-    """A trained solver, the task it was given, and how far its answers are off."""
+    """A trained solver, its task, and the errors of its answers."""
 
     solver: Solver
     task: Task
@@ -95,7 +97,7 @@ class Solved:
 
     @property
     def error(self) -> float:
-        """The largest of all."""
+        """The largest error."""
         return max(self.errors.values())
 
 
@@ -129,7 +131,7 @@ class Problem:
         run_dir: str | Path | None = None,
         resume: str = "auto",
     ) -> Solved:
-        """Train, and compare with the reference. Needs `tx.setup(dtype="float64")`.
+        """Train and compare with the reference. Needs `tx.setup(dtype="float64")`.
 
         `epochs` are those of the problem unless said; training ends before where it no longer gets on. `run_dir` and
         `resume` are those of `solver.solve`; a report of the run shows the answers that are fields.
@@ -137,16 +139,16 @@ class Problem:
         count = self.epochs if epochs is None else epochs
         task = self.build(seed)
         solver = core(dict(task.terms), optimizer=self.optimizer(), devices=devices)
-        more: dict[str, Any] = {"progress": progress, "run_dir": run_dir, "resume": resume, "show": task.show}
+        settings: dict[str, Any] = {"progress": progress, "run_dir": run_dir, "resume": resume, "show": task.show}
         began = time.perf_counter()
         while solver.epoch < count and not solver.stalled:
-            solver.solve(min(20, count - solver.epoch), **more)
+            solver.solve(min(20, count - solver.epoch), **settings)
         seconds = time.perf_counter() - began
-        return Solved(solver, task, {name: each.error(solver) for name, each in task.answers.items()}, seconds)
+        return Solved(solver, task, {name: answer.error(solver) for name, answer in task.answers.items()}, seconds)
 
 
 def refuse_outside(times: np.ndarray, end: float) -> None:
-    """Raise where a reference that is known from t = 0 to `end` is asked for another time."""
+    """Raise ValueError for times outside of 0 to `end`, where a reference is not known."""
     wrong = times[(times < 0) | (times > end)]
     if wrong.size:
         raise ValueError(f"t = {wrong[0]:g} lies outside of 0 to {end:g}, the times of this reference")

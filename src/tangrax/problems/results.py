@@ -1,4 +1,4 @@
-"""What `benchmarks/problems.py` measured of each problem, shipped with the package."""
+"""Measurements of each problem by `benchmarks/problems.py`, shipped with the package."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Measured:
-    """Of several seeds: how far off the worst answer is, and in what time."""
+    """Error of the worst answer and seconds of training, over several seeds."""
 
     error: float
     """median over seeds"""
@@ -24,6 +24,6 @@ class Measured:
 
 
 def measured() -> dict[str, Measured]:
-    """By the name of the problem; one that was never measured is missing."""
+    """Return measurements by the name of the problem; one that was never measured is missing."""
     text = files("tangrax.problems").joinpath("measured.json").read_text(encoding="utf-8")
     return {name: Measured(**figures) for name, figures in json.loads(text).items()}

@@ -8,33 +8,33 @@ from .results import Measured, measured
 
 
 def rows(error: Callable[[Measured], str]) -> list[tuple[str, ...]]:
-    """All problems with what was measured, medians over seeds, beneath the names of the columns."""
-    known = measured()
-    found: list[tuple[str, ...]] = [
+    """Return the names of the columns, then a row for each problem: measurements are medians over seeds."""
+    measurements = measured()
+    lines: list[tuple[str, ...]] = [
         ("problem", "equation", "reference", "error", "seconds", "epochs", "points", "parameters")
     ]
     for name, problem in PROBLEMS.items():
-        each = known.get(name)
+        measurement = measurements.get(name)
         figures = ["-"] * 5
-        if each is not None:
-            counts = (f"{each.seconds:.0f}", str(each.epochs), str(each.points), str(each.parameters))
-            figures = [error(each), *counts]
-        found.append((name, problem.equation, problem.reference, *figures))
-    return found
+        if measurement is not None:
+            counts = map(str, (measurement.epochs, measurement.points, measurement.parameters))
+            figures = [error(measurement), f"{measurement.seconds:.0f}", *counts]
+        lines.append((name, problem.equation, problem.reference, *figures))
+    return lines
 
 
 def table() -> str:
-    """The same as text, with the median error."""
-    cells = rows(lambda found: f"{found.error:.0e}")
+    """Return the same as text, with the median error."""
+    cells = rows(lambda measurement: f"{measurement.error:.0e}")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    machines = sorted({found.machine for found in measured().values()})
+    machines = sorted({measurement.machine for measurement in measured().values()})
     where = "; ".join(machines) or "no machine yet"
     return "\n".join([*lines, f"Relative L2 error of the worst answer on points not trained on; on {where}."])
 
 
 def report(problem: Problem, solved: Solved) -> str:
-    """The error of each answer, and how training ended."""
+    """Return the error of each answer, and how training ended, as text."""
     solver = solved.solver
     lines = [f"loss {solver.history['loss'][-1]:.1e} after {solver.epoch} epochs and {solved.seconds:.0f} s"]
     lines += [f"  {name}: relative error {error:.1e}" for name, error in solved.errors.items()]

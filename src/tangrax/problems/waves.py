@@ -1,4 +1,4 @@
-"""What travels: waves, convection, Klein and Gordon's equation, solitons of Korteweg, de Vries and of Schrödinger."""
+"""Waves, convection, Klein and Gordon's equation, solitons of Korteweg, de Vries and of Schrödinger."""
 
 import math
 
@@ -11,12 +11,12 @@ sin, cos, exp = tnp.sin, tnp.cos, tnp.exp
 
 
 def harmonics(t: Node, length: float, count: int) -> list[Node]:
-    """cos and sin of 2πkt/length, k = 1 … count: what a network that is to oscillate in t starts from."""
+    """cos and sin of 2πkt/length, k = 1 … count: inputs of a network that is to oscillate in t."""
     return [tnp.periodic(k * t, length) for k in range(1, count + 1)]
 
 
 def wave(seed: int) -> Task:
-    """u_tt = 4 u_xx, u(x, 0) = sin(πx) + sin(4πx)/2 at rest, ends at zero; starting values and ends by the form of u.
+    """u_tt = 4 u_xx, u(x, 0) = sin(πx) + sin(4πx)/2 at rest, ends at zero; u(x, 0) and ends by hard constraints.
 
     A string held at its ends is that of a line without ends, mirrored in each of them: a function of cos(πx), times
     sin(πx).
@@ -40,7 +40,7 @@ def wave(seed: int) -> Task:
 
 
 def convection(seed: int) -> Task:
-    """u_t + 30 u_x = 0, u(x, 0) = sin(x), periodic in x: by its inputs, and the starting values by its form."""
+    """u_t + 30 u_x = 0, u(x, 0) = sin(x), periodic in x: by its inputs; initial values by a hard constraint."""
     x, t = domain.line(0.0, 2 * π, n=2000).over_time(0.0, 1.0).variable("interior")
     net = nn.mlp(22, width=16, depth=2, key=seed)
     u = sin(x) + t * net(tnp.periodic(x, 2 * π), *harmonics(t, 2.0, 10))
@@ -48,7 +48,7 @@ def convection(seed: int) -> Task:
 
 
 def klein_gordon(seed: int) -> Task:
-    """u_tt - u_xx + u³ = f with u = sin(πx) cos(2πt), starting values and ends by its form."""
+    """u_tt - u_xx + u³ = f with u = sin(πx) cos(2πt), initial and boundary values by hard constraints."""
     x, t = domain.line(n=1500).over_time(0.0, 1.0).variable("interior")
     exact = sin(π * x) * cos(2 * π * t)
     u = sin(π * x) + t**2 * x * (1 - x) * nn.mlp(2, width=24, depth=3, key=seed)(x, t)
@@ -66,7 +66,7 @@ def solitons(x: Node, t: Node) -> Node:
 def korteweg_de_vries(seed: int) -> Task:
     """u_t + 6 u u_x + u_xxx = 0 on (-8, 8) while a fast soliton overtakes a slow one.
 
-    Starting values by the form of u; at the ends, u and its slope are given.
+    Initial values by a hard constraint; at the ends, u and its slope are given.
     """
     line = domain.line(-8.0, 8.0, n=2000).over_time(-2.0, 2.0)
     x, t = line.variable("interior")
@@ -95,7 +95,7 @@ def packet(x: Node, t: Node) -> tuple[Node, Node]:
 def schroedinger(seed: int) -> Task:
     """i h_t + h_xx/2 + |h|² h = 0 on (-5, 5), h = u + iv: a field of two components for a complex one.
 
-    Starting values by its form; at the ends, h is given.
+    Initial values by a hard constraint; at the ends, h is given.
     """
     line = domain.line(-5.0, 5.0, n=1500).over_time(0.0, 2.0)
     x, t = line.variable("interior")
@@ -103,16 +103,16 @@ def schroedinger(seed: int) -> Task:
     net = nn.mlp(2, 2, width=24, depth=2, key=seed)
 
     def field(x: Node, t: Node) -> tuple[Node, Node]:
-        found = net(x / 3, t)
+        out = net(x / 3, t)
         u, v = packet(x, 0 * t)
-        return u + t * found[0], v + t * found[1]
+        return u + t * out[0], v + t * out[1]
 
-    (u, v), ends, given = field(x, t), field(xb, tb), packet(xb, tb)
+    (u, v), ends, exact_ends = field(x, t), field(xb, tb), packet(xb, tb)
     square = u**2 + v**2
     terms = {
         "real": (-v.d(t) + u.d2(x) / 2 + square * u).mse,
         "imaginary": (u.d(t) + v.d2(x) / 2 + square * v).mse,
-        "ends": 10 * (ends[0] - given[0]).mse + 10 * (ends[1] - given[1]).mse,
+        "ends": 10 * (ends[0] - exact_ends[0]).mse + 10 * (ends[1] - exact_ends[1]).mse,
     }
     exact = packet(x, t)
     return Task(terms, {"u": Answer(u, exact[0]), "v": Answer(v, exact[1])})

@@ -1,6 +1,6 @@
 """The processes of a run, on the host's side: how they came to be, find each other, and notice when one is lost."""
 
-from . import mpi_library as mpi_library
+from . import log as log, mpi_library as mpi_library
 from .detect import Launch as Launch, detect as detect, mpi_ranks as mpi_ranks
 from .forked import jax_has_started as jax_has_started, refuse_fork as refuse_fork
 from .gpus import DEVICES as DEVICES, Node as Node, own_gpus as own_gpus, share_out as share_out, uses_gpus as uses_gpus

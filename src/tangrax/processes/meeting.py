@@ -1,11 +1,11 @@
 """How the processes of a run find each other, before anything is computed."""
 
 import contextlib
+import logging
 import os
 import re
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +15,8 @@ from .detect import Launch
 from .hub import Hub
 from .judge import Limits
 from .peers import Joined, Peers
+
+logger = logging.getLogger(__name__)
 
 JAX = "jax"  # the socket's name
 Started = tuple[Hub, socket.socket]
@@ -116,9 +118,9 @@ def _step(environ: Mapping[str, str]) -> int:
 def announce(peers: Peers, launch: Launch, devices: int) -> None:
     """One line on the first process: who has met."""
     if peers.rank == 0:
-        sys.stderr.write(
-            f"tangrax: {launch.transport}, {peers.size} processes ({launch.launcher}), {devices} devices, "
-            f"{peers.nodes} node{'s' if peers.nodes > 1 else ''}\n"
+        logger.info(
+            f"{launch.transport}, {peers.size} processes ({launch.launcher}), {devices} devices, {peers.nodes} "
+            f"node{'s' if peers.nodes > 1 else ''}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import logging
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
+logger = logging.getLogger(__name__)
 AGREED = "training stopped on all processes"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -60,8 +62,7 @@ class Interruption:
 
 def say_stopped(number: int, where: str) -> None:
     """By which signal training was stopped, and how far it had come."""
-    sys.stderr.write(f"tangrax: stopped by {signal.Signals(number).name} {where}\n")
-    sys.stderr.flush()
+    logger.warning(f"stopped by {signal.Signals(number).name} {where}")
 
 
 def raise_for(number: int) -> None:

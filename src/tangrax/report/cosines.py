@@ -12,7 +12,7 @@ from .canvas import COLOURS, DIVERGING, SIZE, Axes, finish, new_axes, plain
 def cosine_matrix(
     matrix: Float[np.ndarray, "g g"], labels: Sequence[str] | None = None, axes: Axes | None = None
 ) -> Axes:
-    """Cosines of all pairs of groups as a heat map from -1 to 1, each value written in its cell."""
+    """Draw cosines of all pairs of groups as a heat map from -1 to 1, each value written in its cell."""
     axes = new_axes(axes)
     count = len(matrix)
     if labels is not None and len(labels) != count:
@@ -36,7 +36,7 @@ def cosine_history(
     names: Sequence[str],
     axes: Axes | None = None,
 ) -> Axes:
-    """Cosines of all pairs of groups over training, one row a pair.
+    """Draw cosines of all pairs of groups over training, one row a pair.
 
     `epochs` and `matrices` are `history.epochs(name)` and `history[name]` of a tracker of `tx.np.cosine([a, b, c])`,
     `names` those of a, b, c. Cosines that are not finite are grey.
@@ -46,9 +46,9 @@ def cosine_history(
         raise ValueError(f"{len(names)} names for cosines of {count} groups: give one name a group, two at least")
     pairs = list(combinations(range(count), 2))
     axes = new_axes(axes, (SIZE[0], max(SIZE[1], 1.2 + 0.32 * len(pairs))))
-    shown = np.ma.masked_invalid([matrices[:, i, j] for i, j in pairs])
+    cosines = np.ma.masked_invalid([matrices[:, i, j] for i, j in pairs])
     rows = np.arange(len(pairs) + 1) - 0.5
-    mesh = axes.pcolormesh(_edges(epochs), rows, shown, cmap=DIVERGING, vmin=-1, vmax=1, rasterized=True)
+    mesh = axes.pcolormesh(_edges(epochs), rows, cosines, cmap=DIVERGING, vmin=-1, vmax=1, rasterized=True)
     for row in rows[1:-1]:
         axes.axhline(row, color="white", linewidth=2)
     axes.set_yticks(range(len(pairs)), [plain(f"{names[i]} · {names[j]}") for i, j in pairs])
@@ -60,7 +60,7 @@ def cosine_history(
 
 
 def _edges(centres: Num[np.ndarray, " t"]) -> Float[np.ndarray, " t+1"]:
-    """Where the cells of rising numbers meet: halfway between them, and as far beyond the first and the last."""
+    """Return where the cells of rising numbers meet: halfway between them, and as far beyond the first and the last."""
     if len(centres) == 1:
         return np.array([centres[0] - 0.5, centres[0] + 0.5], dtype=float)
     middle = (centres[1:] + centres[:-1]) / 2
@@ -68,7 +68,7 @@ def _edges(centres: Num[np.ndarray, " t"]) -> Float[np.ndarray, " t+1"]:
 
 
 def leaf_cosines(names: Sequence[str], cosines: Float[np.ndarray, " l"], axes: Axes | None = None) -> Axes:
-    """Cosines of two gradients layer by layer, a bar a parameter leaf, the first on top.
+    """Draw cosines of two gradients layer by layer, a bar a parameter leaf, the first on top.
 
     `cosines` is the value of `tx.np.cosine(a, b, per_leaf=True)`, `names` are `net.leaf_names`.
     """

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from matplotlib import rc_context
 
-from ..checkpoint.atomic_files import whole
+from ..checkpoint.atomic_files import atomic_write
 from ..expr.markup import Child, Element, element
 from .canvas import Axes
 
@@ -23,7 +23,7 @@ def section(title: str, *children: Child, note: str = "") -> Element:
 
 
 def table(rows: Iterable[Sequence[Child]], head: Sequence[str] = ()) -> Element:
-    """A table whose rows begin with their names."""
+    """Return a table whose rows begin with their names."""
     top = [element("thead", element("tr", *(element("th", name, scope="col") for name in head)))] if head else []
     body = [
         element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
@@ -36,7 +36,7 @@ def details(title: str, *children: Child) -> Element:
 
 
 def picture(axes: Axes, alt: str, *, sharp: bool = True) -> Element:
-    """A figure as an image within the page: as curves, or with many colours (`sharp=False`) as dots."""
+    """Return a figure as an image within the page: as curves, or with many colours (`sharp=False`) as dots."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     content = io.BytesIO()
@@ -52,7 +52,7 @@ def picture(axes: Axes, alt: str, *, sharp: bool = True) -> Element:
 
 
 def slider(frames: Mapping[str, Element], name: str) -> Element:
-    """Pictures one at a time, by a slider; without scripts, all of them one below the other."""
+    """Return pictures shown one at a time, by a slider; without scripts, all of them one below the other."""
     if len(frames) == 1:
         return next(iter(frames.values()))
     shown = [element("div", element("p", label, klass="label"), figure) for label, figure in frames.items()]
@@ -61,7 +61,7 @@ def slider(frames: Mapping[str, Element], name: str) -> Element:
 
 
 def write(path: Path, title: str, children: Sequence[Child]) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page atomically."""
     script = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     # Nothing is loaded from elsewhere and no script runs but ours, whatever a name in a run would say.
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
@@ -75,5 +75,5 @@ def write(path: Path, title: str, children: Sequence[Child]) -> None:
     )
     body = element("body", element("main", *children), element("script", SCRIPT))
     text = ElementTree.tostring(element("html", head, body, lang="en"), encoding="unicode", method="html")
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(f"<!doctype html>\n{text}\n".encode())

@@ -20,7 +20,7 @@ def solution(
     ylabel: str = "u",
     breaks: Sequence[float] = (),
 ) -> Axes:
-    """A solution of a one-dimensional problem over x, and the reference it should meet; points in any order.
+    """Draw a solution of a one-dimensional problem over x, and the reference it should meet; points in any order.
 
     Curves are broken at `breaks`, places between points where there is no domain.
     """
@@ -41,7 +41,7 @@ def solution(
 
 
 def losses(history: History, names: Sequence[str] | None = None, axes: Axes | None = None) -> Axes:
-    """Every loss term and their total over epochs, on a logarithmic scale; linear about zero where one is not positive.
+    """Draw loss terms and their total over epochs, on a logarithmic scale; linear about zero where one is not positive.
 
     `names` are the terms to draw; by default those with a number at every epoch, so name the terms where a tracker
     has one too.
@@ -76,7 +76,7 @@ def tracker(
     cosine: bool = True,
     ylabel: str | None = None,
 ) -> Axes:
-    """Tracked numbers over epochs; a mapping from names to labels says what the legend calls them.
+    """Draw tracked numbers over epochs; a mapping from names to labels says what the legend calls them.
 
     `cosine` fixes the range to -1 … 1 and draws 0; `warn_below` draws the threshold of a warning.
     """

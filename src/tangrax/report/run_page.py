@@ -1,4 +1,4 @@
-"""The page of a run: everything that its directory tells, for a person, in one file."""
+"""The page of a run: everything in its directory, for a person, in one file."""
 
 from pathlib import Path
 

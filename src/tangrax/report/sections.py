@@ -33,27 +33,27 @@ def _tiles(record: Record) -> Element:
     if TOTAL in record.history:
         tiles.append(("loss", f"{record.history[TOTAL][-1]:.2e}"))
     tiles += [(f"relative L2 error of {name}", f"{error:.1e}") for name, error in _errors(record).items()]
-    tiles += [(name, f"{value:.4g}") for name, value in record.shown["numbers"].items() if np.ndim(value) == 0]
-    for each in record.shown["spectra"]:
-        if "floor" in each:
-            tiles.append((f"effective rank, {each['name']}", f"{each['effective_rank']:.2f}"))
+    tiles += [(name, f"{value:.4g}") for name, value in record.view["numbers"].items() if np.ndim(value) == 0]
+    for spectrum in record.view["spectra"]:
+        if "floor" in spectrum:
+            tiles.append((f"effective rank, {spectrum['name']}", f"{spectrum['effective_rank']:.2f}"))
     if record.speeds and record.speeds[-1].epochs_per_second > 0:
         tiles.append(("epochs per second", _speed(record.speeds[-1].epochs_per_second)))
     return element("div", *(element("div", element("b", value), name) for name, value in tiles), klass="tiles")
 
 
 def advice(record: Record) -> Element:
-    found = findings(record)
-    if not found:
+    all_findings = findings(record)
+    if not all_findings:
         return section("Findings", element("p", "Nothing that is tracked calls for a change."))
     items = [
         element(
             "li",
-            element("p", element("b", each.what)),
-            element("p", f"{each.advice} (docs: {each.page})"),
-            **({"klass": "grave"} if each.grave else {}),
+            element("p", element("b", finding.what)),
+            element("p", f"{finding.advice} (docs: {finding.page})"),
+            **({"klass": "grave"} if finding.grave else {}),
         )
-        for each in found
+        for finding in all_findings
     ]
     return section("Findings", element("ul", *items, klass="findings"))
 
@@ -113,12 +113,12 @@ def kernels(record: Record) -> Element | None:
                 kernel.relative_floor(record.about["precision"]),
             )
             figures.append(picture(axes, f"Largest eigenvalues of {name} over epochs"))
-    for each in record.shown["spectra"]:
-        texts.append(details(f"{each['name']} in numbers", element("pre", each["text"])))
-        if "floor" in each:
-            axes = kernel.spectrum(record.arrays[f"spectrum/{each['name']}"], float(each["floor"]))
-            axes.set_title(f"{plain(each['name'])}: {each['rows']} rows, {each['columns']} parameters")
-            figures.append(picture(axes, f"Eigenvalues of {each['name']} and what rounding leaves of them"))
+    for spectrum in record.view["spectra"]:
+        texts.append(details(f"{spectrum['name']} in numbers", element("pre", spectrum["text"])))
+        if "floor" in spectrum:
+            axes = kernel.spectrum(record.arrays[f"spectrum/{spectrum['name']}"], float(spectrum["floor"]))
+            axes.set_title(f"{plain(spectrum['name'])}: {spectrum['rows']} rows, {spectrum['columns']} parameters")
+            figures.append(picture(axes, f"Eigenvalues of {spectrum['name']} and what rounding leaves of them"))
     if not figures and not texts:
         return None
     note = "K = J Jᵀ. Large eigenvalues: patterns learned fast. Below the resolution floor there is only rounding."
@@ -126,23 +126,23 @@ def kernels(record: Record) -> Element | None:
 
 
 def solutions(record: Record) -> Element | None:
-    shown = [each for each in record.shown["fields"] if each["kind"] != "residual"]
-    return _maps(record, "Solution", shown, "Values of the epoch named above.")
+    solutions = [field for field in record.view["fields"] if field["kind"] != "residual"]
+    return _maps(record, "Solution", solutions, "Values of the epoch named above.")
 
 
 def residuals(record: Record) -> Element | None:
-    shown = [each for each in record.shown["fields"] if each["kind"] == "residual"]
+    residuals = [field for field in record.view["fields"] if field["kind"] == "residual"]
     note = "What the equations want to be zero: large where the network has not learned yet."
-    return _maps(record, "Residuals", shown, note)
+    return _maps(record, "Residuals", residuals, note)
 
 
 def throughput(record: Record) -> Element | None:
     body = []
     # While it compiles, a run has no speed.
-    known = [speed for speed in record.speeds if speed.epochs_per_second > 0]
-    if len(known) >= 2:
+    measured = [speed for speed in record.speeds if speed.epochs_per_second > 0]
+    if len(measured) >= 2:
         axes = new_axes(None)
-        epochs, speeds = [speed.epoch for speed in known], [speed.epochs_per_second for speed in known]
+        epochs, speeds = [speed.epoch for speed in measured], [speed.epochs_per_second for speed in measured]
         axes.plot(epochs, speeds, color=COLOURS[0], marker="o", markersize=3)
         axes.set(xlabel="epoch", ylabel="epochs per second", title="Speed between checkpoints", ylim=(0, None))
         body.append(element("div", picture(finish(axes), "Epochs per second over epochs"), klass="figures"))
@@ -151,7 +151,7 @@ def throughput(record: Record) -> Element | None:
 
 
 def _profile(call: Mapping[str, Any]) -> Element:
-    """Where the time of a call of `solve` went."""
+    """Return a table of the seconds of a call of `solve`, part by part."""
     rows = [(name, f"{took:.2f}", f"{took / call['seconds']:.1%}") for name, took in call["parts"].items()]
     share = call["communication_share"]
     if share is not None:
@@ -173,7 +173,7 @@ def settings(record: Record) -> Element:
         (
             "networks",
             ", ".join(
-                f"{name} ({each['parameters']:,} parameters)" for name, each in about.get("networks", {}).items()
+                f"{name} ({network['parameters']:,} parameters)" for name, network in about.get("networks", {}).items()
             ),
         ),
         ("git", f"{git['commit'][:12]}{changes}" if git else "no repository"),
@@ -181,8 +181,8 @@ def settings(record: Record) -> Element:
     ]
     terms = [(name, str(text)) for name, text in about["terms"].items()]
     starts = [
-        (each["time"], f"epoch {each['epochs'][0]} to {each['epochs'][1]}", f"{len(each['devices'])} device(s)")
-        for each in about["starts"]
+        (entry["time"], f"epoch {entry['epochs'][0]} to {entry['epochs'][1]}", f"{len(entry['devices'])} device(s)")
+        for entry in about["starts"]
     ]
     return section(
         "Settings",
@@ -194,24 +194,24 @@ def settings(record: Record) -> Element:
     )
 
 
-def _maps(record: Record, title: str, shown: Sequence[Mapping[str, Any]], note: str) -> Element | None:
-    if not shown:
+def _maps(record: Record, title: str, entries: Sequence[Mapping[str, Any]], note: str) -> Element | None:
+    if not entries:
         return None
     blocks: list[Element] = []
-    several = sum(_frames(record, each) > 1 for each in record.shown["fields"])
+    several = sum(_frames(record, entry) > 1 for entry in record.view["fields"])
     count = max(2, min(fields.FRAMES, PICTURES // max(1, several)))
-    for each in shown:
-        place = record.shown["places"][each["place"]]
-        at, inside = record.arrays[f"at/{each['place']}"], fields.recorded_inside(record, each["place"])
-        index = record.shown["fields"].index(each)
+    for entry in entries:
+        place = record.view["places"][entry["place"]]
+        at, inside = record.arrays[f"at/{entry['place']}"], fields.recorded_inside(record, entry["place"])
+        index = record.view["fields"].index(entry)
         values, reference = record.arrays[f"field/{index}"], record.arrays.get(f"reference/{index}")
-        blocks.append(element("h3", f"{each['name']} at {len(at):,} points of '{place['tag']}'"))
-        blocks.append(element("p", each["of"], klass="note"))
+        blocks.append(element("h3", f"{entry['name']} at {len(at):,} points of '{place['tag']}'"))
+        blocks.append(element("p", entry["of"], klass="note"))
         components = values.reshape(len(values), -1).shape[1]
         for c in range(components):
-            name = each["name"] if components == 1 else f"{each['name']}[{c}]"
+            name = entry["name"] if components == 1 else f"{entry['name']}[{c}]"
             column = [None if v is None else v.reshape(len(v), -1)[:, c] for v in (values, reference)]
-            signed = each["kind"] == "residual"
+            signed = entry["kind"] == "residual"
             blocks.append(_field(at, place["axes"], name, column[0], column[1], signed, count, inside))
     return section(title, *blocks, note=note)
 
@@ -226,23 +226,23 @@ def _field(
     count: int,
     inside: fields.Inside | None,
 ) -> Element:
-    """Pictures of one number a point: as found, as it should be, and how far it is off."""
+    """Return pictures of one number a point: the values, the reference, the error."""
     if len(fields.varying(at)) < 2:
         return element("div", *_curves(at, names, name, values, reference, signed, inside), klass="figures")
     panels = [(name, values, signed)]
     if reference is not None:
         panels += [("reference", reference, signed), (f"error of {name}, {OWN}", values - reference, True)]
-    limits = [fields.span(each, sign) for _, each, sign in panels]
+    limits = [fields.span(numbers, sign) for _, numbers, sign in panels]
     if reference is not None:
         # Each in colours of its own, a field and its reference would look alike whatever they are.
         limits[:2] = [fields.span(np.concatenate([values, reference]), signed)] * 2
     frames = {}
     for frame in fields.frames(at, names, count):
-        drawn = [
+        pictures = [
             picture(
                 fields.field(
                     at[frame.rows],
-                    each[frame.rows],
+                    numbers[frame.rows],
                     names,
                     title=plain(title),
                     signed=sign,
@@ -252,9 +252,9 @@ def _field(
                 f"{title} {frame.label}",
                 sharp=False,
             )
-            for i, (title, each, sign) in enumerate(panels)
+            for i, (title, numbers, sign) in enumerate(panels)
         ]
-        frames[frame.label] = element("div", *drawn, klass="figures thirds" if len(panels) == 3 else "figures")
+        frames[frame.label] = element("div", *pictures, klass="figures thirds" if len(panels) == 3 else "figures")
     return slider(frames, f"slices of {name}") if frames else element("p", "no slice has points enough for a picture")
 
 
@@ -266,34 +266,34 @@ def _curves(
         return [picture(fields.field(at, values, names, title=plain(name), signed=signed, inside=inside), name)]
     x, label, gaps = at[:, columns[0]], names[columns[0]], fields.breaks(at, columns[0], inside)
     axes = plots.solution(x, values, reference, xlabel=plain(label), ylabel=plain(name), breaks=gaps)
-    off = fields.field(at, values - reference, names, title=plain(f"error of {name}, {OWN}"), inside=inside)
-    return [picture(axes, f"{name} and its reference over {label}"), picture(off, f"Error of {name} over {label}")]
+    error = fields.field(at, values - reference, names, title=plain(f"error of {name}, {OWN}"), inside=inside)
+    return [picture(axes, f"{name} and its reference over {label}"), picture(error, f"Error of {name} over {label}")]
 
 
 def _speed(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
-def _frames(record: Record, each: Mapping[str, Any]) -> int:
-    return len(fields.varying(record.arrays[f"at/{each['place']}"])) - 1
+def _frames(record: Record, entry: Mapping[str, Any]) -> int:
+    return len(fields.varying(record.arrays[f"at/{entry['place']}"])) - 1
 
 
 def _errors(record: Record) -> dict[str, float]:
-    """Relative L2 errors of fields that have a reference."""
-    found = {}
-    for index, each in enumerate(record.shown["fields"]):
+    """Return relative L2 errors of fields that have a reference."""
+    errors = {}
+    for index, entry in enumerate(record.view["fields"]):
         reference = record.arrays.get(f"reference/{index}")
         if reference is not None and np.linalg.norm(reference) > 0:
-            off = record.arrays[f"field/{index}"] - reference
-            found[each["name"]] = float(np.linalg.norm(off) / np.linalg.norm(reference))
-    return found
+            error = record.arrays[f"field/{index}"] - reference
+            errors[entry["name"]] = float(np.linalg.norm(error) / np.linalg.norm(reference))
+    return errors
 
 
 def _thinned(history: History) -> History:
-    """Every so many-th entry, the last one among them."""
+    """Thin a history to `POINTS` evenly chosen entries, the last one among them."""
     series = {}
     for name in history:
         epochs, values = history.epochs(name), history[name]
-        kept = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), POINTS)).round().astype(int))
-        series[name] = (epochs[kept], values[kept])
+        chosen = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), POINTS)).round().astype(int))
+        series[name] = (epochs[chosen], values[chosen])
     return History.of(series)

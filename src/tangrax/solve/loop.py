@@ -1,4 +1,4 @@
-"""The host's part of training: it runs compiled stretches, records, tells listeners, stops at trouble."""
+"""The training loop on the host: runs compiled stretches, records history, notifies listeners, stops or rolls back."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ SECONDS = 0.5  # what a stretch should take, so that signals and progress stay l
 
 @dataclass
 class Timing:
-    """What training took: compilations of the training program, seconds until the first epochs were done, and since."""
+    """Cost of training: compilations of its program, seconds until the first epochs were done, and seconds in all."""
 
     compilations: int = 0
     seconds_to_first_step: float | None = None
@@ -39,7 +39,7 @@ class Timing:
 
 @dataclass
 class StretchResult:
-    """A stretch as it came back."""
+    """Result of a stretch: states, epochs done, whether the loss is finite, and per epoch what was recorded."""
 
     state: State
     last: State
@@ -52,18 +52,18 @@ class StretchResult:
 
 @dataclass(frozen=True)
 class Points:
-    """Points on their devices, batches of those of which a step sees a part, and the values `given` of all of them."""
+    """Points on their devices, batches of tags of which a step sees a part, and constant arrays."""
 
     rows: Mapping[PointSet, jax.Array]
     batches: Mapping[PointSet, jax.Array]
-    given: Sequence[Any]
+    constants: Sequence[Any]
 
 
 @dataclass
 class Loop:
-    """The compiled program of one problem, its points, and what a run has come to.
+    """The compiled program of one problem, its points, and the timing of a run.
 
-    `placed` gives the points as they are now; `rebuilt` a loop for another number of them.
+    `placed` returns the points as they are now; `rebuilt` a loop for another number of them.
     """
 
     problem: Problem
@@ -77,23 +77,23 @@ class Loop:
     program: Any = None
 
     def init(self, parameters: Parameters) -> State:
-        """A fresh state: the parameters as they are, optimizers at their beginning."""
+        """Return a fresh state: the parameters as they are, optimizers at their beginning."""
         trained = tuple(parameters[t] for t in self.problem.trainables)
         dtype = jax.tree.leaves(trained)[0].dtype
-        rules = [each.rule for each in self.problem.rules]
-        rule_states = tuple(rule.init(dtype) for rule in rules)
-        same = strong(State(trained, self.problem.optimizer.init(parameters), rule_states, jnp.ones((), dtype)), dtype)
-        return replace(self.transport.replicate(same), rows=tuple(self._rows(rule, dtype) for rule in rules))
+        rules = [scheduled.rule for scheduled in self.problem.rules]
+        states = tuple(rule.init(dtype) for rule in rules)
+        replicated = strong(State(trained, self.problem.optimizer.init(parameters), states, jnp.ones((), dtype)), dtype)
+        return replace(self.transport.replicate(replicated), rows=tuple(self._rows(rule, dtype) for rule in rules))
 
     def _rows(self, rule: AdaptiveRule, dtype: Any) -> Any:
-        """What a guide has of every point, on the points' devices."""
+        """Return the initial per-point columns of an adaptive rule, on the points' devices."""
 
-        def of_all(value: Any, tag: PointSet) -> jax.Array:
+        def filled(value: Any, tag: PointSet) -> jax.Array:
             layout = self.problem.layouts[tag]
             return self.transport.place(np.full(layout.rows * layout.shards, value))
 
-        each = zip(rule.init_rows(dtype), rule.columns, strict=True)
-        return [jax.tree.map(lambda value, tag=tag: of_all(value, tag), one) for one, tag in each]
+        columns = zip(rule.init_rows(dtype), rule.columns, strict=True)
+        return [jax.tree.map(lambda value, tag=tag: filled(value, tag), column) for column, tag in columns]
 
     def parameters(self, state: State) -> Parameters:
         return dict(zip(self.problem.trainables, state.parameters, strict=True))
@@ -123,54 +123,54 @@ class Loop:
         anchors = Anchors(Anchor(state, last, epoch, self.resampler.now()))
         interruption = Interruption()
 
-        def told(stretch: Stretch) -> None:
+        def notify(stretch: Stretch) -> None:
             for listener in listeners:
                 listener.on_stretch(stretch)
 
         checkpointer.on_start(self, history, epoch, end)
         for listener in listeners:
-            listener.on_start(Run(epoch, end, self._where(), self.problem.listed))
+            listener.on_start(Run(epoch, end, self._description(), self.problem.listed))
         try:
             with interruption.held():
                 while epoch < end and not stop:
                     self._resample(epoch, history)
                     start = time.perf_counter()
                     count = min(length, end - epoch, self.resampler.until(epoch), interval - epoch % interval)
-                    found = self._stretch(state, last, epoch, count)
+                    result = self._stretch(state, last, epoch, count)
                     seconds = time.perf_counter() - start
-                    warnings = self._record(history, epoch, found)
-                    if found.finite:
-                        state, last = found.state, found.last
-                        epoch += found.done
+                    warnings = self._record(history, epoch, result)
+                    if result.finite:
+                        state, last = result.state, result.last
+                        epoch += result.done
                         if epoch % interval == 0:
-                            loss = float(found.terms[-1, len(self.problem.names)])
+                            loss = float(result.terms[-1, len(self.problem.names)])
                             anchors.offer(Anchor(state, last, epoch, self.resampler.now()), loss)
                     else:
-                        anchor = anchors.before(epoch + found.done)
+                        anchor = anchors.before(epoch + result.done)
                         if not rollbacks or anchor is None:
-                            began_at, message = epoch, self._why(found, epoch + found.done)
-                            if epoch + found.done > 0:
-                                state, last, epoch = found.last, found.last, epoch + found.done - 1
+                            began_at, message = epoch, self._nonfinite_message(result, epoch + result.done)
+                            if epoch + result.done > 0:
+                                state, last, epoch = result.last, result.last, epoch + result.done - 1
                                 on_state(state, last, epoch)
                                 history.truncate(epoch)
                             if epoch > began_at:
-                                told(Stretch(epoch, history.last(history), found.done / seconds, warnings))
+                                notify(Stretch(epoch, history.last(history), result.done / seconds, warnings))
                             checkpointer.on_stop(state, last, epoch)
                             raise NonFiniteLoss(message)
                         rollbacks -= 1
-                        anchor, said = self._go_back(anchor, epoch + found.done, history, rollbacks)
+                        anchor, warning = self._roll_back(anchor, epoch + result.done, history, rollbacks)
                         anchors.replace(anchor)
-                        state, last, epoch, warnings = anchor.state, anchor.last, anchor.epoch, (*warnings, said)
+                        state, last, epoch, warnings = anchor.state, anchor.last, anchor.epoch, (*warnings, warning)
                         checkpointer.on_rollback(epoch)
                     self.timing.seconds += seconds
-                    self.timing.epochs += found.done
+                    self.timing.epochs += result.done
                     if self.timing.seconds_to_first_step is None:
                         self.timing.seconds_to_first_step = time.perf_counter() - began
                     else:
-                        length = max(1, min(LONGEST, round(SECONDS * max(1, found.done) / seconds)))
+                        length = max(1, min(LONGEST, round(SECONDS * max(1, result.done) / seconds)))
                     on_state(state, last, epoch)
                     checkpointer.on_stretch(state, last, epoch)
-                    told(Stretch(epoch, history.last(history), found.done / seconds, warnings))
+                    notify(Stretch(epoch, history.last(history), result.done / seconds, warnings))
                     length, stop = self._agreed(length, interruption.signal or checkpointer.due_signal())
                     interruption.answered = bool(stop)
         finally:
@@ -185,15 +185,15 @@ class Loop:
             raise_for(stop)
 
     def _agreed(self, length: int, signal: int) -> tuple[int, int]:
-        """The next stretch and a signal to stop, the same on all processes.
+        """Return the length of the next stretch and a signal to stop by, the same on all processes.
 
         Clocks differ from process to process: all follow the first one's. A signal that any of them got is for all.
         """
-        said = self.transport.peers.exchange("the next stretch", lambda: f"{length} {signal}")
-        return int(said[0].split()[0]), max(int(text.split()[1]) for text in said)
+        texts = self.transport.peers.exchange("the next stretch", lambda: f"{length} {signal}")
+        return int(texts[0].split()[0]), max(int(text.split()[1]) for text in texts)
 
     def _resample(self, epoch: int, history: History) -> None:
-        """Move the points that are due, and what hangs on them; nothing has changed if that fails."""
+        """Move the points that are due, and what depends on them; nothing has changed if that fails."""
         if not self.resampler.due(epoch):
             return
         start = time.perf_counter()
@@ -205,7 +205,7 @@ class Loop:
         self.timing.seconds += time.perf_counter() - start
 
     def _take_points(self) -> None:
-        """Points as they are by now; for another number of them the program is another."""
+        """Place the points as they are now; another number of them needs another program."""
         if any(count != self.problem.layouts[tag].count for tag, count in self.resampler.counts().items()):
             fresh = self.rebuilt()
             self.problem, self.points, self.placed = fresh.problem, fresh.points, fresh.placed
@@ -213,8 +213,8 @@ class Loop:
         else:
             self.points = self.placed()
 
-    def _go_back(self, anchor: Anchor, failed: int, history: History, tries: int) -> tuple[Anchor, str]:
-        """All as it was at an anchor, with shorter steps, and what to say of it; the same on every process."""
+    def _roll_back(self, anchor: Anchor, failed: int, history: History, rollbacks: int) -> tuple[Anchor, str]:
+        """Restore points and history as they were at an anchor; return it with shorter steps, and a warning."""
         if self.resampler.rules:
             self.resampler.restore(*anchor.points)
             self._take_points()
@@ -222,13 +222,13 @@ class Loop:
         step_scale = self.transport.replicate(jnp.asarray(SHORTER * old, old.dtype))
         history.truncate(anchor.epoch)
         history.append(STEP_SCALE, np.array([anchor.epoch]), np.asarray(step_scale)[None])
-        said = (
+        warning = (
             f"the loss of epoch {failed} is not finite: back to epoch {anchor.epoch}, with {SHORTER * old:g} of the "
-            f"optimizer's steps; tries left: {tries}"
+            f"optimizer's steps; tries left: {rollbacks}"
         )
         return replace(
             anchor, state=replace(anchor.state, step_scale=step_scale), last=replace(anchor.last, step_scale=step_scale)
-        ), said
+        ), warning
 
     def _stretch(self, state: State, last: State, first: int, count: int) -> StretchResult:
         if self.program is None:
@@ -242,26 +242,26 @@ class Loop:
             [np.asarray(v)[: fired_before(first + done, w.interval) - fired_before(first, w.interval)] for v in values]
             for w, values in zip(self._watched, watched, strict=True)
         ]
-        found = np.asarray(terms)[: done + (not finite)]
-        return StretchResult(state, last, done, bool(finite), bool(slope_finite), found, fired)
+        terms = np.asarray(terms)[: done + (not finite)]
+        return StretchResult(state, last, done, bool(finite), bool(slope_finite), terms, fired)
 
     def without_trackers(self) -> "Loop":
-        """The same training with nothing watched: another program, of which this loop's timing does not know."""
+        """Return the same training without trackers: another program, which this loop's timing does not count."""
         bare = replace(self, problem=replace(self.problem, trackers=()), timing=Timing(), program=None)
         bare.program = bare._jitted()
         return bare
 
     @property
     def _watched(self) -> tuple[ScheduledRule | CompiledTracker, ...]:
-        """All that is recorded every so many epochs."""
+        """Adaptive rules and trackers: what is recorded at an interval."""
         return *self.problem.rules, *self.problem.trackers
 
     def arguments(self, state: State, last: State, first: int, count: int) -> tuple[Any, Any]:
-        """What the program of a stretch takes."""
+        """Return the arguments of the program of a stretch of `count` epochs from `first` on."""
         clock = self.transport.replicate((np.int32(first), np.int32(count)))
         points = tuple(self.points.rows.values()), tuple(self.points.batches.values())
         states = replace(state, rows=()), replace(last, rows=())
-        return (*points, state.rows, last.rows), (*states, tuple(self.points.given), *clock)
+        return (*points, state.rows, last.rows), (*states, tuple(self.points.constants), *clock)
 
     def _jitted(self) -> Any:
         tags, batched = list(self.points.rows), list(self.points.batches)
@@ -269,45 +269,46 @@ class Loop:
 
         def program(collectives: Collectives, sharded: Any, replicated: Any) -> tuple[Any, Any]:
             timing.compilations += 1  # this line runs when JAX traces the program, once a compilation
-            (points, parts, *rows), (*states, given, first, count) = sharded, replicated
-            here = dict(zip(tags, points, strict=True))
-            batches = dict(zip(batched, parts, strict=True))
-            state, last = [replace(state, rows=mine) for state, mine in zip(states, rows, strict=True)]
-            found = stretch_program(problem, collectives, here, batches, state, last, given, first, count)
-            state, last, *rest = found
+            (points, batches, *columns), (*states, constants, first, count) = sharded, replicated
+            rows = dict(zip(tags, points, strict=True)), dict(zip(batched, batches, strict=True))
+            state, last = [replace(state, rows=own) for state, own in zip(states, columns, strict=True)]
+            result = stretch_program(problem, collectives, *rows, state, last, constants, first, count)
+            state, last, *rest = result
             return (replace(state, rows=()), replace(last, rows=()), *rest), (state.rows, last.rows)
 
         return self.transport.spmd(program, "training")
 
-    def _record(self, history: History, first: int, found: StretchResult) -> tuple[str, ...]:
-        epochs = np.arange(first, first + found.done)
-        terms = found.terms[: found.done, : len(self.problem.names)]
+    def _record(self, history: History, first: int, result: StretchResult) -> tuple[str, ...]:
+        """Append a stretch to the history; return its warnings."""
+        epochs = np.arange(first, first + result.done)
+        terms = result.terms[: result.done, : len(self.problem.names)]
         for index, name in enumerate(self.problem.names):
             history.append(name, epochs, terms[:, index])
-        more = found.terms[: found.done, terms.shape[1] :].T
-        for name, values in zip((TOTAL, *self.problem.optimizer.measures), more, strict=True):
+        measures = result.terms[: result.done, terms.shape[1] :].T
+        for name, values in zip((TOTAL, *self.problem.optimizer.measures), measures, strict=True):
             history.append(name, epochs, values)
-        trouble = self.problem.optimizer.trouble(found.state.optimizers)
+        trouble = self.problem.optimizer.trouble(result.state.optimizers)
         warnings = [] if trouble is None else [trouble]
-        for watched, values in zip(self._watched, found.watched, strict=True):
+        for watched, values in zip(self._watched, result.watched, strict=True):
             due = epochs[epochs % watched.interval == 0]
             warnings += watched.messages(due, values, history.last(watched.names))
             for name, value in zip(watched.names, values, strict=True):
                 history.append(name, due, value)
         return tuple(warnings)
 
-    def _why(self, found: StretchResult, epoch: int) -> str:
-        """Message for the loss of an epoch that is not finite."""
-        terms = found.terms[-1, : len(self.problem.names)]
-        return self.explain(self.parameters(found.state), epoch, terms, found.slope_finite)
+    def _nonfinite_message(self, result: StretchResult, epoch: int) -> str:
+        """Return why the loss of an epoch is not finite."""
+        terms = result.terms[-1, : len(self.problem.names)]
+        return self.explain(self.parameters(result.state), epoch, terms, result.slope_finite)
 
-    def _where(self) -> str:
+    def _description(self) -> str:
+        """Return devices, processes, points and precision in one line."""
         kind, size = self.transport.mesh.devices.flat[0].platform, self.transport.size
-        points = " + ".join(self._told(tag) for tag in self.problem.loss.tags)
+        points = " + ".join(self._count(tag) for tag in self.problem.loss.tags)
         shared = f" of {self.transport.processes} processes" if self.transport.processes > 1 else ""
         numbers = precision_of(next(iter(self.points.rows.values())).dtype)
         return f"{size} {kind} device{'s' if size > 1 else ''}{shared}, {points} points, {numbers}"
 
-    def _told(self, tag: PointSet) -> str:
+    def _count(self, tag: PointSet) -> str:
         batch = self.problem.batch_layouts.get(tag)
         return f"{'' if batch is None else f'{batch.count} of '}{self.problem.layouts[tag].count} {tag.tag}"

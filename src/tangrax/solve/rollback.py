@@ -1,4 +1,4 @@
-"""Where training goes back to when a loss is not finite."""
+"""States that training rolls back to when a loss is not finite."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ GROWN = 1000.0  # times the loss of the checkpoint before: too large to go back 
 
 @dataclass(frozen=True)
 class Anchor:
-    """A place to go back to: states, epoch, and where points were."""
+    """A state to roll back to, the one before it, its epoch, and where points were."""
 
     state: State
     last: State
@@ -23,21 +23,21 @@ class Anchor:
 
 
 class Anchors:
-    """Places to go back to, at most two, the newest last."""
+    """At most two anchors, the newest last."""
 
     def __init__(self, start: Anchor):
-        self._known = [(start, np.inf)]
+        self._anchors = [(start, np.inf)]
 
     def offer(self, anchor: Anchor, loss: float) -> None:
-        """A new one, unless its loss has grown so much that training is on its way to where it is not finite."""
-        if loss < GROWN * self._known[-1][1]:
-            self._known = [self._known[-1], (anchor, loss)]
+        """Add an anchor, unless its loss has grown so much that training is on its way to one that is not finite."""
+        if loss < GROWN * self._anchors[-1][1]:
+            self._anchors = [self._anchors[-1], (anchor, loss)]
 
     def before(self, failed: int) -> Anchor | None:
-        """The newest before an epoch whose loss is not finite; later ones are forgotten."""
-        self._known = [each for each in self._known if each[0].epoch < failed]
-        return self._known[-1][0] if self._known else None
+        """Return the newest anchor before an epoch whose loss is not finite; drop later ones."""
+        self._anchors = [(anchor, loss) for anchor, loss in self._anchors if anchor.epoch < failed]
+        return self._anchors[-1][0] if self._anchors else None
 
     def replace(self, anchor: Anchor) -> None:
-        """The newest, from where steps are shorter now."""
-        self._known[-1] = (anchor, self._known[-1][1])
+        """Put an anchor with shorter steps in the place of the newest."""
+        self._anchors[-1] = (anchor, self._anchors[-1][1])

@@ -1,4 +1,4 @@
-"""A program and a batch file in a directory of the user's."""
+"""Writes a program and a batch file to a directory."""
 
 import os
 import sys
@@ -10,22 +10,22 @@ PROGRAM, BATCH = "train.py", "train.sbatch"
 
 def write_starter(directory: Path, *, cpu: bool = False) -> list[Path]:
     """Write both, and return their paths. Raises FileExistsError, and writes nothing, where one of them is there."""
-    written = [directory / PROGRAM, directory / BATCH]
+    paths = [directory / PROGRAM, directory / BATCH]
     if directory.exists() and not directory.is_dir():
         raise FileExistsError(f"{directory} is a file: give a directory. Nothing was written")
-    for path in written:
+    for path in paths:
         if os.path.lexists(path):
             raise FileExistsError(f"{path} is there: give another directory. Nothing was written")
     directory.mkdir(parents=True, exist_ok=True)
     texts = [(files("tangrax.starter") / name).read_text() for name in ("program.txt", BATCH)]
-    for path, text in zip(written, (texts[0], batch_file(texts[1], cpu)), strict=True):
+    for path, text in zip(paths, (texts[0], batch_file(texts[1], cpu)), strict=True):
         with path.open("x") as file:  # what came there since then stays
             file.write(text)
-    return written
+    return paths
 
 
 def batch_file(text: str, cpu: bool) -> str:
-    """The batch file of the project, for the program here and the environment that this Python is of."""
+    """Return the batch file of the project, for the program here and the environment of this Python."""
     usage = text.index("#   sbatch slurm/"), text.index("# Submit it")
     lines = [
         f"#   sbatch {BATCH}                      {PROGRAM}",

@@ -1,6 +1,7 @@
 """Values of a run in TensorBoard and Weights & Biases. Their libraries are extras, imported when a sink is made."""
 
 import itertools
+import logging
 import os
 import secrets
 import socket
@@ -12,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...checkpoint.run_directory import tell
 from ...parallel import settings
 from .sink import PATIENCE, Row, Sink, Writer
+
+logger = logging.getLogger(__name__)
 
 FEW = 32  # entries of an array that become a scalar each: five terms' cosines, twenty eigenvalues
 BINS = 30  # of the histogram of more entries; TensorBoard draws as many
@@ -81,15 +83,15 @@ def wandb(
     library = _library("wandb", "wandb")
     if mode not in (None, *MODES):
         raise ValueError(f"mode={mode!r}: W&B has {', '.join(map(repr, MODES))}")
-    given = {"project": project, "name": name, "dir": None if directory is None else str(directory), **more}
-    given["settings"] = {**ONLY_ROWS, **TIMEOUTS, **more.get("settings", {})}
-    given.setdefault("id", secrets.token_hex(4))
-    signature(library.init).bind(**given)
+    arguments = {"project": project, "name": name, "dir": None if directory is None else str(directory), **more}
+    arguments["settings"] = {**ONLY_ROWS, **TIMEOUTS, **more.get("settings", {})}
+    arguments.setdefault("id", secrets.token_hex(4))
+    signature(library.init).bind(**arguments)
     if settings().writes:
         mode = mode or library.setup().settings.mode
         if mode in ("online", "shared") and not _logged_in(library):
             mode = "offline"  # chosen at the terminal
-    return Sink("Weights & Biases", _Project(library, given, mode or "online").opened)
+    return Sink("Weights & Biases", _Project(library, arguments, mode or "online").opened)
 
 
 def _library(extra: str, name: str) -> Any:
@@ -100,7 +102,7 @@ def _library(extra: str, name: str) -> Any:
 
 
 def _logged_in(library: Any) -> bool:
-    """Before training, where a terminal may ask for the key; from the sink's thread it would ask in the midst of it."""
+    """Log in before training, where a terminal may ask for the key; the sink's thread would ask amid training."""
     try:
         return library.login(verify=False)
     except library.errors.UsageError as error:
@@ -155,9 +157,9 @@ class _Events(Writer):
 class _Project:
     """Opens the run of W&B, which every call of `solve` goes on with; without a network, its files."""
 
-    def __init__(self, library: Any, given: dict[str, Any], mode: str):
-        self._library, self._given, self._mode = library, given, mode
-        self._told = False
+    def __init__(self, library: Any, arguments: dict[str, Any], mode: str):
+        self._library, self._arguments, self._mode = library, arguments, mode
+        self._announced = False
 
     def opened(self) -> Writer:
         try:
@@ -165,25 +167,27 @@ class _Project:
         except self._library.errors.CommError as error:
             if self._mode == "offline":
                 raise
-            wanted = self._given["id"]
-            self._mode, self._given["id"] = "offline", secrets.token_hex(4)  # the first is in use by what failed
+            own_id = self._arguments["id"]
+            self._mode, self._arguments["id"] = "offline", secrets.token_hex(4)  # the first is in use by what failed
             run = self._run()
             reason = str(error).splitlines()[0]
-            sync = f"wandb sync --id {wanted} {run.settings.sync_dir}"
-            tell(f"Weights & Biases cannot be used ({reason}): the run is written to files, `{sync}` sends them later")
-        if self._mode == "online" and not self._told:
-            self._told = True
-            tell(f"Weights & Biases shows this run at {run.url}")
+            sync = f"wandb sync --id {own_id} {run.settings.sync_dir}"
+            logger.warning(
+                f"Weights & Biases cannot be used ({reason}): the run is written to files, `{sync}` sends them later"
+            )
+        if self._mode == "online" and not self._announced:
+            self._announced = True
+            logger.info(f"Weights & Biases shows this run at {run.url}")
         return _Logged(self._library, run)
 
     def _run(self) -> Any:
-        if self._given["dir"] is not None:
+        if self._arguments["dir"] is not None:
             # W&B would write to the system's temporary files where it cannot write here, and not say so.
-            (Path(self._given["dir"]) / "wandb").mkdir(parents=True, exist_ok=True)
+            (Path(self._arguments["dir"]) / "wandb").mkdir(parents=True, exist_ok=True)
         more: dict[str, Any] = {}
-        if self._mode == "online" and not {"resume", "resume_from", "fork_from"} & set(self._given):
+        if self._mode == "online" and not {"resume", "resume_from", "fork_from"} & set(self._arguments):
             more["resume"] = "allow"
-        return self._library.init(mode=self._mode, reinit="create_new", **more, **self._given)
+        return self._library.init(mode=self._mode, reinit="create_new", **more, **self._arguments)
 
 
 class _Logged(Writer):
@@ -207,8 +211,8 @@ class _Logged(Writer):
 
 
 def _values(row: Row) -> dict[str, float | Histogram]:
-    """What a row shows beside its epoch: numbers and histograms."""
-    found: dict[str, float | Histogram] = {}
+    """Return the values of a row beside its epoch: numbers and histograms."""
+    values: dict[str, float | Histogram] = {}
     for name, value in row.items():
         array = np.asarray(value)
         if name == "epoch":
@@ -216,10 +220,10 @@ def _values(row: Row) -> dict[str, float | Histogram]:
         if array.size > FEW:
             finite = array[np.isfinite(array)]
             if finite.size:
-                found[name] = Histogram(*np.histogram(finite, BINS))
+                values[name] = Histogram(*np.histogram(finite, BINS))
         elif array.ndim:
             # TensorBoard and W&B put what has one name before the slash together.
-            found |= {f"{name}/{'_'.join(map(str, index))}": float(entry) for index, entry in np.ndenumerate(array)}
+            values |= {f"{name}/{'_'.join(map(str, index))}": float(entry) for index, entry in np.ndenumerate(array)}
         else:
-            found[name] = float(array)
-    return found
+            values[name] = float(array)
+    return values

@@ -1,18 +1,20 @@
-"""What all sinks share: the queue, the thread, and what is said when a sink is slow or fails.
+"""The base of all sinks: queue, thread, and messages where a sink is slow or fails.
 
 A sink is a listener of `solver.solve(…, listeners=[…])`. It writes in a thread of its own: one that is slow or fails
-says so once, and training goes on without waiting. Among several processes the first writes.
+logs that once, and training goes on without waiting. Among several processes the first writes.
 """
 
 import abc
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...checkpoint.run_directory import tell
 from ...parallel import settings
 from ...solve import Run, Stretch
+
+logger = logging.getLogger(__name__)
 
 ROOM = 1000  # rows that may wait to be written
 PATIENCE = 5.0  # seconds that the end of a run waits for rows to be written
@@ -27,7 +29,7 @@ class Sink:
         self._name, self._opened = name, opened
         self._rows: queue.Queue[Row | None] = queue.Queue(ROOM)
         self._thread: threading.Thread | None = None
-        self._said: set[str] = set()
+        self._messages: set[str] = set()
 
     def on_start(self, run: Run) -> None:
         if settings().writes:
@@ -41,7 +43,7 @@ class Sink:
         try:
             self._rows.put_nowait({"epoch": stretch.epoch - 1, "epochs per second": stretch.speed, **stretch.newest})
         except queue.Full:
-            self._say(f"is {ROOM} rows behind: some are left out")
+            self._warn(f"is {ROOM} rows behind: some are left out")
 
     def on_end(self) -> None:
         if self._thread is None:
@@ -53,10 +55,10 @@ class Sink:
         except queue.Full:
             pass
         if thread.is_alive():
-            self._say(f"had not written all of its rows {PATIENCE:g} s after the end: it is left to itself")
+            self._warn(f"had not written all of its rows {PATIENCE:g} s after the end: it is left to itself")
 
     def _work(self, rows: "queue.Queue[Row | None]") -> None:
-        """Until the end is said. After a failure rows are taken and thrown away."""
+        """Write rows until the end. After a failure, drop them."""
         writer: Writer | None = None
         failed = False
         while (row := rows.get()) is not None:
@@ -66,22 +68,22 @@ class Sink:
                     writer.write(row)
             except Exception as error:
                 failed = True
-                self._say(f"failed: {type(error).__name__}: {error}. Training goes on without it")
+                self._warn(f"failed: {type(error).__name__}: {error}. Training goes on without it")
         if writer is not None:
             try:
                 writer.close()
             except Exception as error:
                 if not failed:
-                    self._say(f"was not closed as it should be: {type(error).__name__}: {error}")
+                    self._warn(f"was not closed as it should be: {type(error).__name__}: {error}")
 
-    def _say(self, what: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            tell(f"{self._name} {what}")
+    def _warn(self, message: str) -> None:
+        if message not in self._messages:
+            self._messages.add(message)
+            logger.warning(f"{self._name} {message}")
 
 
 class Writer(abc.ABC):
-    """What takes one row after the other, in one thread."""
+    """Takes one row after the other, in one thread."""
 
     @abc.abstractmethod
     def write(self, row: Row) -> None: ...

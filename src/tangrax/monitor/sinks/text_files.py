@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...checkpoint.atomic_files import other_kind, whole
+from ...checkpoint.atomic_files import atomic_write, other_kind
 from ...expr import column_name
 from ...parallel import settings
 from .sink import Sink, Writer
@@ -67,7 +67,7 @@ class _Table(Writer):
             lines = [[*line, *[""] * (len(self._columns) - len(line))] for line in list(tables.reader(old))[1:]]
         text = io.StringIO(newline="")
         tables.writer(text).writerows([self._columns, *lines])
-        with whole(self._path) as file:
+        with atomic_write(self._path) as file:
             file.write(text.getvalue().encode())
         self._open()
 
@@ -102,7 +102,7 @@ def _refuse_another_kind(path: str | Path) -> None:
 
 def _listed(value: np.ndarray) -> Any:
     if value.ndim:
-        return [_listed(np.asarray(each)) for each in value]
+        return [_listed(np.asarray(row)) for row in value]
     number = value.item()
     return number if np.isfinite(number) else None
 
