@@ -38,7 +38,7 @@ from .evaluate import RESULT_LIMIT, evaluate, plan_of
 from .evaluator import Evaluator
 from .lanczos import pulled, pushed
 from .plan import Plan
-from .sharded_jacobian import ShardedJacobian, run
+from .sharded_jacobian import ShardedJacobian, run_in_shards
 from .spectrum import Spectrum
 
 Function = Callable[[Any, Any], Any]
@@ -173,7 +173,7 @@ class Products:
             )
         columns = as_jax(np.asarray(given.reshape(len(given), -1), self.evaluator.dtype))
         body = lambda collectives, sides, columns: ((), pushed(sides[0], columns))  # noqa: E731
-        _, found = run("J V", [self.subject], self.evaluator, (), body, columns)
+        _, found = run_in_shards("J V", [self.subject], self.evaluator, (), body, columns)
         found = self.evaluator.transport.fetch(found)[: len(self)]
         return found.reshape(*self.shape[:-1], *given.shape[1:])
 
@@ -211,7 +211,7 @@ class Transposed:
         evaluator, layout = J.evaluator, J.subject.layout
         body = lambda c, sides, w: (pulled(c, sides[0], layout.own(w, c.rank)), ())  # noqa: E731
         every = as_jax(np.asarray(given, evaluator.dtype))
-        return np.asarray(run("Jᵀ w", [J.subject], evaluator, (), body, every)[0])
+        return np.asarray(run_in_shards("Jᵀ w", [J.subject], evaluator, (), body, every)[0])
 
 
 def _adopted(function: Function, params: Any, points: Any, mesh: Where, weights: Any = None) -> tuple[Node, Evaluator]:

@@ -98,6 +98,11 @@ def largest(collectives: Collectives, rows: Rows, count: int, steps: int) -> Rit
     return Ritz(jnp.maximum(values, 0), jnp.abs(left * vectors[-1]), basis.T @ vectors)
 
 
+def steps_for(k: int, rows: int, columns: int, attempt: int = 0) -> int:
+    """Products for the k largest eigenvalues: half as many again and some, then twice as many each time."""
+    return min(rows, columns, (k + k // 2 + 12) * 2**attempt)
+
+
 def quadrature(collectives: Collectives, rows: Rows, steps: int) -> tuple[Array, Array]:
     """Nodes and weights (probes, steps) of Gauss quadrature for the spectral density of JᵀJ, one row a random vector.
 

@@ -91,37 +91,39 @@ def rows_in_shard(
 Body = Callable[..., tuple[Any, Any]]
 
 
-def run(
-    name: str, subjects: Sequence[ShardedJacobian], evaluator: Evaluator, key: Any, body: Body, *more: Any
+def run_in_shards(
+    name: str, jacobians: Sequence[ShardedJacobian], evaluator: Evaluator, key: Any, body: Body, *arrays: Any
 ) -> tuple[Any, Any]:
-    """What `body(collectives, sides, *more)` gives on every shard: (the same on all, rows of each).
+    """Runs `body(collectives, sides, *arrays)` on every shard; returns (a value the same on all, rows of each).
 
-    Compiled once for each name and `key`; `more` are arrays that every shard has.
+    `sides` are the Jacobians' `Rows` in the shard, `arrays` are replicated. Compiled once for each name and `key`.
     """
-    wanted = list(dict.fromkeys(t for subject in subjects for t in subject.trainables))
+    trainables = list(dict.fromkeys(t for jacobian in jacobians for t in jacobian.trainables))
 
     def program(collectives: Collectives, points: Any, replicated: Any) -> tuple[Any, Any]:
-        parameters, more = replicated
-        known = dict(zip(wanted, parameters, strict=True))
-        sides = [s.in_shard(p, known) for s, p in zip(subjects, points, strict=True)]
-        return body(collectives, sides, *more)
+        parameters, arrays = replicated
+        by_trainable = dict(zip(trainables, parameters, strict=True))
+        sides = [J.in_shard(p, by_trainable) for J, p in zip(jacobians, points, strict=True)]
+        return body(collectives, sides, *arrays)
 
-    whole = (name, key, tuple((s.field, s.wrt, s.layout) for s in subjects))
+    program_key = (name, key, tuple((J.field, J.wrt, J.layout) for J in jacobians))
     programs = evaluator.executor.programs
-    if whole not in programs:
-        programs[whole] = evaluator.transport.spmd(program, name)
-    known = [evaluator.parameters(t) for t in wanted]
-    return programs[whole](tuple(s.placed for s in subjects), (known, evaluator.transport.replicate(list(more))))
+    if program_key not in programs:
+        programs[program_key] = evaluator.transport.spmd(program, name)
+    parameters = [evaluator.parameters(t) for t in trainables]
+    replicated = parameters, evaluator.transport.replicate(list(arrays))
+    return programs[program_key](tuple(J.placed for J in jacobians), replicated)
 
 
-def looked_at(subjects: Sequence[ShardedJacobian], evaluator: Evaluator) -> list[Rows]:
-    """What a shard will have, in shapes alone."""
-    known = {t: evaluator.parameters(t) for s in subjects for t in s.trainables}
+def abstract_rows(jacobians: Sequence[ShardedJacobian], evaluator: Evaluator) -> list[Rows]:
+    """Abstract (ShapeDtypeStruct) version of each J in a shard."""
+    parameters = {t: evaluator.parameters(t) for J in jacobians for t in J.trainables}
     return [
-        s.in_shard(jax.ShapeDtypeStruct((s.layout.rows, *s.placed.shape[1:]), s.placed.dtype), known) for s in subjects
+        J.in_shard(jax.ShapeDtypeStruct((J.layout.rows, *J.placed.shape[1:]), J.placed.dtype), parameters)
+        for J in jacobians
     ]
 
 
-def choice_of(sides: Sequence[Rows], evaluator: Evaluator) -> Choice:
-    """How the kernel of some sides is computed; nothing is computed for that but the speed of the device, once."""
+def cheapest_choice(sides: Sequence[Rows], evaluator: Evaluator) -> Choice:
+    """Factors or rows for each leaf of a kernel, by the speed of the device, which is measured once."""
     return choose(sides, rates(evaluator.transport, evaluator.dtype))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -14,10 +15,17 @@ from .spectrum_picture import picture
 ROUNDINGS = 4
 # An eigenvalue counts as resolved if rounding leaves it right to this fraction.
 RESOLVED = 0.01
+# Forming K, or products with it, leaves an error of so many unit round-offs of λ_max in every eigenvalue.
+EIGENVALUE_ULPS = 8
 
 
 class NotFinite(ValueError):
     """Eigenvalues that are NaN or infinite."""
+
+
+def eigenvalue_error(dtype: Any) -> float:
+    """Error of an eigenvalue of a K that was formed, or applied, in `dtype`, relative to λ_max."""
+    return EIGENVALUE_ULPS * float(jnp.finfo(dtype).eps)
 
 
 def refuse_not_finite(name: str, values: Any) -> None:

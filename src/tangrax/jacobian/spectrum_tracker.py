@@ -10,11 +10,10 @@ from ..expr import Node, PointSet, Request, Selection, Trainable, ops
 from ..lower import ShardContext, expand, shared
 from .evaluator import Evaluator
 from .gram import Choice, squares
-from .lanczos import largest
+from .lanczos import largest, steps_for
 from .rewrite_rules import RULES
-from .sharded_jacobian import ShardedJacobian, choice_of, looked_at, rows_in_shard
-from .spectra import resolvable, steps_for
-from .spectrum import RESOLVED
+from .sharded_jacobian import ShardedJacobian, abstract_rows, cheapest_choice, rows_in_shard
+from .spectrum import RESOLVED, eigenvalue_error
 
 RANK = "effective_rank"
 
@@ -56,7 +55,7 @@ class SpectrumProgram:
         rows = rows_in_shard(self.field, self.wrt, self.group, points, layout, parameters)
         found = squares(collectives, rows, self.choice, self.dual)
         ritz = largest(collectives, rows, max(self.k, 1), self.steps)
-        errors = ritz.residuals + resolvable(ritz.values.dtype) * ritz.values[0]
+        errors = ritz.residuals + eigenvalue_error(ritz.values.dtype) * ritz.values[0]
         values = jnp.where(errors <= RESOLVED * ritz.values, ritz.values, jnp.nan)
         trace = jnp.where(jnp.isfinite(found.trace), found.trace, jnp.nan)
         return [found.effective_rank, values[0], trace, *([values] if self.k else [])]
@@ -75,7 +74,7 @@ def watched(request: Request, evaluator: Evaluator) -> SpectrumProgram:
             f"{request}.tracker(…): the field or its group holds values of all points, and its J is known by rows "
             f"alone: watch a term of the rows, tx.np.function(f, [{rows}]), or evaluate the spectrum after training"
         )
-    (side,) = looked_at([subject], evaluator)
+    (side,) = abstract_rows([subject], evaluator)
     k = min(request.option("k") or 0, subject.size, subject.columns)
     assert rows.points is not None
     return SpectrumProgram(
@@ -83,7 +82,7 @@ def watched(request: Request, evaluator: Evaluator) -> SpectrumProgram:
         subject.wrt,
         rows.points,
         conditions[0] if conditions else None,
-        choice_of([side], evaluator),
+        cheapest_choice([side], evaluator),
         k,
         steps_for(max(k, 1), subject.size, subject.columns),
         subject.columns < subject.size,

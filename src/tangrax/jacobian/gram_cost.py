@@ -1,4 +1,4 @@
-"""Predicted memory, operations and traffic of kernels: what the programs of gram.py and lanczos.py hold at once."""
+"""Predicted memory, operations and traffic of the programs in gram.py."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .cost import split
-from .factors import Split, factors_at
 from .gram import CHUNK, Choice, Rows, accumulation, tile_of
-from .lanczos import PASS
-from .plan import Way
+from .plan import Cost
 from .weight_tracing import look
 
 
-def kernel_way(name: str, sides: Sequence[Rows], choice: Choice, *, stores: bool = True, note: str = "") -> Way:
-    """Of K (or, without storing it, of its moments) by a choice of factors and rows."""
+def gram_cost(sides: Sequence[Rows], choice: Choice, *, stores: bool = True) -> Cost:
+    """Cost of K (or, without storing it, of its moments) by a choice of factors and rows."""
     first, last = sides[0], sides[-1]
     shards, alike = first.layout.shards, len(sides) == 1
     accumulated = _itemsize(accumulation(jnp.result_type(*first.leaves)))
@@ -52,31 +49,18 @@ def kernel_way(name: str, sides: Sequence[Rows], choice: Choice, *, stores: bool
     operations = 2 * pairs * _multiplications(sides, choice)
     hops = (shards - 1 if not alike else (shards - 1) / 2) if shards > 1 else 0
     tiles = rows * rows * accumulated * (shards - 1) / 2 if alike and stores else 0
-    return Way(name, int(peak), operations, int(hops * travels + tiles), note, choice)
+    return Cost(int(peak), operations, int(hops * travels + tiles))
 
 
-def dual_way(name: str, rows: Rows, *, note: str = "") -> Way:
-    """Of JᵀJ, rows formed a chunk at a time."""
+def dual_cost(rows: Rows) -> Cost:
+    """Cost of JᵀJ, rows formed a chunk at a time."""
     columns = sum(int(np.size(leaf)) for leaf in rows.leaves)
     dtype = jnp.result_type(*rows.leaves)
     square = columns**2 * _itemsize(accumulation(dtype))
     chunk = min(CHUNK, rows.layout.rows) * rows.components * columns * _itemsize(dtype)
     several = rows.layout.shards > 1
     operations = 2.0 * _rows(rows) * columns**2
-    return Way(name, 2 * square + (square if several else 0) + 3 * chunk, operations, square if several else 0, note)
-
-
-def krylov_way(name: str, rows: Rows, steps: int, repeats: int = 1, *, note: str = "") -> Way:
-    """Of some steps of Lanczos' method."""
-    columns = sum(int(np.size(leaf)) for leaf in rows.leaves)
-    item = _itemsize(jnp.result_type(*rows.leaves))
-    vectors = (2 * steps + 8) * columns * item
-    fit = split([look(rows.function, rows.leaves, rows.one)], rows.leaves, None)
-    taken = int(_per_chunk(rows, fit) / min(CHUNK, rows.layout.rows) * min(PASS, rows.layout.rows))
-    # A product with J and one with its transpose cost three evaluations each, of two operations a parameter and use.
-    operations = 12.0 * _rows(rows) * columns * steps * repeats
-    moved = columns * item * steps * repeats if rows.layout.shards > 1 else 0
-    return Way(name, vectors + taken, operations, moved, note, steps)
+    return Cost(2 * square + (square if several else 0) + 3 * chunk, operations, square if several else 0)
 
 
 def _rows(side: Rows) -> int:
@@ -98,15 +82,6 @@ def _tile(side: Rows, choice: Choice, itemsize: int) -> int:
     found = look(side.function, side.leaves, side.one)
     most = max((found.count(leaf) for leaf in choice.split.weights), default=1)
     return 3 * (most * tile_of(side, choice) * side.components) ** 2 * itemsize
-
-
-def _per_chunk(side: Rows, chosen: Split) -> int:
-    """What the points whose factors are computed at once take on the way there, as if nothing were freed."""
-    count = min(CHUNK, side.layout.rows)
-    points = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), side.one)
-    at = jax.vmap(lambda point: factors_at(side.function, side.leaves, point, chosen))
-    jaxpr = jax.make_jaxpr(at)(points).jaxpr
-    return sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for e in jaxpr.eqns for v in e.outvars)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _multiplications(sides: Sequence[Rows], choice: Choice) -> float:
