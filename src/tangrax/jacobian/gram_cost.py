@@ -10,7 +10,7 @@ import numpy as np
 
 from .gram import CHUNK, Choice, Rows, accumulation, tile_of
 from .plan import Cost
-from .weight_tracing import look
+from .weight_tracing import trace_weights
 
 
 def gram_cost(sides: Sequence[Rows], choice: Choice, *, stores: bool = True) -> Cost:
@@ -19,8 +19,8 @@ def gram_cost(sides: Sequence[Rows], choice: Choice, *, stores: bool = True) -> 
     shards, alike = first.layout.shards, len(sides) == 1
     accumulated = _itemsize(accumulation(jnp.result_type(*first.leaves)))
     rows, columns = _rows(first), _rows(last)
-    held = [_bytes(_factors(side, choice)) for side in sides]
-    travels = held[-1]
+    factor_bytes = [_bytes(_factors(side, choice)) for side in sides]
+    travels = factor_bytes[-1]
     if not choice.held:
         columns_formed = [
             choice.split.columns(side.leaves) * _itemsize(jnp.result_type(*side.leaves)) for side in sides
@@ -28,16 +28,16 @@ def gram_cost(sides: Sequence[Rows], choice: Choice, *, stores: bool = True) -> 
     else:
         columns_formed = [0, 0]
     tile = max(_tile(side, choice, accumulated) for side in sides) + sum(
-        tile_of(side, choice) * side.components * each
-        for side, each in zip([first, last], [columns_formed[0], columns_formed[-1]], strict=True)
+        tile_of(side, choice) * side.components * row_bytes
+        for side, row_bytes in zip([first, last], [columns_formed[0], columns_formed[-1]], strict=True)
     )
     # Of one device, half of the factors stand twice where chunks are joined; on an even ring, halves of those of three
     # shards beside a shard's own.
     if shards == 1:
-        beside = max(0, sum(held) // 2 - tile)
+        beside = max(0, sum(factor_bytes) // 2 - tile)
     else:
         beside = 3 * travels // 2 if shards % 2 == 0 and alike else travels if not alike else 0
-    peak = sum(held) + beside + tile
+    peak = sum(factor_bytes) + beside + tile
     if stores:
         whole = rows * shards * columns * accumulated
         cut = rows * last.layout.count * last.components * accumulated
@@ -69,8 +69,8 @@ def _rows(side: Rows) -> int:
 
 
 def _factors(side: Rows, choice: Choice) -> Any:
-    found = jax.eval_shape(lambda points: side.factors(points, choice.split, choice.chunk), side.points)
-    return (found.left, found.right, found.rows if choice.held else side.points)
+    factors = jax.eval_shape(lambda points: side.factors(points, choice.split, choice.chunk), side.points)
+    return (factors.left, factors.right, factors.rows if choice.held else side.points)
 
 
 def _bytes(tree: Any) -> int:
@@ -78,17 +78,17 @@ def _bytes(tree: Any) -> int:
 
 
 def _tile(side: Rows, choice: Choice, itemsize: int) -> int:
-    """Products of all uses with all uses, on both sides of a weight."""
-    found = look(side.function, side.leaves, side.one)
-    most = max((found.count(leaf) for leaf in choice.split.weights), default=1)
+    """Bytes of the products of all uses with all uses, on both sides of a weight."""
+    traced = trace_weights(side.function, side.leaves, side.one)
+    most = max((traced.count(leaf) for leaf in choice.split.weights), default=1)
     return 3 * (most * tile_of(side, choice) * side.components) ** 2 * itemsize
 
 
 def _multiplications(sides: Sequence[Rows], choice: Choice) -> float:
-    """Of one entry of K."""
-    first, last = (look(side.function, side.leaves, side.one) for side in (sides[0], sides[-1]))
+    """Multiplications for one entry of K."""
+    first, last = (trace_weights(side.function, side.leaves, side.one) for side in (sides[0], sides[-1]))
     by_factors = sum(
-        first.count(leaf) * last.count(leaf) * (sum(first.of(leaf)[0].shape) + 1) for leaf in choice.split.weights
+        first.count(leaf) * last.count(leaf) * (sum(first.uses_of(leaf)[0].shape) + 1) for leaf in choice.split.weights
     )
     return by_factors + choice.split.columns(sides[0].leaves)
 

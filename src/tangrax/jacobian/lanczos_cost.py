@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .cost import split
+from .cost import split_leaves
 from .factors import Split, factors_at
 from .gram import CHUNK, Rows
 from .lanczos import PASS
 from .plan import Cost
-from .weight_tracing import look
+from .weight_tracing import trace_weights
 
 
 def lanczos_cost(rows: Rows, steps: int, repeats: int = 1) -> Cost:
@@ -19,7 +19,7 @@ def lanczos_cost(rows: Rows, steps: int, repeats: int = 1) -> Cost:
     columns = sum(int(np.size(leaf)) for leaf in rows.leaves)
     item = np.dtype(jnp.result_type(*rows.leaves)).itemsize
     vectors = (2 * steps + 8) * columns * item
-    factorable = split([look(rows.function, rows.leaves, rows.one)], rows.leaves, None)
+    factorable = split_leaves([trace_weights(rows.function, rows.leaves, rows.one)], rows.leaves, None)
     temporaries = int(_bytes_per_chunk(rows, factorable) / min(CHUNK, rows.layout.rows) * min(PASS, rows.layout.rows))
     # A product with J and one with its transpose cost three evaluations each, of two operations a parameter and use.
     flops = 12.0 * (rows.layout.rows * rows.components) * columns * steps * repeats

@@ -112,11 +112,11 @@ def capacity(transport: Transport) -> int:
     device = transport.mesh.local_devices[0]
     own = device.memory_stats() or {}
     if "bytes_limit" in own:
-        found = int(own["bytes_limit"])
+        size = int(own["bytes_limit"])
     else:
         host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        found = host // len(transport.mesh.local_devices)
+        size = host // len(transport.mesh.local_devices)
     if transport.processes == 1:
-        return found
+        return size
     # All processes must choose alike.
-    return min(map(int, transport.peers.exchange("memory of the devices", lambda: str(found))))
+    return min(map(int, transport.peers.exchange("memory of the devices", lambda: str(size))))

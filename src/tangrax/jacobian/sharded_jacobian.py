@@ -62,8 +62,8 @@ class ShardedJacobian:
     def trainables(self) -> list[Trainable]:
         return list(dict.fromkeys([*trainables_of([self.field]), *(s.trainable for s in self.wrt)]))
 
-    def in_shard(self, points: Any, known: Mapping[Trainable, Any]) -> Rows:
-        return rows_in_shard(self.field, self.wrt, None, points, self.layout, known)
+    def in_shard(self, points: Any, parameters: Mapping[Trainable, Any]) -> Rows:
+        return rows_in_shard(self.field, self.wrt, None, points, self.layout, parameters)
 
 
 def rows_in_shard(
@@ -72,20 +72,20 @@ def rows_in_shard(
     group: Node | None,
     points: Any,
     layout: Layout,
-    known: Mapping[Trainable, Any],
+    parameters: Mapping[Trainable, Any],
 ) -> Rows:
-    """J of a field, in primitives, at a shard's points; of those in the group alone, if there is one.
+    """`Rows` of a field in primitives at a shard's points, or at those in the group.
 
-    The field may be singular outside of a group, and zero times an infinite slope is NaN: other points are replaced by
-    one of the group. A shard may have none: products with J are masked where no point counts.
+    The field may be singular outside of a group, and zero times an infinite derivative is NaN: other points are
+    replaced by one of the group. A shard may have none: products with J are masked where no point counts.
     """
-    leaves = [leaf for selection in wrt for leaf in selection.take(known[selection.trainable])]
+    leaves = [leaf for selection in wrt for leaf in selection.take(parameters[selection.trainable])]
     kept = None
     if group is not None:
-        inside = at_point(group, (), known)
+        inside = at_point(group, (), parameters)
         kept = jax.vmap(lambda point: inside([], point))(points)
         points = jnp.where(kept[:, None], points, points[jnp.argmax(kept)])
-    return Rows(at_point(field, wrt, known), leaves, points, layout, kept)
+    return Rows(at_point(field, wrt, parameters), leaves, points, layout, kept)
 
 
 Body = Callable[..., tuple[Any, Any]]

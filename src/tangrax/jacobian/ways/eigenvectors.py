@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lanczos import pushed
+from ..lanczos import jacobian_product
 from ..sharded_jacobian import ShardedJacobian
 from .request_way import RequestContext
 
@@ -14,7 +14,7 @@ def left_singular_vectors(context: RequestContext, right: Any, singular_values: 
     jacobian, evaluator = context.jacobian, context.evaluator
 
     def body(collectives: Any, sides: Any, right: Any) -> tuple[Any, Any]:
-        return (), pushed(sides[0], right)
+        return (), jacobian_product(sides[0], right)
 
     _, products = context.run("J V", (), body, np.asarray(right, evaluator.dtype))
     rows = evaluator.transport.fetch(products)[: jacobian.layout.count].astype(np.float64)
