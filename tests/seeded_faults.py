@@ -103,9 +103,9 @@ FAULTS = {
         "jacobian/gram.py",
         (
             (
-                "found = _transposed_into(found, tile, place.column, place.shard * b.size + place.row)",
-                "found = jax.lax.cond(place.twice == 1, lambda f: _transposed_into(f, tile, place.column, "
-                "place.shard * b.size + place.row), lambda f: f, found)",
+                "kernel = _transposed_into(kernel, tile, position.column, position.shard * b.size + position.row)",
+                "kernel = jax.lax.cond(position.twice == 1, lambda k: _transposed_into(k, tile, position.column, "
+                "position.shard * b.size + position.row), lambda k: k, kernel)",
             ),
         ),
         ("tests/jacobian",),
@@ -121,8 +121,9 @@ FAULTS = {
         "jacobian/factors.py",
         (
             (
-                "    return (met, came) if use.axis == 0 else (came, met)",
-                "    came = came * (use.probe != 1)\n    return (met, came) if use.axis == 0 else (came, met)",
+                "    return (vectors, cotangents) if use.axis == 0 else (cotangents, vectors)",
+                "    cotangents = cotangents * (use.probe != 1)\n"
+                "    return (vectors, cotangents) if use.axis == 0 else (cotangents, vectors)",
             ),
         ),
         ("tests/jacobian",),

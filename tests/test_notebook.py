@@ -181,9 +181,9 @@ def test_spectrum():
     assert view.title == title
     assert [" ".join(row).split() for row in view.tables[0]] == [line.split() for line in lines]
     assert dict(view.tables[0])["largest eigenvalue"] == "1e+04"
-    # 4 ε σ_max is 4e-5: σ = 1e-4 can be told from zero and no more, 1e-9 and 0 are rounding.
+    # 4 ε σ_max is 4e-5: σ = 1e-4 is detectable and no more, 1e-9 and 0 are rounding.
     drawn = circles(view)
-    assert len(drawn) == found.told == 5
+    assert len(drawn) == found.detectable == 5
     # 1 % of 1e-2 squared is 1e-6, and 2 · 1e-2 · 4e-5 is 8e-7.
     assert [fill for *_, fill, _ in drawn] == ["currentColor"] * 4 + ["none"]
     assert [stroke for *_, stroke in drawn] == ["currentColor"] * 4 + ["gray"]

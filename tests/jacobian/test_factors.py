@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tangrax.jacobian.cost import Rates, split
+from tangrax.jacobian.cost import Rates, split_leaves
 from tangrax.jacobian.factors import Split, factors_at, kernel
-from tangrax.jacobian.weight_tracing import look
+from tangrax.jacobian.weight_tracing import trace_weights
 
 KEY = jax.random.key(0)
 
@@ -77,8 +77,8 @@ FIT |= {"a matrix operand": {0}, "two weights": {0, 2, 3}, "reshaped": {2}, "in 
 def test_kernel_of_factors(name):
     """Factors of every leaf that has them, whether they pay or not, give J Jᵀ."""
     function = FUNCTIONS[name]
-    found = look(function, NET, Z[0])
-    every = split([found], NET, None)
+    found = trace_weights(function, NET, Z[0])
+    every = split_leaves([found], NET, None)
     assert set(every.weights) == FIT.get(name, {0, 2, 3})
     assert set(every.biases) == BIASES.get(name, {1})
     factors = jax.vmap(lambda z: factors_at(function, NET, z, every))(Z)
@@ -94,11 +94,11 @@ def test_what_pays():
     """A use or two of a wide weight by factors; small weights, and many uses, by rows."""
     wide = [draw(64, 2), draw(64), draw(64, 64), draw(64, 1)]
     known = Rates(1.0, 60.0, 30.0)
-    assert split([look(mlp, wide, Z[0])], wide, known) == Split((2,), ())
+    assert split_leaves([trace_weights(mlp, wide, Z[0])], wide, known) == Split((2,), ())
     many = lambda leaves, z: sum(mlp(leaves, z * k) for k in range(9))
-    assert split([look(many, wide, Z[0])], wide, known) == Split()
+    assert split_leaves([trace_weights(many, wide, Z[0])], wide, known) == Split()
     # Where products cost nothing but their multiplications, one use of two columns pays too, with its bias.
-    assert split([look(mlp, wide, Z[0])], wide, Rates(1.0, 0.0, 0.0)) == Split((0, 2), (1,))
+    assert split_leaves([trace_weights(mlp, wide, Z[0])], wide, Rates(1.0, 0.0, 0.0)) == Split((0, 2), (1,))
 
 
 def test_equinox_modules():
@@ -119,8 +119,8 @@ def test_equinox_modules():
     )
     leaves, tree = jax.tree.flatten(parameters)
     function = lambda leaves, z: eqx.combine(tree.unflatten(leaves), static)(z)[0]
-    found = look(function, leaves, Z[0])
-    every = split([found], leaves, None)
+    found = trace_weights(function, leaves, Z[0])
+    every = split_leaves([found], leaves, None)
     assert len(every.weights) == 2, "the two linear layers"
     assert len(every.biases) == 2, "and their biases"
     factors = jax.vmap(lambda z: factors_at(function, leaves, z, every))(Z)

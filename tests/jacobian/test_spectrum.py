@@ -23,12 +23,12 @@ def test_singular_values(rows, columns, devices):
 
 
 def test_small_singular_values_survive(devices):
-    """κ(K) = 1e28 is told, where K itself in float64 resolves 1e16."""
+    """κ(K) = 1e28 is detectable, where K itself in float64 resolves 1e16."""
     values = np.geomspace(1, 1e-14, 40)
     matrix = matrix_of(values, 60, 80)
     found = Spectrum(singular_values(sharded(matrix, devices)), 60, 80, EPS)
     np.testing.assert_allclose(found.eigenvalues[:40], values**2, rtol=0.2)
-    assert found.told == 40
+    assert found.detectable == 40
     right = np.abs(found.eigenvalues[:40] / values**2 - 1) <= 0.01
     assert np.all(right[: found.resolved]) and 30 < found.resolved < 40
     squared = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
@@ -51,11 +51,11 @@ def test_what_is_not_resolved_is_said():
             assert found.condition.value == np.inf and "rank 100 at most" in str(found.condition)
 
 
-def test_resolved_and_told_from_zero_are_two_counts():
+def test_resolved_and_detectable_are_two_counts():
     """σ = 1e-14 has an error of 4 ε, 9 %: its square is no zero, and known to 20 % alone. The text says so."""
     found = Spectrum(np.array([1.0, 0.1, 1e-14]), 3, 9, EPS)
     text = str(found)
-    assert "resolved to 1 %     2 of 3 eigenvalues" in text and "told from zero      3 of 3," in text
+    assert "resolved to 1 %     2 of 3 eigenvalues" in text and "detectable          3 of 3," in text
     assert "(1 of 3 eigenvalues are not resolved to 1 %)" in text and not found.condition.exact
 
 
@@ -168,7 +168,7 @@ def test_refusals():
 
 @pytest.mark.parametrize("error", [0.0, 1e-13])
 def test_the_floor_is_where_rounding_may_be_one_percent(error):
-    """The eigenvalue s² that is wrong by 1 % where s is off by four roundings of the largest, and K by `error`."""
+    """The eigenvalue s² that is wrong by 1 % where s is off by four ulps of the largest, and K by `error`."""
     found = Spectrum(np.array([3.0, 1.0]), 2, 2, EPS, error)
     s, rounding = np.sqrt(found.floor), 4 * EPS * 3.0
     assert (2 * s * rounding + rounding**2 + error) / found.floor == pytest.approx(0.01, rel=1e-9)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tangrax as tx
-from tangrax.jacobian.weight_tracing import look
+from tangrax.jacobian.weight_tracing import trace_weights
 from tangrax.lower import at_point
 from tangrax.lower.forward_laplacian import jets
 from tangrax.lower.laplacian_terms import collected
@@ -288,7 +288,7 @@ def test_components_and_several_networks():
 def uses(field, net):
     """How often each weight is used; first layer, hidden layers, output layer."""
     function, leaves = kernel_function(field, net)
-    found = look(function, leaves, POINT[: net.module.layers[0].weight.shape[1]])
+    found = trace_weights(function, leaves, POINT[: net.module.layers[0].weight.shape[1]])
     count = Counter(use.leaf for use in found.uses)
     return [count[leaf] for leaf in range(0, len(leaves), 2)]
 

@@ -1,7 +1,6 @@
 """Diagnosis from parameter Jacobians: rows, group means, the tangent kernel and its spectrum."""
 
 from .api import (
-    Products as Products,
     gram as gram,
     means as means,
     plan as plan,
@@ -12,6 +11,7 @@ from .api import (
 from .density import Density as Density, Estimate as Estimate
 from .evaluate import RESULT_LIMIT as RESULT_LIMIT, evaluate as evaluate, plan_of as plan_of
 from .evaluator import Evaluator as Evaluator, refuse_empty_groups as refuse_empty_groups
+from .jacobian_operator import Products as Products
 from .limits import refuse_oversized as refuse_oversized
 from .plan import Plan as Plan, Way as Way
 from .rewrite_rules import RULES as RULES

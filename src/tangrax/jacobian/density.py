@@ -1,4 +1,4 @@
-"""How the eigenvalues of K are distributed, estimated from a few random vectors."""
+"""Spectral density of K, estimated from a few random vectors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Density:
     """Gauss quadratures for the spectral density of JᵀJ, one a random vector; that of K but for zeros.
 
     `nodes` and `weights` are (probes, steps): Σ_j weights_j f(nodes_j) estimates Σ_i f(λ_i) over P eigenvalues.
-    `rows` and `columns` are N and P; `eps` the rounding of J's numbers. Raises NotFinite where a node is no number.
+    `rows` and `columns` are N and P; `eps` is the unit round-off of J. Raises NotFinite where a node is no number.
     """
 
     nodes: Float[np.ndarray, "probes steps"]
@@ -44,8 +44,8 @@ class Density:
         """Σ f(λ_i) over the eigenvalues of K; f(0) must be 0, as K and JᵀJ have different numbers of zeros."""
         if float(np.asarray(f(np.zeros(1)))[0]) != 0:
             raise ValueError("Density.sum(f): f(0) is not 0, and how many eigenvalues are zero is not known")
-        each = np.sum(self.weights * f(self.nodes), axis=1)
-        return Estimate(float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each))))
+        estimates = np.sum(self.weights * f(self.nodes), axis=1)
+        return Estimate(float(estimates.mean()), float(estimates.std(ddof=1) / np.sqrt(len(estimates))))
 
     @property
     def trace(self) -> Estimate:
@@ -70,7 +70,7 @@ class Density:
         return self.sum(lambda x: x / (x + damping))
 
     def count_above(self, value: float) -> Estimate:
-        """How many eigenvalues exceed a positive value."""
+        """Number of eigenvalues above a positive value."""
         if not value > 0:
             raise ValueError(
                 f"count_above({value}): a positive number; below it lie all zeros, whose number is unknown"

@@ -18,14 +18,14 @@ Points = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Evaluates at the points of the problem or new ones (`points`, by tag), with the parameters as they are."""
+    """Evaluates expressions at the points of the problem or new ones (`points`, by tag), with current parameters."""
 
     executor: lower.Executor
     parameters: Callable[[Trainable], Any]
-    plans: dict[Any, Any] = field(default_factory=dict)  # made once, as programs are compiled once
+    plans: dict[Any, Any] = field(default_factory=dict)  # by request and shapes
 
     def in_dtype(self, dtype: Any) -> "Evaluator":
-        """One that computes in another precision, from the same parameters and points."""
+        """An evaluator in another precision, of the same parameters and points."""
         executor = self.executor.in_dtype(dtype)
 
         def parameters(trainable: Trainable) -> Any:
@@ -44,8 +44,8 @@ class Evaluator:
 
     def values(self, wanted: Sequence[Node], points: Points, sharded: bool, limit: int) -> list[Any]:
         """Values of expressions, in their order."""
-        asked = list(dict.fromkeys(part for node in wanted for part in split(node)))
-        roots = lower.expand(asked, RULES)
+        fields_and_groups = list(dict.fromkeys(part for node in wanted for part in split(node)))
+        roots = lower.expand(fields_and_groups, RULES)
         placed = self.executor.place(lower.Program(tuple(roots)).tags, points)
         lower.refuse_arrays_at(roots, points, placed.counts)
         refuse_oversized(roots, placed.counts, self.dtype.itemsize, limit, sharded)
@@ -55,38 +55,38 @@ class Evaluator:
         fields = [part for root in roots for part in parts[root]]
         computed = self.executor.compute([*fields, *sizes.values()], placed, parameters)
         refuse_empty_groups(sizes, computed, placed)
-        found: dict[Node, Any] = {}
-        for node, root in zip(asked, roots, strict=True):
+        values: dict[Node, Any] = {}
+        for node, root in zip(fields_and_groups, roots, strict=True):
             if root.points is None:
-                found[node] = np.asarray(computed[root])
+                values[node] = np.asarray(computed[root])
             elif sharded:
-                held = [computed[part] for part in parts[root]]
-                found[node] = ShardedRows(held, placed.layouts[root.points], self.transport)
+                blocks_of_rows = [computed[part] for part in parts[root]]
+                values[node] = ShardedRows(blocks_of_rows, placed.layouts[root.points], self.transport)
             else:
-                found[node] = self.transport.fetch(computed[root])[: placed.counts[root.points]]
-        return [_assembled(node, found, sharded) for node in wanted]
+                values[node] = self.transport.fetch(computed[root])[: placed.counts[root.points]]
+        return [_assembled(node, values, sharded) for node in wanted]
 
     def at(self, field: Node, points: Points) -> Any:
         """A field's values on this host, where new points may stand for other tags too."""
         assert field.points is not None
-        here = {name: array for name, array in points.items() if name == field.points.tag}
-        return self.values([field], here, False, 2**62)[0]
+        own_points = {name: array for name, array in points.items() if name == field.points.tag}
+        return self.values([field], own_points, False, 2**62)[0]
 
     def place(self, tag: PointSet, points: Points, group: Node | None = None) -> tuple[Any, Any]:
         """A tag's points on their devices and their layout; of a group, its points alone, dealt out anew."""
-        here = {name: array for name, array in points.items() if name == tag.tag}
+        own_points = {name: array for name, array in points.items() if name == tag.tag}
         if group is None:
-            placed = self.executor.place([tag], here)
+            placed = self.executor.place([tag], own_points)
             return placed.rows[tag], placed.layouts[tag]
         inside = self.at(group, points)
         if not inside.any():
             raise ValueError(f"group {group} holds none of the {len(inside)} points of '{tag.tag}': nothing is asked")
-        rows = tag.conform(here[tag.tag]) if here else self.executor.rows(tag)
+        rows = tag.conform(own_points[tag.tag]) if own_points else self.executor.rows(tag)
         return self.executor.put(tag, rows[:][inside])
 
 
 def refuse_empty_groups(sizes: Mapping[Node, Node], values: Mapping[Node, Any], placed: lower.Placed) -> None:
-    """Raise where a reduction is over no point at all."""
+    """Raises ValueError where a reduction is over no point at all."""
     for group, size in sizes.items():
         if values[size] == 0:
             tag = group.points
@@ -97,8 +97,8 @@ def refuse_empty_groups(sizes: Mapping[Node, Node], values: Mapping[Node, Any], 
             )
 
 
-def _assembled(node: Node, found: Mapping[Node, Any], sharded: bool) -> Any:
-    parts = [found[part] for part in split(node)]
+def _assembled(node: Node, values: Mapping[Node, Any], sharded: bool) -> Any:
+    parts = [values[part] for part in split(node)]
     if len(parts) == 1:
         return parts[0]
     if sharded:

@@ -1,4 +1,4 @@
-"""Rows of J that are asked for as such: what they cost, and when they are too many."""
+"""Cost of evaluating fields and rows of J, and refusals of results that are too large."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ from .plan import FEWER, Plan, Way, as_size
 
 
 def blocks(root: Node) -> list[Node]:
-    """A Jacobian as one field for each weight, side by side; anything else as it is.
+    """Splits a Jacobian into one field for each weight, side by side; other nodes are returned as they are.
 
     One array a weight is written once. A joined one costs as much again, in memory and time.
     """
@@ -26,7 +26,7 @@ def blocks(root: Node) -> list[Node]:
 def refuse_oversized(
     roots: Sequence[Node], counts: Mapping[PointSet, int], itemsize: int, limit: int, sharded: bool
 ) -> None:
-    """Raise before anything is allocated if results, or arrays that opaque functions see, exceed `limit` bytes.
+    """Raises ValueError if results, or arrays that opaque functions see, exceed `limit` bytes; allocates nothing.
 
     Results are the rows of fields among the roots, N numbers for each of their components (P of them for J).
     """
@@ -63,7 +63,7 @@ def _bytes(field: Node, counts: Mapping[PointSet, int], itemsize: int) -> int:
 
 
 def plan_of_values(node: Node, root: Node, placed: Placed, itemsize: int, limit: int, sharded: bool) -> Plan:
-    """What `eval` of a field or term takes: its rows; `root` is the node in primitives."""
+    """Cost of `eval` of a field or term; `root` is the node in primitives."""
     shards = next(iter(placed.layouts.values())).shards if placed.layouts else 1
     if root.points is None:
         size, mend = itemsize * math.prod(root.shape), FEWER

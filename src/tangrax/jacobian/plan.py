@@ -1,8 +1,8 @@
-"""What an answer would take, way by way, before anything is allocated."""
+"""Predicted memory, operations and traffic of an evaluation, way by way, before anything is allocated."""
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, NamedTuple, TypeVar
 
 from ..expr import markup
 from ..parallel import Transport
@@ -11,40 +11,50 @@ FEWER = "take fewer points (points=), fewer parameters (net.mask), more devices,
 HEAD = ("way", "memory a device", "operations", "sent", "")
 
 
+class Cost(NamedTuple):
+    """Memory, operations and traffic of a program on each device, beside the points and parameters."""
+
+    memory: int  # bytes held at the same time, result included
+    flops: float
+    moved: int = 0  # bytes sent
+
+
 @dataclass(frozen=True)
 class Way:
-    """One way to an answer, with what it takes of each device beside the points and parameters."""
+    """One way to evaluate something, with its cost on each device beside the points and parameters."""
 
     name: str
     memory: int  # bytes held at the same time, result included
     flops: float
     moved: int = 0  # bytes sent
     note: str = ""
-    choice: Any = None  # what the program of this way is told
+
+
+W = TypeVar("W", bound=Way, covariant=True)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Ways to an answer, those preferred first; `chosen` is the first that keeps within `limit` bytes a device.
+class Plan(Generic[W]):
+    """Ways to evaluate something, those preferred first; `chosen` is the first within `limit` bytes a device.
 
-    `refused` says why the answer cannot be handed over, whichever way it is computed.
+    `refused` says why the result cannot be handed over, whichever way it is computed.
     """
 
     what: str
-    ways: tuple[Way, ...]
+    ways: tuple[W, ...]
     limit: int
     devices: int
     mend: str
     refused: str = ""
 
     @property
-    def chosen(self) -> Way | None:
+    def chosen(self) -> W | None:
         if self.refused:
             return None
         return next((way for way in self.ways if way.memory <= self.limit), None)
 
-    def settled(self) -> Way:
-        """The way chosen; raises ValueError with all figures and the mend if none fits."""
+    def settled(self) -> W:
+        """Returns the way chosen; raises ValueError with all figures and the mend if none fits."""
         if self.refused:
             raise ValueError(self.refused)
         if self.chosen is None:
@@ -102,11 +112,11 @@ def capacity(transport: Transport) -> int:
     device = transport.mesh.local_devices[0]
     own = device.memory_stats() or {}
     if "bytes_limit" in own:
-        found = int(own["bytes_limit"])
+        size = int(own["bytes_limit"])
     else:
         host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        found = host // len(transport.mesh.local_devices)
+        size = host // len(transport.mesh.local_devices)
     if transport.processes == 1:
-        return found
+        return size
     # All processes must choose alike.
-    return min(map(int, transport.peers.exchange("memory of the devices", lambda: str(found))))
+    return min(map(int, transport.peers.exchange("memory of the devices", lambda: str(size))))

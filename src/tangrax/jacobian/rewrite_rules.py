@@ -1,4 +1,4 @@
-"""How operations on rows of a Jacobian are written in primitives: their group means and squares, without the rows."""
+"""Rewrites group means and squares of Jacobian rows in primitives, without forming the rows."""
 
 import math
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from ..expr import Node, apply, ops, split, within
 from ..expr.products import RowSquares
 from ..lower import AtPoint, at_point, gradient_of, mean, shared
-from .cost import split as split_weights
+from .cost import split_leaves
 from .factors import Split, factors_at, kernel
-from .weight_tracing import Found, look
+from .weight_tracing import TracedWeights, trace_weights
 
 
 def row_mean(node: Node, args: Sequence[Node]) -> Node:
@@ -44,17 +44,17 @@ class FactoredSquares(AtPoint):
         assert isinstance(rows.op, ops.Jacobian)
         function = at_point(rows.args[0], rows.op.wrt, values.parameters)
         leaves = [leaf for s in rows.op.wrt for leaf in s.take(values.parameters[s.trainable])]
-        factors = factors_at(function, leaves, point, _fewer(look(function, leaves, point), leaves))
+        factors = factors_at(function, leaves, point, _fewer(trace_weights(function, leaves, point), leaves))
         return jnp.diagonal(kernel(factors, factors)).reshape(node.shape)
 
 
-def _fewer(found: Found, leaves: Sequence[Any]) -> Split:
-    """The weights whose factors at a point are fewer numbers than their columns, and the biases that go with them."""
-    every = split_weights([found], leaves, None)
-    shapes = {weight: found.of(weight)[0].shape for weight in every.weights}
-    weights = tuple(weight for weight, shape in shapes.items() if found.count(weight) * sum(shape) < math.prod(shape))
-    homes = {bias: found.home(bias) for bias in every.biases}
-    return Split(weights, tuple(bias for bias, home in homes.items() if home and home[0] in weights))
+def _fewer(traced: TracedWeights, leaves: Sequence[Any]) -> Split:
+    """Weights whose factors at a point are fewer numbers than their columns, and the biases that go with them."""
+    factorable = split_leaves([traced], leaves, None)
+    shapes = {weight: traced.uses_of(weight)[0].shape for weight in factorable.weights}
+    weights = tuple(weight for weight, shape in shapes.items() if traced.count(weight) * sum(shape) < math.prod(shape))
+    weight_of = {bias: traced.weight_of(bias) for bias in factorable.biases}
+    return Split(weights, tuple(bias for bias, weight in weight_of.items() if weight and weight[0] in weights))
 
 
 def row_squares(node: Node, args: Sequence[Node]) -> Node:

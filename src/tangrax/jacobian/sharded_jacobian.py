@@ -62,8 +62,8 @@ class ShardedJacobian:
     def trainables(self) -> list[Trainable]:
         return list(dict.fromkeys([*trainables_of([self.field]), *(s.trainable for s in self.wrt)]))
 
-    def in_shard(self, points: Any, known: Mapping[Trainable, Any]) -> Rows:
-        return rows_in_shard(self.field, self.wrt, None, points, self.layout, known)
+    def in_shard(self, points: Any, parameters: Mapping[Trainable, Any]) -> Rows:
+        return rows_in_shard(self.field, self.wrt, None, points, self.layout, parameters)
 
 
 def rows_in_shard(
@@ -72,56 +72,58 @@ def rows_in_shard(
     group: Node | None,
     points: Any,
     layout: Layout,
-    known: Mapping[Trainable, Any],
+    parameters: Mapping[Trainable, Any],
 ) -> Rows:
-    """J of a field, in primitives, at a shard's points; of those in the group alone, if there is one.
+    """`Rows` of a field in primitives at a shard's points, or at those in the group.
 
-    The field may be singular outside of a group, and zero times an infinite slope is NaN: other points are replaced by
-    one of the group. A shard may have none: products with J are masked where no point counts.
+    The field may be singular outside of a group, and zero times an infinite derivative is NaN: other points are
+    replaced by one of the group. A shard may have none: products with J are masked where no point counts.
     """
-    leaves = [leaf for selection in wrt for leaf in selection.take(known[selection.trainable])]
+    leaves = [leaf for selection in wrt for leaf in selection.take(parameters[selection.trainable])]
     kept = None
     if group is not None:
-        inside = at_point(group, (), known)
+        inside = at_point(group, (), parameters)
         kept = jax.vmap(lambda point: inside([], point))(points)
         points = jnp.where(kept[:, None], points, points[jnp.argmax(kept)])
-    return Rows(at_point(field, wrt, known), leaves, points, layout, kept)
+    return Rows(at_point(field, wrt, parameters), leaves, points, layout, kept)
 
 
 Body = Callable[..., tuple[Any, Any]]
 
 
-def run(
-    name: str, subjects: Sequence[ShardedJacobian], evaluator: Evaluator, key: Any, body: Body, *more: Any
+def run_in_shards(
+    name: str, jacobians: Sequence[ShardedJacobian], evaluator: Evaluator, key: Any, body: Body, *arrays: Any
 ) -> tuple[Any, Any]:
-    """What `body(collectives, sides, *more)` gives on every shard: (the same on all, rows of each).
+    """Runs `body(collectives, sides, *arrays)` on every shard; returns (a value the same on all, rows of each).
 
-    Compiled once for each name and `key`; `more` are arrays that every shard has.
+    `sides` are the Jacobians' `Rows` in the shard, `arrays` are replicated. Compiled once for each name and `key`.
     """
-    wanted = list(dict.fromkeys(t for subject in subjects for t in subject.trainables))
+    trainables = list(dict.fromkeys(t for jacobian in jacobians for t in jacobian.trainables))
 
     def program(collectives: Collectives, points: Any, replicated: Any) -> tuple[Any, Any]:
-        parameters, more = replicated
-        known = dict(zip(wanted, parameters, strict=True))
-        sides = [s.in_shard(p, known) for s, p in zip(subjects, points, strict=True)]
-        return body(collectives, sides, *more)
+        parameters, arrays = replicated
+        by_trainable = dict(zip(trainables, parameters, strict=True))
+        sides = [J.in_shard(p, by_trainable) for J, p in zip(jacobians, points, strict=True)]
+        return body(collectives, sides, *arrays)
 
-    whole = (name, key, tuple((s.field, s.wrt, s.layout) for s in subjects))
+    program_key = (name, key, tuple((J.field, J.wrt, J.layout) for J in jacobians))
     programs = evaluator.executor.programs
-    if whole not in programs:
-        programs[whole] = evaluator.transport.spmd(program, name)
-    known = [evaluator.parameters(t) for t in wanted]
-    return programs[whole](tuple(s.placed for s in subjects), (known, evaluator.transport.replicate(list(more))))
+    if program_key not in programs:
+        programs[program_key] = evaluator.transport.spmd(program, name)
+    parameters = [evaluator.parameters(t) for t in trainables]
+    replicated = parameters, evaluator.transport.replicate(list(arrays))
+    return programs[program_key](tuple(J.placed for J in jacobians), replicated)
 
 
-def looked_at(subjects: Sequence[ShardedJacobian], evaluator: Evaluator) -> list[Rows]:
-    """What a shard will have, in shapes alone."""
-    known = {t: evaluator.parameters(t) for s in subjects for t in s.trainables}
+def abstract_rows(jacobians: Sequence[ShardedJacobian], evaluator: Evaluator) -> list[Rows]:
+    """Abstract (ShapeDtypeStruct) version of each J in a shard."""
+    parameters = {t: evaluator.parameters(t) for J in jacobians for t in J.trainables}
     return [
-        s.in_shard(jax.ShapeDtypeStruct((s.layout.rows, *s.placed.shape[1:]), s.placed.dtype), known) for s in subjects
+        J.in_shard(jax.ShapeDtypeStruct((J.layout.rows, *J.placed.shape[1:]), J.placed.dtype), parameters)
+        for J in jacobians
     ]
 
 
-def choice_of(sides: Sequence[Rows], evaluator: Evaluator) -> Choice:
-    """How the kernel of some sides is computed; nothing is computed for that but the speed of the device, once."""
+def cheapest_choice(sides: Sequence[Rows], evaluator: Evaluator) -> Choice:
+    """Factors or rows for each leaf of a kernel, by the speed of the device, which is measured once."""
     return choose(sides, rates(evaluator.transport, evaluator.dtype))

@@ -1,9 +1,10 @@
-"""The spectrum of the tangent kernel K = J Jᵀ, and what its numbers are worth."""
+"""The spectrum of the tangent kernel K = J Jᵀ, with the errors of its eigenvalues."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -11,25 +12,32 @@ from ..expr import markup
 from .spectrum_picture import picture
 
 # Backward-stable QR and SVD leave an error of a few ε σ_max in every singular value, whatever its own size.
-ROUNDINGS = 4
+SINGULAR_VALUE_ULPS = 4
 # An eigenvalue counts as resolved if rounding leaves it right to this fraction.
 RESOLVED = 0.01
+# Forming K, or products with it, leaves an error of so many unit round-offs of λ_max in every eigenvalue.
+EIGENVALUE_ULPS = 8
 
 
 class NotFinite(ValueError):
     """Eigenvalues that are NaN or infinite."""
 
 
+def eigenvalue_error(dtype: Any) -> float:
+    """Error of an eigenvalue of a K that was formed, or applied, in `dtype`, relative to λ_max."""
+    return EIGENVALUE_ULPS * float(jnp.finfo(dtype).eps)
+
+
 def refuse_not_finite(name: str, values: Any) -> None:
-    """Raise NotFinite unless all are numbers."""
-    lost = int(np.sum(~np.isfinite(values)))
-    if lost:
-        raise NotFinite(f"{lost} of {np.size(values)} {name} are not finite: J is not, or its products overflow")
+    """Raises NotFinite unless all are numbers."""
+    bad = int(np.sum(~np.isfinite(values)))
+    if bad:
+        raise NotFinite(f"{bad} of {np.size(values)} {name} are not finite: J is not, or its products overflow")
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition number, or a number that it is at least, with the reason why no more is known."""
+    """A condition number (`exact`), or a lower bound of it with the reason."""
 
     value: float
     exact: bool
@@ -49,12 +57,12 @@ class Spectrum:
 
     `singular_values` are in falling order: all min(N, P) of them, or the largest. K's other N - P eigenvalues, where
     N > P, are zero. `rows` is N, the rows of J (points, times components of the field), `columns` is P, the parameters.
-    `eps` is the rounding of the numbers that J was made of; `error` what the eigenvalues are wrong by besides, one
-    number or one for each: nothing where singular values of J were computed, a rounding of λ_max where K was formed,
-    the residual of each where Lanczos' method found them.
+    `eps` is the unit round-off of J; `error` is a further error of the eigenvalues, one number or one for each: 0
+    where singular values of J were computed, some ulps of λ_max where K was formed, the residual of each where Lanczos'
+    method found them.
 
-    `exact_trace` and `exact_square` are Σ λ and Σ λ² of all eigenvalues, needed where not all are known. `vectors`, if
-    asked for, hold the first eigenvectors of K in columns: (N, k), one row a point, or (N, C, k). `way` says how.
+    `exact_trace` and `exact_square` are Σ λ and Σ λ² of all eigenvalues, needed where not all are known. `vectors` are
+    the first eigenvectors of K in columns: (N, k), one row a point, or (N, C, k), if requested. `way` names the method.
 
     Raises NotFinite where an eigenvalue, or a sum of them, is no number: comparisons with NaN are false, and would make
     ranks of 0 of it.
@@ -76,7 +84,7 @@ class Spectrum:
 
     @cached_property
     def eigenvalues(self) -> Float[np.ndarray, " m"]:
-        """λ_i of K, falling, without those that are zero because N > P. Below `floor` they are not to be relied on."""
+        """λ_i of K, falling, without those that are zero because N > P. Below `floor` they may be rounding."""
         return self.singular_values**2
 
     @property
@@ -91,23 +99,23 @@ class Spectrum:
 
     @property
     def _rounding(self) -> float:
-        """The error of a singular value."""
-        return float(ROUNDINGS * self.eps * self.singular_values[0])
+        """Error of a singular value."""
+        return float(SINGULAR_VALUE_ULPS * self.eps * self.singular_values[0])
 
     @cached_property
     def errors(self) -> Float[np.ndarray, " m"]:
-        """What each eigenvalue may be wrong by."""
+        """Bound of the error of each eigenvalue."""
         e = self._rounding
         return 2 * self.singular_values * e + e**2 + np.broadcast_to(self.error, self.singular_values.shape)
 
     @property
     def noise(self) -> float:
-        """What an eigenvalue of zero may come out as: (4 ε σ_max)², and the error of a K that was formed."""
+        """Bound of a computed eigenvalue whose true value is 0: (4 ε σ_max)², plus the error of a K that was formed."""
         return self._rounding**2 + float(np.min(self.error))
 
     @property
     def floor(self) -> float:
-        """What eigenvalues must exceed to be right to 1 %."""
+        """Smallest eigenvalue that is right to 1 %."""
         e, r = self._rounding, RESOLVED
         # The λ whose error, 2 e √λ + e² + error, is r λ.
         root = (e + np.sqrt(e**2 + r * (e**2 + float(np.min(self.error))))) / r
@@ -115,18 +123,18 @@ class Spectrum:
 
     @cached_property
     def is_resolved(self) -> Bool[np.ndarray, " m"]:
-        """Which eigenvalues are right to 1 %."""
+        """True for eigenvalues that are right to 1 %."""
         # The comparison fails for zeros, and for errors that are not finite.
         return (self.errors <= RESOLVED * self.eigenvalues) & (self.eigenvalues > self.floor)
 
     @property
     def resolved(self) -> int:
-        """How many eigenvalues are right to 1 %."""
+        """Number of eigenvalues that are right to 1 %."""
         return int(np.sum(self.is_resolved))
 
     @property
-    def told(self) -> int:
-        """How many eigenvalues can be told from zero; those that are not `resolved` in their magnitude alone."""
+    def detectable(self) -> int:
+        """Number of eigenvalues above `noise`, and larger than their error."""
         return int(np.sum((self.eigenvalues > self.noise) & (self.errors <= self.eigenvalues)))
 
     @property
@@ -157,27 +165,27 @@ class Spectrum:
         return float(np.exp(-np.sum(p * np.log(p))))
 
     def numerical_rank(self, tolerance: float | None = None) -> int:
-        """How many eigenvalues exceed `tolerance` times the largest; those above noise if none is said.
+        """Number of eigenvalues above `tolerance` times the largest; the detectable ones by default.
 
         A tolerance below the noise is refused: it would count rounding.
         """
         if tolerance is None:
             self._need_all("numerical_rank")
-            return self.told
-        lowest = self.noise / self.largest if self.largest > 0 else ROUNDINGS**2 * self.eps**2
-        # A rounding of the quotient is no reason to refuse.
+            return self.detectable
+        lowest = self.noise / self.largest if self.largest > 0 else SINGULAR_VALUE_ULPS**2 * self.eps**2
+        # The quotient itself is rounded.
         if not tolerance >= lowest * (1 - 1e-12):
             raise ValueError(
                 f"numerical_rank({tolerance:g}): eigenvalues are resolved down to {lowest:.1e} of the largest, and "
                 f"what lies below is rounding: ask for no less"
             )
-        found = int(np.sum(self.eigenvalues > tolerance * self.largest))
-        if found == len(self.eigenvalues):
+        rank = int(np.sum(self.eigenvalues > tolerance * self.largest))
+        if rank == len(self.eigenvalues):
             self._need_all(f"numerical_rank({tolerance:g})")
-        return found
+        return rank
 
     def effective_dimension(self, damping: float) -> float:
-        """Σ λ_i / (λ_i + damping): how many directions a step damped by `damping` > 0 follows."""
+        """Σ λ_i / (λ_i + damping): number of directions that a step damped by `damping` > 0 follows."""
         _check_damping(damping)
         self._need_all("effective_dimension")
         return float(np.sum(self.eigenvalues / (self.eigenvalues + damping)))
@@ -192,18 +200,18 @@ class Spectrum:
 
     @property
     def condition(self) -> Condition:
-        """λ_max / λ_min of K: a value where all N eigenvalues are resolved, else what it is at least."""
+        """λ_max / λ_min of K: exact where all N eigenvalues are resolved, else a lower bound."""
         if self.rows > self.columns:
             return Condition(np.inf, True, f"K has {self.rows} rows and rank {self.columns} at most")
         if self.resolved == self.rows:
             return Condition(self.largest / float(self.eigenvalues[-1]), True)
-        # The smallest known eigenvalue may be as much larger as its error.
-        most = float(self.eigenvalues[-1] + self.errors[-1])
-        bound = self.largest / most if self.largest > 0 and most > 0 else np.inf
+        # The smallest computed eigenvalue may be too small by its error.
+        upper = float(self.eigenvalues[-1] + self.errors[-1])
+        bound = self.largest / upper if self.largest > 0 and upper > 0 else np.inf
         if not self.complete:
             return Condition(bound, False, f"the {len(self.eigenvalues)} largest of {self.rows} eigenvalues are known")
-        lost = self.rows - self.resolved
-        return Condition(bound, False, f"{lost} of {self.rows} eigenvalues are not resolved to 1 %")
+        unresolved = self.rows - self.resolved
+        return Condition(bound, False, f"{unresolved} of {self.rows} eigenvalues are not resolved to 1 %")
 
     def _need_all(self, what: str) -> None:
         if not self.complete:
@@ -224,7 +232,7 @@ class Spectrum:
             ("effective rank", f"{self.effective_rank:.4g}  (tr² / ‖K‖²_F)"),
             *([("entropy rank", f"{self.entropy_rank:.4g}")] if self.complete else []),
             ("resolved to 1 %", f"{self.resolved} of {known} eigenvalues, those above {self.floor:.1e}"),
-            ("told from zero", f"{self.told} of {known}, those above {self.noise:.1e}"),
+            ("detectable", f"{self.detectable} of {known}, those above {self.noise:.1e}"),
             ("condition number", str(self.condition)),
         ]
 
@@ -232,8 +240,8 @@ class Spectrum:
         return "\n".join([self._title, *(f"  {name:<18}  {value}" for name, value in self._figures())])
 
     def _repr_html_(self) -> str:
-        drawn = picture(self.eigenvalues, self.is_resolved, self.floor)
-        return markup.view(self._title, markup.table(self._figures()), *([] if drawn is None else [drawn]))
+        figure = picture(self.eigenvalues, self.is_resolved, self.floor)
+        return markup.view(self._title, markup.table(self._figures()), *([] if figure is None else [figure]))
 
 
 def _check_damping(damping: float) -> None:

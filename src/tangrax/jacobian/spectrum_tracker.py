@@ -1,4 +1,4 @@
-"""The spectrum of K watched during training: what of it can be had inside a compiled step."""
+"""Spectrum of K tracked during training, inside a compiled step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,17 @@ from ..expr import Node, PointSet, Request, Selection, Trainable, ops
 from ..lower import ShardContext, expand, shared
 from .evaluator import Evaluator
 from .gram import Choice, squares
-from .lanczos import largest
+from .lanczos import largest, steps_for
 from .rewrite_rules import RULES
-from .sharded_jacobian import ShardedJacobian, choice_of, looked_at, rows_in_shard
-from .spectra import resolvable, steps_for
-from .spectrum import RESOLVED
+from .sharded_jacobian import ShardedJacobian, abstract_rows, cheapest_choice, rows_in_shard
+from .spectrum import RESOLVED, eigenvalue_error
 
 RANK = "effective_rank"
 
 
 @dataclass(frozen=True, eq=False)
 class SpectrumProgram:
-    """Effective rank, λ_max and trace of K, and its largest `k` eigenvalues if any were asked for.
+    """Effective rank, λ_max and trace of K, and its largest `k` eigenvalues if k > 0.
 
     An eigenvalue that the steps of Lanczos' method have not found to 1 % is NaN; all are where J is not finite.
     """
@@ -42,49 +41,49 @@ class SpectrumProgram:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What the values of `run` are."""
+        """Names of the values of `run`."""
         return (RANK, "largest", "trace", *(("eigenvalues",) if self.k else ()))
 
     def run(
         self,
-        here: ShardContext,
+        shard: ShardContext,
         parameters: Mapping[Trainable, Any],
         given: Sequence[Any] = (),
         limit: int | None = None,
     ) -> list[Any]:
-        points, layout, collectives = here.points[self.tag], here.layouts[self.tag], here.collectives
+        points, layout, collectives = shard.points[self.tag], shard.layouts[self.tag], shard.collectives
         rows = rows_in_shard(self.field, self.wrt, self.group, points, layout, parameters)
-        found = squares(collectives, rows, self.choice, self.dual)
+        moments = squares(collectives, rows, self.choice, self.dual)
         ritz = largest(collectives, rows, max(self.k, 1), self.steps)
-        errors = ritz.residuals + resolvable(ritz.values.dtype) * ritz.values[0]
+        errors = ritz.residuals + eigenvalue_error(ritz.values.dtype) * ritz.values[0]
         values = jnp.where(errors <= RESOLVED * ritz.values, ritz.values, jnp.nan)
-        trace = jnp.where(jnp.isfinite(found.trace), found.trace, jnp.nan)
-        return [found.effective_rank, values[0], trace, *([values] if self.k else [])]
+        trace = jnp.where(jnp.isfinite(moments.trace), moments.trace, jnp.nan)
+        return [moments.effective_rank, values[0], trace, *([values] if self.k else [])]
 
 
 def watched(request: Request, evaluator: Evaluator) -> SpectrumProgram:
-    """The program of a spectrum's tracker; raises where it cannot be watched."""
+    """Compiles a spectrum's tracker; raises ValueError where it cannot be tracked."""
     if request.option("way") or request.option("vectors"):
         raise ValueError(f"{request}.tracker(…): way= and vectors= are for solver.eval; k= alone can be watched")
     rows, group = request.node.args if isinstance(request.node.op, ops.Restrict) else (request.node, None)
-    # Of all points: which of them a group has is found in each step.
-    subject = ShardedJacobian.of(rows, evaluator, {})
+    # Of all points: a group is evaluated in each step.
+    jacobian = ShardedJacobian.of(rows, evaluator, {})
     conditions = expand([group], RULES) if group is not None else []
-    if not subject.pointwise or shared(conditions):
+    if not jacobian.pointwise or shared(conditions):
         raise ValueError(
             f"{request}.tracker(…): the field or its group holds values of all points, and its J is known by rows "
             f"alone: watch a term of the rows, tx.np.function(f, [{rows}]), or evaluate the spectrum after training"
         )
-    (side,) = looked_at([subject], evaluator)
-    k = min(request.option("k") or 0, subject.size, subject.columns)
+    (side,) = abstract_rows([jacobian], evaluator)
+    k = min(request.option("k") or 0, jacobian.size, jacobian.columns)
     assert rows.points is not None
     return SpectrumProgram(
-        subject.field,
-        subject.wrt,
+        jacobian.field,
+        jacobian.wrt,
         rows.points,
         conditions[0] if conditions else None,
-        choice_of([side], evaluator),
+        cheapest_choice([side], evaluator),
         k,
-        steps_for(max(k, 1), subject.size, subject.columns),
-        subject.columns < subject.size,
+        steps_for(max(k, 1), jacobian.size, jacobian.columns),
+        jacobian.columns < jacobian.size,
     )

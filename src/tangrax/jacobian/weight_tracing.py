@@ -1,8 +1,8 @@
-"""What becomes of each parameter in the trace of a function of parameters and a point.
+"""Uses of each parameter in the trace of a function of parameters and a point.
 
 Where a weight matrix W meets a vector a, and b is the cotangent of their product, ∂r/∂W gains b aᵀ. A residual with
 derivatives uses each weight a handful of times. A bias c added to the product W a and to nothing else has the same
-cotangent b, so it is told together with that use.
+cotangent b, so it is recorded with that use.
 """
 
 from collections import Counter
@@ -51,7 +51,7 @@ class Use:
 
 @dataclass(frozen=True)
 class _Product:
-    """A weight times a vector, seen by one operation alone: its probe waits for what that operation is."""
+    """A weight times a vector, used by one operation alone: its probe is added before or after that operation."""
 
     value: Array
     use: int
@@ -59,7 +59,7 @@ class _Product:
 
 
 class Reader:
-    """Computes a traced function, looking at what becomes of its weights.
+    """Interpreter of a traced function that records the uses of its weights.
 
     With `probes`, the i-th is added to the result of the i-th product: its cotangent is that of the result.
     """
@@ -75,33 +75,33 @@ class Reader:
         return [self._plain(value) for value in self._run(closed.jaxpr, closed.consts, arguments)]
 
     def _run(self, jaxpr: Any, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
-        known: dict[Any, Any] = {}
+        values_of: dict[Any, Any] = {}
         read_by = Counter(atom for e in jaxpr.eqns for atom in e.invars if isinstance(atom, Var))
         read_by.update(atom for atom in jaxpr.outvars if isinstance(atom, Var))
 
         def read(atom: Any) -> Any:
-            return atom.val if isinstance(atom, Literal) else known[atom]
+            return atom.val if isinstance(atom, Literal) else values_of[atom]
 
-        known.update(zip(jaxpr.constvars, constants, strict=True))
-        known.update(zip(jaxpr.invars, arguments, strict=True))
+        values_of.update(zip(jaxpr.constvars, constants, strict=True))
+        values_of.update(zip(jaxpr.invars, arguments, strict=True))
         for equation in jaxpr.eqns:
             values = [read(atom) for atom in equation.invars]
-            found = self._apply(jaxpr, equation, values)
+            results = self._apply(jaxpr, equation, values)
             # A product that several operations see is what it is: a bias added by one of them is not in all.
-            known.update(
+            values_of.update(
                 (variable, value if read_by[variable] == 1 else self._settled(value))
-                for variable, value in zip(equation.outvars, found, strict=True)
+                for variable, value in zip(equation.outvars, results, strict=True)
             )
         return [self._settled(read(atom)) for atom in jaxpr.outvars]
 
     def _settled(self, value: Any) -> Any:
-        """A product with its probe."""
+        """The value of a product, its probe added; other values as they are."""
         if not isinstance(value, _Product):
             return value
         return value.value if self.probes is None else value.value + self.probes[value.probe]
 
     def _plain(self, value: Any) -> Any:
-        """A weight that is used as nothing but numbers: it has no factors."""
+        """The value of a weight used as plain numbers, which leaves it without factors."""
         if isinstance(value, Weight):
             self.unfit.add(value.leaf)
             return value.value
@@ -110,9 +110,9 @@ class Reader:
     def _apply(self, jaxpr: Jaxpr, equation: Any, values: list[Any]) -> list[Any]:
         name = equation.primitive.name
         if name in ("add", "add_any"):
-            found = self._sum(values)
-            if found is not None:
-                return [found]
+            biased = self._sum(values)
+            if biased is not None:
+                return [biased]
         values = [self._settled(value) for value in values]
         if not any(isinstance(value, Weight) for value in values):
             return alone(jaxpr, equation)(*values)
@@ -122,17 +122,17 @@ class Reader:
                 return self._run(inner.jaxpr, inner.consts, values)
             return self._run(inner, (), values)
         if name == "dot_general":
-            found = self._product(jaxpr, equation, values)
-            if found is not None:
-                return [found]
+            product = self._product(jaxpr, equation, values)
+            if product is not None:
+                return [product]
         if len(values) == 1 and isinstance(values[0], Weight):
-            seen = self._seen(jaxpr, equation, values[0])
-            if seen is not None:
-                return [seen]
+            rearranged = self._rearranged(jaxpr, equation, values[0])
+            if rearranged is not None:
+                return [rearranged]
         return alone(jaxpr, equation)(*[self._plain(value) for value in values])
 
     def _sum(self, values: list[Any]) -> Array | None:
-        """A product and the bias added to it: one probe for both."""
+        """A product plus a bias, with one probe for both; None for other sums."""
         for product, bias in (values, values[::-1]):
             if not (isinstance(product, _Product) and isinstance(bias, Weight)):
                 continue
@@ -142,8 +142,8 @@ class Reader:
             return self._settled(replace(product, value=product.value + bias.value))
         return None
 
-    def _seen(self, jaxpr: Jaxpr, equation: Any, weight: Weight) -> Weight | None:
-        """The weight after an operation that only arranges its entries, or casts them."""
+    def _rearranged(self, jaxpr: Jaxpr, equation: Any, weight: Weight) -> Weight | None:
+        """The weight after an operation that only arranges or casts its entries; None for others."""
         (value,) = alone(jaxpr, equation)(weight.value)
         name, params = equation.primitive.name, equation.params
         if name == "transpose" and params["permutation"] == (1, 0):
@@ -156,11 +156,11 @@ class Reader:
         return None
 
     def _product(self, jaxpr: Jaxpr, equation: Any, values: list[Any]) -> Any:
-        """A product whose probe's cotangent is the one factor; the other operand is the other."""
+        """A product of a weight: one factor is its probe's cotangent, the other is the other operand."""
         contracted, batch = equation.params["dimension_numbers"]
         if any(batch) or len(contracted[0]) != 1:
             return None
-        place = len(self.shapes)
+        probe = len(self.shapes)
         plain = [value.value if isinstance(value, Weight) else value for value in values]
         uses = []
         for operand, value in enumerate(values):
@@ -179,7 +179,7 @@ class Reader:
                     operand == 0,
                     other_axis,
                     int(other.size // other.shape[other_axis]),
-                    place,
+                    probe,
                     (value.value.shape[value.turned], value.value.shape[not value.turned]),
                 )
             )
@@ -187,48 +187,48 @@ class Reader:
         (result,) = alone(jaxpr, equation)(*plain)
         self.uses += uses
         self.shapes.append(jax.ShapeDtypeStruct(result.shape, result.dtype))
-        product = _Product(result, len(self.uses) - 1, place)
+        product = _Product(result, len(self.uses) - 1, probe)
         return product if len(uses) == 1 else self._settled(product)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a trace tells of each leaf: its uses, and which leaves are used otherwise too."""
+class TracedWeights:
+    """Uses of each leaf in matrix products, and the leaves that are `unfit`: used otherwise too."""
 
     uses: tuple[Use, ...]
     unfit: frozenset[int]
 
-    def of(self, leaf: int) -> list[Use]:
+    def uses_of(self, leaf: int) -> list[Use]:
         return [use for use in self.uses if use.leaf == leaf]
 
     def count(self, leaf: int) -> int:
         """S, the vectors that a leaf is multiplied with."""
-        return sum(use.columns for use in self.of(leaf))
+        return sum(use.columns for use in self.uses_of(leaf))
 
     def chains(self, leaf: int) -> set[tuple[Any, ...]]:
-        return {use.chain for use in self.of(leaf)}
+        return {use.chain for use in self.uses_of(leaf)}
 
-    def fits(self, leaf: int) -> bool:
-        """Whether a leaf has factors: products are all that becomes of it, in one arrangement of its entries."""
+    def has_factors(self, leaf: int) -> bool:
+        """Whether a leaf is used in products alone, in one arrangement of its entries."""
         return leaf not in self.unfit and len(self.chains(leaf)) == 1
 
-    def home(self, bias: int) -> tuple[int, int] | None:
-        """The one weight, and its axis, to whose products a leaf is added, if that is all that becomes of it."""
-        homes = {(use.leaf, use.axis) for use in self.uses if use.bias == bias}
-        return homes.pop() if len(homes) == 1 and bias not in self.unfit else None
+    def weight_of(self, bias: int) -> tuple[int, int] | None:
+        """The weight, and its axis, to whose products a leaf is added; None if there are several, or other uses."""
+        weights = {(use.leaf, use.axis) for use in self.uses if use.bias == bias}
+        return weights.pop() if len(weights) == 1 and bias not in self.unfit else None
 
 
-def look(function: Function, leaves: Sequence[Any], point: Any) -> Found:
-    """What becomes of each leaf in `function(leaves, point)`; nothing is computed."""
+def trace_weights(function: Function, leaves: Sequence[Any], point: Any) -> TracedWeights:
+    """Traces the uses of each leaf in `function(leaves, point)`; nothing is computed."""
     reader = Reader()
     read_shapes(reader, function, leaves, point, range(len(leaves)))
-    return Found(tuple(reader.uses), frozenset(reader.unfit))
+    return TracedWeights(tuple(reader.uses), frozenset(reader.unfit))
 
 
 def read_shapes(
     reader: Reader, function: Function, leaves: Sequence[Any], point: Any, chosen: Sequence[int]
 ) -> ClosedJaxpr:
-    """The trace of a function, read without computing; the leaves that are not chosen are plain numbers."""
+    """Traces a function and reads the trace without computing; leaves that are not chosen are plain numbers."""
     closed, tree = jax.make_jaxpr(function)(list(leaves), point), jax.tree.leaves(point)
 
     def read(values: Sequence[Any], points: Sequence[Any]) -> list[Any]:

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Num
 
-from ..jacobian.spectra import resolvable
-from ..jacobian.spectrum import RESOLVED
+from ..jacobian.spectrum import RESOLVED, eigenvalue_error
 from .canvas import COLOURS, DIVERGING, FAINT, Axes, colormaps, finish, new_axes
 from .fields import Inside, triangles
 
@@ -69,7 +68,7 @@ def spectrum_history(
 
 def relative_floor(precision: str) -> float:
     """What an eigenvalue watched during training must exceed to be resolved, in those of λ₁."""
-    return resolvable(np.dtype(precision.split(",")[0])) / RESOLVED
+    return eigenvalue_error(np.dtype(precision.split(",")[0])) / RESOLVED
 
 
 def eigenfunctions(

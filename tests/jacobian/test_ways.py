@@ -36,7 +36,7 @@ def exact(matrix):
 
 @pytest.mark.parametrize("last", [1e-9, 1e-15, 1e-20])
 def test_what_is_resolved_is_right(last):
-    """Against 60 digits: eigenvalues reported as resolved are right to 1 %, those told from zero are no zeros."""
+    """Against 60 digits: eigenvalues reported as resolved are right to 1 %, detectable ones are no zeros."""
     matrix = matrix_of(np.geomspace(1, last, 14), 14, 20)
     reference = exact(matrix)
     found = Spectrum(singular_values(sharded(matrix, 3)), 14, 20, EPS)
@@ -209,7 +209,7 @@ def exact_kernel(weights, points):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_tutorials_network(dtype):
-    """Its eigenvalues against 60 digits: what is told as resolved is right to 1 %, and most of K's range is noise."""
+    """Its eigenvalues against 60 digits: those reported as resolved are right to 1 %, most of K's range is noise."""
     x, _ = tx.domain.line(n=30).variable("interior")
     net = tx.nn.wrap(foundax.mlp(in_features=1, hidden_dims=32, num_layers=3, key=jax.random.PRNGKey(0)))
     u = net(x)
@@ -228,7 +228,7 @@ def test_the_tutorials_network(dtype):
         error = np.abs(spectrum.eigenvalues - reference)
         assert np.all(error <= spectrum.errors)
         assert np.all(error[spectrum.is_resolved] <= 0.01 * reference[spectrum.is_resolved])
-        assert np.all(reference[: spectrum.told] > 1e-50) and 0 < spectrum.resolved < 30
+        assert np.all(reference[: spectrum.detectable] > 1e-50) and 0 < spectrum.resolved < 30
         # Not so cautious that nothing is left: all well above rounding are resolved.
         assert spectrum.resolved >= np.sum(reference > least * reference[0])
         # K is singular even to 60 digits.
