@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import Node, Request, Tracker, as_node
+from ..expr import DualGramRequest, GramRequest, Node, Request, Tracker, as_node
 from ..lower import Program, expand, refuse_unknown
 from ..parallel import ShardedRows
 from .evaluator import Evaluator
@@ -49,10 +49,10 @@ def answer(request: Request, evaluator: Evaluator, points: Any, sharded: bool, l
     """
     subjects = _subjects(request, evaluator, points)
     way = _planned(request, subjects, evaluator, sharded, limit).settled()
-    match request.what:
-        case "gram":
+    match request:
+        case GramRequest():
             return _gram(request, subjects, way, evaluator, points, sharded)
-        case "dual_gram":
+        case DualGramRequest():
             return np.asarray(run("JᵀJ", subjects, evaluator, (), lambda c, sides: (dual(c, sides[0]), ()))[0])
         case _:
             return spectrum(request, subjects[0], way, evaluator, points)
@@ -68,10 +68,10 @@ def _planned(
 ) -> Plan:
     key = (request, tuple(subject.layout for subject in subjects), sharded, limit)
     if key not in evaluator.plans:
-        match request.what:
-            case "gram":
+        match request:
+            case GramRequest():
                 found = _gram_plan(request, subjects, evaluator, sharded, limit)
-            case "dual_gram":
+            case DualGramRequest():
                 found = _dual_plan(request, subjects[0], evaluator, limit)
             case _:
                 found = spectrum_plan(request, subjects[0], evaluator, limit)

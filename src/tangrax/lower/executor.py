@@ -8,12 +8,11 @@ import jax
 import numpy as np
 
 from ..expr import Node, PointSet, Trainable, all_nodes, describe
-from ..expr.ops import Constant
+from ..expr.ops import Constant, Scattered
 from ..expr.points import Rows
 from ..parallel import Collectives, Layout, Transport
 from ..processes import refuse_fork
 from .levels import trainables_of
-from .primitives import Scattered
 from .program import Program, ShardContext
 from .resolution import refuse_merged
 

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ..expr import Node, Selection, all_nodes, apply, arguments_first, ops, split, within
-from ..expr.products import PerPoint
 from .levels import moving, moving_args, moving_by, shared, trainables_of
-from .primitives import Count, Gathered, PointMax, PointSum, Scattered
+from .primitives import Count, Gathered, PointMax, PointSum
 
 Rule = Callable[[Node, Sequence[Node]], Node]
 
@@ -124,12 +123,7 @@ def _opaque(node: Node, args: Sequence[Node]) -> Node:
     assert isinstance(node.op, ops.Opaque)
     full = [Node(Gathered(), arg) if arg.points is not None else arg for arg in args]
     result = apply(node.op.function, node.op.name, *full)
-    return result if node.points is None else Node(Scattered(node.points), result)
-
-
-def _per_point(node: Node, args: Sequence[Node]) -> Node:
-    assert isinstance(node.op, PerPoint)
-    return Node(Scattered(node.op.points), *args)
+    return result if node.points is None else Node(ops.Scattered(node.points), result)
 
 
 def _jacobian(node: Node, args: Sequence[Node]) -> Node:
@@ -139,7 +133,7 @@ def _jacobian(node: Node, args: Sequence[Node]) -> Node:
     wanted = {selection.trainable for selection in node.op.wrt}
     inner = [feed for feed in moving_by([field]) if wanted.intersection(trainables_of([feed]))]
     for feed in inner:
-        if isinstance(feed.op, (Gathered, Scattered)):
+        if isinstance(feed.op, (Gathered, ops.Scattered)):
             raise ValueError(
                 f"{node}: the field holds an opaque function of all points, whose rows depend on every point. Take "
                 f"the Jacobian of what goes into it, or make it pointwise: tx.np.function(..., pointwise=True)"
@@ -202,7 +196,6 @@ _RULES: dict[type, Rule] = {
     ops.Label: lambda node, args: args[0],
     ops.Reduce: _reduce,
     ops.Opaque: _opaque,
-    PerPoint: _per_point,
     ops.Jacobian: _jacobian,
     ops.Gradient: _gradient,
 }

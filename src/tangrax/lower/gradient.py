@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..expr import Node, PointSet
-from ..expr.ops import Gradient
+from ..expr.ops import Gradient, Scattered
 from .levels import feeds, shared_by, trained_feeds
 from .pointwise import Values, evaluate, put_selected
-from .primitives import Gathered, Scattered
+from .primitives import Gathered
 from .shard_work import Pull, Pulled
 
 

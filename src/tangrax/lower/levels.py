@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import jax
 
 from ..expr import Node, Trainable, all_nodes, arguments_first, local_nodes
-from ..expr.ops import Apply, Call, Coordinate, Gradient, Sensitivity
-from .primitives import Exchange, Gathered, PointSum, Scattered
+from ..expr.ops import Apply, Call, Coordinate, Gradient, Scattered, Sensitivity
+from .primitives import Exchange, Gathered, PointSum
 
 
 def trainables_of(roots: Iterable[Node]) -> list[Trainable]:

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..expr import Node, PointSet, Trainable, all_nodes
-from ..expr.ops import Coordinate, Gradient
+from ..expr.ops import Coordinate, Gradient, Scattered
 from ..parallel import Collectives, Layout
 from .gradient import Share, SumGradient, levels_match, swept_gradient
 from .levels import changes, levels, needs_sweep, shared
 from .pointwise import Values, evaluate
-from .primitives import Exchange, Gathered, PointMax, Scattered
+from .primitives import Exchange, Gathered, PointMax
 from .shard_work import Pull, Pulled, Shard, Task, run_task
 
 
