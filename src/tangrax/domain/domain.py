@@ -12,11 +12,9 @@ from .boolean import Combined, Named
 from .boundary_factors import Factor, largest
 from .lazy_points import Drawn, drawn
 from .measurements import coordinate_fields, measured, rows_and_columns
-from .normals import Outward
 from .point_memory import grid_points, refuse_beyond
-from .samplers import FINE, GAUSS, SAMPLERS, Cube, Seed, product_weights
-from .sampling import Sampling, TimeSpan
-from .shapes import ROUNDED, Shape, is_own_name
+from .samplers import FINE, GAUSS, SAMPLERS, Cube, Sampling, Seed, TimeSpan, product_weights
+from .shapes import ROUNDED, OutwardNormal, Shape, is_own_name
 from .table_files import Table
 from .transforms import Vector, rotated, scaled, translated
 
@@ -114,7 +112,7 @@ class Domain:
         if tag not in pieces:
             raise ValueError(f"normal('{tag}'): only the boundary has one, {', '.join(pieces)}")
         space = coordinate_fields(points)[: self.shape.dimension]
-        found = apply(Outward(self.shape, None if tag == "boundary" else tag), "normal", *space)
+        found = apply(OutwardNormal(self.shape, None if tag == "boundary" else tag), "normal", *space)
         return tuple(found[axis] for axis in range(len(space)))
 
     def factor(self, *coordinates: Node) -> Node:
