@@ -13,7 +13,7 @@ import numpy as np
 
 from .constants import given_array
 from .facts import Facts as Facts, Op as Op, one_point_set as one_point_set
-from .failure import is_of_shapes, shape_of, succeeds, told
+from .failure import explanation, is_of_shapes, shape_of, succeeds
 from .names import checked_name
 from .points import PointSet
 from .trainable import Selection, Trainable
@@ -100,9 +100,10 @@ class Call(Op):
                 if succeeds(self.trainable.apply, leaves, [jax.ShapeDtypeStruct((other,), "float32")]):
                     return (
                         f"{self.text(texts)}: the network does not take its input of {size} number(s) per point, it "
-                        f"takes {other}: give it as many coordinates as its first layer expects. It said: {told(error)}"
+                        f"takes {other}: give it as many coordinates as its first layer expects. It said: "
+                        f"{explanation(error)}"
                     )
-            return f"{self.text(texts)}: the network failed at a point. {told(error)}"
+            return f"{self.text(texts)}: the network failed at a point. {explanation(error)}"
 
         structs = [facts.struct() for facts in args]
         value = shape_of(self.trainable.apply, (leaves, structs), refusal)
@@ -131,7 +132,7 @@ class Apply(Op):
         def refusal(error: Exception) -> str:
             shapes = ", ".join(f"{text}: {facts.shape}" for text, facts in zip(texts, args, strict=True))
             given = f" from values of these shapes per point ({shapes})" if is_of_shapes(error) else ""
-            return f"{self.text(texts)} cannot be computed{given}: {told(error, self.function)}"
+            return f"{self.text(texts)} cannot be computed{given}: {explanation(error, self.function)}"
 
         value = shape_of(self, [facts.struct() for facts in args], refusal)
         if not hasattr(value, "shape"):
@@ -273,7 +274,7 @@ class Opaque(Op):
         def refusal(error: Exception) -> str:
             shapes = ", ".join(str(struct.shape) for struct in full)
             given = f" for arrays of shape {shapes}, all points at once" if is_of_shapes(error) else ""
-            return f"{self.text(texts)}: the function failed{given}: {told(error, self.function)}"
+            return f"{self.text(texts)}: the function failed{given}: {explanation(error, self.function)}"
 
         value = shape_of(self.function, full, refusal)
         if not hasattr(value, "shape"):

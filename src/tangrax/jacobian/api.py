@@ -24,12 +24,12 @@ from ..expr import (
     Trainable,
     as_array,
     as_jax,
+    explanation,
     given_array,
     ops,
     parted,
     shape_of,
     succeeds,
-    told,
 )
 from ..lower import AtPoint, Executor
 from ..parallel import ShardedRows, make_transport, run_dtype
@@ -265,7 +265,7 @@ def _jacobian(
 
     def refusal(error: Exception) -> str:
         why = _misread(function, params, jax.ShapeDtypeStruct(points.shape, like.dtype))
-        return f"'{trainable.name}' failed at a point of shape {shape}{why}. {told(error, function)}"
+        return f"'{trainable.name}' failed at a point of shape {shape}{why}. {explanation(error, function)}"
 
     result = shape_of(value, (trainable.initial, like), refusal)
     if not jnp.issubdtype(result.dtype, jnp.floating):

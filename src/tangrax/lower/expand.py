@@ -18,12 +18,12 @@ def expand(roots: Sequence[Node], rules: Mapping[type, Rule] | None = None) -> l
     A rule takes a node and its arguments, rewritten already, and returns primitives; `rules` are those of floors above.
     """
     table = {**_RULES, **(rules or {})}
-    done: dict[Node, Node] = {}
+    rewritten: dict[Node, Node] = {}
     for node in all_nodes(roots):
-        args = [done[arg] for arg in node.args]
+        args = [rewritten[arg] for arg in node.args]
         rule = table.get(type(node.op))
-        done[node] = rule(node, args) if rule else _rebuilt(node, args)
-    return [done[root] for root in roots]
+        rewritten[node] = rule(node, args) if rule else _rebuilt(node, args)
+    return [rewritten[root] for root in roots]
 
 
 def total(field: Node) -> Node:
@@ -147,8 +147,8 @@ def _jacobian(node: Node, args: Sequence[Node]) -> Node:
 def _refuse_second(node: Node, wrt: tuple[Selection, ...]) -> None:
     """A gradient is put together from sums over shards; its own derivative would have to pass through them."""
     wanted = {selection.trainable for selection in wrt}
-    for found in moving([node]):
-        if isinstance(found.op, ops.Gradient) and wanted.intersection(trainables_of([found])):
+    for inner in moving([node]):
+        if isinstance(inner.op, ops.Gradient) and wanted.intersection(trainables_of([inner])):
             raise ValueError(
                 f"{node}.grad(…): it holds the gradient {found}, which depends on the same parameters and cannot be "
                 f"differentiated by them again. Rows can: take .mean_by_rows of a Jacobian in place of its .mean"
@@ -162,14 +162,14 @@ def _gradient(node: Node, args: Sequence[Node]) -> Node:
 
 def _differentiable(node: Node) -> Node:
     """A maximum as the mean of the values that attain it: the same number, with a derivative that is a sum."""
-    order = arguments_first([node], moving_args)
-    if not any(isinstance(found.op, PointMax) for found in order):
+    parts = arguments_first([node], moving_args)
+    if not any(isinstance(part.op, PointMax) for part in parts):
         return node
-    done: dict[Node, Node] = {}
-    for found in order:
-        new = _rebuilt(found, [done[arg] for arg in found.args]) if moving_args(found) else found
-        done[found] = _attained(new) if isinstance(found.op, PointMax) else new
-    return done[node]
+    rewritten: dict[Node, Node] = {}
+    for part in parts:
+        rebuilt = _rebuilt(part, [rewritten[arg] for arg in part.args]) if moving_args(part) else part
+        rewritten[part] = _attained(rebuilt) if isinstance(part.op, PointMax) else rebuilt
+    return rewritten[node]
 
 
 def _attained(largest: Node) -> Node:

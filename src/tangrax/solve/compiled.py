@@ -107,7 +107,7 @@ def stretch_program(
     known = dict(zip(problem.given, given, strict=True))
 
     def run(program: Program | SpectrumProgram, parameters: Parameters, here: ShardContext) -> list[Any]:
-        mine = [known[node] for node in program.given]
+        mine = [known[node] for node in program.constants]
         return program.run(here.of(program.tags), parameters, mine, problem.limit)
 
     def named(state: State) -> Parameters:
