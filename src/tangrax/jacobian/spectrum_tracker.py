@@ -34,7 +34,7 @@ class SpectrumProgram:
     k: int
     steps: int
     dual: bool  # whether JᵀJ is smaller than K
-    given: tuple[Node, ...] = ()
+    constants: tuple[Node, ...] = ()
 
     @property
     def tags(self) -> list[PointSet]:
@@ -49,7 +49,7 @@ class SpectrumProgram:
         self,
         here: ShardContext,
         parameters: Mapping[Trainable, Any],
-        given: Sequence[Any] = (),
+        constants: Sequence[Any] = (),
         limit: int | None = None,
     ) -> list[Any]:
         points, layout, collectives = here.points[self.tag], here.layouts[self.tag], here.collectives

@@ -150,7 +150,7 @@ def _refuse_second(node: Node, wrt: tuple[Selection, ...]) -> None:
     for inner in moving([node]):
         if isinstance(inner.op, ops.Gradient) and wanted.intersection(trainables_of([inner])):
             raise ValueError(
-                f"{node}.grad(…): it holds the gradient {found}, which depends on the same parameters and cannot be "
+                f"{node}.grad(…): it holds the gradient {inner}, which depends on the same parameters and cannot be "
                 f"differentiated by them again. Rows can: take .mean_by_rows of a Jacobian in place of its .mean"
             )
 
