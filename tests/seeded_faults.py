@@ -160,7 +160,7 @@ FAULTS = {
     ),
     "normals": Fault(
         "normals point inward",
-        "domain/normals.py",
+        "domain/shapes.py",
         (("return slope / jnp.linalg.norm(slope)", "return -slope / jnp.linalg.norm(slope)"),),
         ("tests/domain", "tests/solve/test_conditions.py"),
     ),

@@ -190,18 +190,18 @@ def test_a_sum_of_a_thousand_terms():
 def test_what_holds_nodes_is_not_compared_by_them():
     """A == of nodes is an expression without a truth value, and since Python 3.13 a dataclass asks for it."""
     classes = {
-        found
+        kind
         for module in [m for name, m in sys.modules.items() if name.startswith("tangrax.")]
-        for found in vars(module).values()
-        if dataclasses.is_dataclass(found) and isinstance(found, type)
+        for kind in vars(module).values()
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type)
     }
     compared = {}
-    for found in classes:
-        hints = typing.get_type_hints(found)
-        held = [f.name for f in dataclasses.fields(found) if f.compare and may_be_node(hints[f.name])]
+    for kind in classes:
+        hints = typing.get_type_hints(kind, localns={"Node": Node})
+        nodes = [f.name for f in dataclasses.fields(kind) if f.compare and may_be_node(hints[f.name])]
         # Those that compare in a way of their own have eq=False.
-        if held and found.__dataclass_params__.eq:
-            compared[found.__qualname__] = held
+        if nodes and kind.__dataclass_params__.eq:
+            compared[kind.__qualname__] = nodes
     assert len(classes) > 100 and compared == {}
 
 

@@ -170,7 +170,7 @@ def test_masks_are_views(form, devices):
 def test_handles_do_not_change():
     net = tx.nn.mlp(2, width=3)
     net.freeze(), net.optimizer(optax.sgd(0.1)), net.mask(jax.tree.map(lambda _: True, net.params))
-    assert not net.frozen and net.own_optimizer is None and net.flags is None
+    assert not net.frozen and net.own_optimizer is None and net.selected is None
 
 
 def test_factorised_weights_are_the_weights_they_factorise():

@@ -11,7 +11,7 @@ import pytest
 from launching import launched
 
 from tangrax import launch as launch_module
-from tangrax.processes import Alone, Launch, Node, gpus, own_gpus, share_out, uses_gpus
+from tangrax.processes import Launch, Node, SingleProcess, gpus, own_gpus, share_out, uses_gpus
 from tangrax.processes.gpus import visible_gpus
 
 settings_module = sys.modules["tangrax.parallel.setup"]
@@ -226,7 +226,7 @@ def test_launch_refuses_before_it_starts_anything(devices, message, monkeypatch,
     assert message in capsys.readouterr().err
 
 
-class Met(Alone):
+class Met(SingleProcess):
     rank, size = 1, 2
 
     def shut_door(self): ...

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checkpoint.archive import Arrays
 from ..domain.serialization import written
-from ..expr import Node, PointSet, Request, checked_name, given_array, split
+from ..expr import Node, PointSet, Request, SpectrumRequest, checked_name, given_array, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
 from ..parallel import settings
@@ -90,7 +90,7 @@ class ReportData:
                 self._fields.setdefault(label, Field(residual, kind="residual"))
 
     def _take(self, name: str, value: Any) -> None:
-        if isinstance(value, Request) and value.what == "spectrum":
+        if isinstance(value, SpectrumRequest):
             self._spectra[name] = value
         elif isinstance(value, Node) and value.points is None:
             self._numbers[name] = value

@@ -10,13 +10,11 @@ import numpy as np
 from ..expr import Node, PointSet, apply, conform
 from .boolean import Combined, Named
 from .boundary_factors import Factor, largest
-from .lazy_points import Drawn, drawn
+from .lazy_points import LazyPoints, lazy_points
 from .measurements import coordinate_fields, measured, rows_and_columns
-from .normals import Outward
 from .point_memory import grid_points, refuse_beyond
-from .samplers import FINE, GAUSS, SAMPLERS, Cube, Seed, product_weights
-from .sampling import Sampling, TimeSpan
-from .shapes import ROUNDED, Shape, is_own_name
+from .samplers import FINE, GAUSS, SAMPLERS, Cube, Sampling, Seed, TimeSpan, product_weights
+from .shapes import ROUNDED, OutwardNormal, Shape, is_own_name
 from .table_files import Table
 from .transforms import Vector, rotated, scaled, translated
 
@@ -114,7 +112,7 @@ class Domain:
         if tag not in pieces:
             raise ValueError(f"normal('{tag}'): only the boundary has one, {', '.join(pieces)}")
         space = coordinate_fields(points)[: self.shape.dimension]
-        found = apply(Outward(self.shape, None if tag == "boundary" else tag), "normal", *space)
+        found = apply(OutwardNormal(self.shape, None if tag == "boundary" else tag), "normal", *space)
         return tuple(found[axis] for axis in range(len(space)))
 
     def factor(self, *coordinates: Node) -> Node:
@@ -130,7 +128,7 @@ class Domain:
         return apply(Factor(self.shape), "factor", *coordinates)
 
     def measure(self, tag: str) -> float:
-        """Length, area or volume of what a tag's points are spread over, times that of time where they fill it.
+        """Measure of the tag's set, a length, area or volume; times the time span for space-time tags.
 
         Exact to rounding for shapes that are not made of others, else to some 1e-4. An interval's ends count 1 each.
         """
@@ -222,10 +220,10 @@ class Domain:
         return self._sets[tag]
 
     @cached_property
-    def _coordinates(self) -> dict[str, np.ndarray | Drawn]:
+    def _coordinates(self) -> dict[str, np.ndarray | LazyPoints]:
         """Space and time columns of the points of every tag."""
         steps = self._sampled
-        found: dict[str, np.ndarray | Drawn]
+        found: dict[str, np.ndarray | LazyPoints]
         if steps.mesh_size is not None:
             self._refuse_grid(steps.mesh_size)
             inside, edge, sides = self.shape.grid(steps.mesh_size)
@@ -285,7 +283,7 @@ class Domain:
 
     def _inside(
         self, count: int, seed: Seed, bits: int = 30, *, timeless: bool = False, by_rule: bool = False
-    ) -> Drawn:
+    ) -> LazyPoints:
         """`count` points strictly inside, and their times or zeros; of a rule only where its points may be."""
         dimension = self.shape.dimension
         if not self.shape.filled:  # of the others each process makes its own points alone
@@ -297,7 +295,7 @@ class Domain:
 
         cube = self._cube(dimension + (0 if timeless else self._unknown), seed, bits, by_rule)
         what = repr((self.shape, self.time, count, cube))
-        return drawn(what, f"the interior of {self}", count, cube, draw, self.shape.filled)
+        return lazy_points(what, f"the interior of {self}", count, cube, draw, self.shape.filled)
 
     def _on_edge(self, tag: str, count: int, seed: Seed, bits: int = 30) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """`count` points of the boundary or a side, with their times or zeros, and which of them lie on which side."""
@@ -311,7 +309,7 @@ class Domain:
             return made, edge.kept if tag == "boundary" else edge.kept & edge.sides[tag]
 
         cube = self._cube(dimension + self._unknown, seed, bits)
-        found = drawn("", f"'{tag}' of {self}", count, cube, draw, False)[:]
+        found = lazy_points("", f"'{tag}' of {self}", count, cube, draw, False)[:]
         on = {side: found[:, dimension + 1 + index] == 1 for index, side in enumerate(sides)}
         return np.ascontiguousarray(found[:, : dimension + 1]), on
 

@@ -1,4 +1,4 @@
-"""Points of a sequence that lie where they should, made as they are asked for."""
+"""Lazy points: rows of a sequence that lie in a shape or on its boundary, made a slice at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,10 +20,10 @@ Draw = Callable[[Float[np.ndarray, "n dimension"]], tuple[Rows, Bool[np.ndarray,
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class LazyPoints:
     """The first `count` rows that `draw` makes of a sequence and that count, in their order.
 
-    Stands for an array: `drawn[start:stop]` makes these rows alone, whichever process asks for them. `ends` has how
+    Stands for an array: `points[start:stop]` makes these rows alone, whichever process asks for them. `ends` has how
     many rows count up to the end of each block of the sequence; None says that all do.
     """
 
@@ -68,25 +68,25 @@ class Drawn:
         return self[:].astype(dtype or np.float64, copy=False)
 
     @property
-    def told(self) -> bytes:
-        """What tells these points from others, without making them all."""
+    def fingerprint(self) -> bytes:
+        """Bytes that differ between these points and others, without making them all."""
         return self.what.encode() + self[:SHOWN].tobytes() + self[-SHOWN:].tobytes()
 
 
-def drawn(what: str, where: str, count: int, cube: Cube, draw: Draw, all_count: bool) -> Drawn:
+def lazy_points(what: str, where: str, count: int, cube: Cube, draw: Draw, all_count: bool) -> LazyPoints:
     """The first `count` that count of a sequence that is made longer until it holds as many.
 
     `what` tells all that the points depend on, `where` names the place in errors.
     """
     cube = replace(cube, total=count)
     if all_count:
-        made = Drawn(what, count, cube, draw, None)
+        made = LazyPoints(what, count, cube, draw, None)
         _ = made.shape  # raises here where the sequence has no such number of points
         return made
     while True:
         ends = np.cumsum([draw(uniform)[1].sum() for uniform in cube.blocks()])
         if ends[-1] >= count:
-            return Drawn(what, count, cube, draw, ends)
+            return LazyPoints(what, count, cube, draw, ends)
         if 2 * cube.total > max(MOST, WASTE * count):
             raise ValueError(f"{where}: fewer than {count} of {cube.total} points drawn for it lie on it; is it empty?")
         # The first points of a longer sequence are those of a shorter one (of a Latin hypercube, others).

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..expr import fault
 from .point_memory import grid_points
@@ -175,6 +177,21 @@ def regular_grid(lower: tuple[float, ...], upper: tuple[float, ...], mesh_size: 
     cells = [max(1, round((b - a) / mesh_size)) for a, b in zip(lower, upper, strict=True)]
     lines = [np.linspace(a, b, count + 1) for a, b, count in zip(lower, upper, cells, strict=True)]
     return np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lower))
+
+
+@dataclass(frozen=True)
+class OutwardNormal:
+    """Outward unit normal at a point of a shape's boundary, or of one side: the direction in which its level rises."""
+
+    shape: Shape
+    side: str | None
+
+    def __call__(self, *coordinates: Float[Array, ""]) -> Float[Array, " d"]:
+        slope = jax.grad(self._level)(jnp.stack(coordinates))
+        return slope / jnp.linalg.norm(slope)
+
+    def _level(self, point: Float[Array, " d"]) -> Float[Array, ""]:
+        return self.shape.level(point, jnp) if self.side is None else self.shape.level_of(self.side, point, jnp)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from . import markup as markup, ops as ops
 from .constants import as_jax as as_jax, given_array as given_array, refuse_complex as refuse_complex
-from .failure import as_array as as_array, shape_of as shape_of, succeeds as succeeds, told as told
+from .failure import as_array as as_array, explanation as explanation, shape_of as shape_of, succeeds as succeeds
 from .fingerprint import fingerprint as fingerprint
 from .functions import (
     function as function,
@@ -14,9 +14,14 @@ from .functions import (
     stop_gradient as stop_gradient,
     tracker as tracker,
 )
-from .gradient_metrics import cosine as cosine, norms as norms, projections as projections
+from .gradient_metrics import cosine as cosine, is_cosine as is_cosine, norms as norms, projections as projections
 from .groups import split as split, within as within
-from .kernel_request import Request as Request
+from .kernel_request import (
+    DualGramRequest as DualGramRequest,
+    GramRequest as GramRequest,
+    Request as Request,
+    SpectrumRequest as SpectrumRequest,
+)
 from .names import checked_name as checked_name, column_name as column_name, fault as fault
 from .node import Node as Node, apply as apply, as_node as as_node
 from .points import PointSet as PointSet, conform as conform

@@ -50,7 +50,7 @@ def is_of_shapes(error: Exception) -> bool:
     return isinstance(error, (TypeError, ValueError, IndexError)) and not isinstance(error, known)
 
 
-def told(error: Exception, function: Any = None) -> str:
+def explanation(error: Exception, function: Any = None) -> str:
     """The exception, what to do about it where that is known, and the user's line; else where `function` begins."""
     said = next(iter(str(error).strip().splitlines()), "")
     advice = next((text for kind, text in ADVICE.items() if isinstance(error, kind)), "")

@@ -1,4 +1,4 @@
-"""An expression in words that are the same in every process that wrote it."""
+"""Fingerprint of an expression: lines of text that are the same in every process that wrote it."""
 
 import hashlib
 from collections.abc import Container, Iterable
@@ -16,14 +16,14 @@ from .traversal import all_nodes
 def fingerprint(roots: Iterable[Node], but: Container[str] = ()) -> list[str]:
     """One line a node, arguments first: its operation with all constants, and the lines of its arguments.
 
-    Functions are told by their names; points and networks by theirs, as what they hold is compared elsewhere. Fields of
-    operations may be left out by name: they are told as None.
+    Functions, points and networks are compared by name: the contents of points and networks are compared elsewhere.
+    Fields of operations named in `but` are written as None.
     """
     lines: list[str] = []
     place: dict[Node, int] = {}
     for node in all_nodes(roots):
-        told = {field.name: None if field.name in but else getattr(node.op, field.name) for field in fields(node.op)}
-        words = [f"{name}={_word(value)}" for name, value in told.items()]
+        values = {field.name: None if field.name in but else getattr(node.op, field.name) for field in fields(node.op)}
+        words = [f"{name}={_word(value)}" for name, value in values.items()]
         arguments = " ".join(str(place[argument]) for argument in node.args)
         place[node] = len(lines)
         lines.append(f"{len(lines)}: {type(node.op).__name__}({', '.join(words)}) of [{arguments}]")

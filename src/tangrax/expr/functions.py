@@ -110,17 +110,17 @@ def relative_l2(u: Any, exact: Any) -> Node:
     for name, field in (("u", u), ("exact", exact)):
         if not isinstance(field, Node) or field.points is None:
             raise TypeError(f"tx.np.relative_l2(u, exact): {name} = {field} has no value at each point: give a field")
-    (found, *group), (wanted, *other) = split(u), split(exact)
+    (field, *group), (reference, *other) = split(u), split(exact)
     if group != other:
         raise ValueError(
             f"tx.np.relative_l2({u}, {exact}): the two must be on the same group, as in "
             f"relative_l2(u[left], exact[left])"
         )
-    if found.shape != wanted.shape:
+    if field.shape != reference.shape:
         raise ValueError(
-            f"tx.np.relative_l2({u}, {exact}): shapes {found.shape} and {wanted.shape} per point must be the same"
+            f"tx.np.relative_l2({u}, {exact}): shapes {field.shape} and {reference.shape} per point must be the same"
         )
-    return apply(jnp.sqrt, "sqrt", within(found - wanted, *group).mse / exact.mse)
+    return apply(jnp.sqrt, "sqrt", within(field - reference, *group).mse / exact.mse)
 
 
 def stop_gradient(node: Any) -> Any:

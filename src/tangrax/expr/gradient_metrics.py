@@ -1,4 +1,4 @@
-"""Conflict between gradients: their angles, lengths and what a step along one does along another."""
+"""Conflict between gradients: cosines, norms and projections."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .node import Node, apply
-from .ops import Gradient, Jacobian, Label, RowMean
+from .ops import Apply, Gradient, Jacobian, Label, RowMean
 from .trainable import Selection
 
 
@@ -27,12 +27,18 @@ def cosine(a: Any, b: Any = None, *, per_leaf: bool = False) -> Any:
     if per_leaf:
         # The keyword does nothing but stand in the text of the node, as a person would write it.
         return apply(_LeafByLeaf(function, _leaf_sizes(vectors)), "cosine", *vectors, per_leaf=True)
-    return _of(function, "cosine", vectors)
+    return _applied(function, "cosine", vectors)
+
+
+def is_cosine(node: Node) -> bool:
+    """True for what `cosine` returns."""
+    function = node.op.function if isinstance(node.op, Apply) else None
+    return function in (_pair, _matrix) or isinstance(function, _LeafByLeaf)
 
 
 def norms(vectors: Any) -> Any:
     """Euclidean norms of G gradients (`term.grad(net)`, `J[group].mean`), (G,). Larger arrays are flattened."""
-    return _of(_lengths, "norms", _vectors("norms", vectors, least=1))
+    return _applied(_lengths, "norms", _vectors("norms", vectors, least=1))
 
 
 def projections(vectors: Any) -> Any:
@@ -40,14 +46,14 @@ def projections(vectors: Any) -> Any:
 
     Negative where aᵢ goes against aⱼ; |aᵢ| on the diagonal; zero where aⱼ is zero. Larger arrays are flattened.
     """
-    return _of(_shares, "projections", _vectors("projections", vectors, least=2))
+    return _applied(_shares, "projections", _vectors("projections", vectors, least=2))
 
 
-def _vectors(what: str, given: Any, least: int) -> list[Any]:
-    """What was given as a list; raises where it holds too few, or what is no gradient."""
-    if isinstance(given, Node) and given.points is None and len(given.shape) < 2:
-        raise TypeError(f"{what} of {given}: it is one vector. Give a list of them, {what}([a, b, c])")
-    vectors = [given] if isinstance(given, Node) and given.points is not None else list(given)
+def _vectors(what: str, gradients: Any, least: int) -> list[Any]:
+    """Gradients as a list; raises for fewer than `least`, and for what is no gradient."""
+    if isinstance(gradients, Node) and gradients.points is None and len(gradients.shape) < 2:
+        raise TypeError(f"{what} of {gradients}: it is one vector. Give a list of them, {what}([a, b, c])")
+    vectors = [gradients] if isinstance(gradients, Node) and gradients.points is not None else list(gradients)
     for vector in vectors:
         if not isinstance(vector, Node):
             continue
@@ -67,7 +73,7 @@ def _vectors(what: str, given: Any, least: int) -> list[Any]:
     return vectors
 
 
-def _of(function: Callable[..., Any], name: str, vectors: Sequence[Any]) -> Any:
+def _applied(function: Callable[..., Any], name: str, vectors: Sequence[Any]) -> Any:
     if not any(isinstance(vector, Node) for vector in vectors):
         return function(*map(jnp.asarray, vectors))
     return apply(function, name, *vectors)
@@ -86,7 +92,7 @@ def _leaf_sizes(vectors: Sequence[Any]) -> tuple[int, ...]:
 
 
 def _wrt(vector: Any) -> tuple[Selection, ...]:
-    """What a gradient is by."""
+    """Parameters that a gradient is by; raises TypeError where that is not known."""
     node = vector
     while isinstance(node, Node) and isinstance(node.op, Label):
         node = node.args[0]

@@ -1,34 +1,38 @@
-"""What is asked of all rows of a Jacobian at once, beside programs for one shard."""
+"""Requests for the tangent kernel of a Jacobian and its spectrum, which need all rows at once.
+
+`node.py` builds on this module, so nodes come in as arguments.
+"""
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import markup
 from .groups import split
+from .ops import Jacobian
 from .products import squares
-from .tracker import Tracker
+
+if TYPE_CHECKING:
+    from .node import Node
+    from .tracker import Tracker
 
 WAYS = ("rows", "gram", "lanczos", "density")
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """`what` of the rows of J, a Jacobian or one restricted to a group; of those of `other` too, where two are needed.
+    """A value computed from all rows of `node`, a Jacobian or one restricted to a group; `solver.eval` answers it."""
 
-    `solver.eval` answers it. What can be had of K = J Jᵀ without forming it is an expression: `K @ w`, `K.diagonal`,
-    `K.trace`.
-    """
-
-    what: str
-    node: Any
-    other: Any = None
+    node: "Node"
+    other: "Node | None" = None
     options: tuple[tuple[str, Any], ...] = ()
+    what: ClassVar[str]  # the method of a node that makes it
+    title: ClassVar[str]
 
     @property
     def _key(self) -> tuple[Any, ...]:
         # Nodes by identity: their == is an expression.
-        return (self.what, id(self.node), id(self.other), self.options)
+        return (type(self), id(self.node), id(self.other), self.options)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Request) and self._key == other._key
@@ -37,75 +41,114 @@ class Request:
         return hash(self._key)
 
     def __str__(self) -> str:
-        said = [] if self.other is None else [str(self.other)]
-        return f"{self.node}.{self.what}({', '.join([*said, *(f'{name}={value!r}' for name, value in self.options)])})"
+        arguments = [] if self.other is None else [str(self.other)]
+        arguments += [f"{name}={value!r}" for name, value in self.options]
+        return f"{self.node}.{self.what}({', '.join(arguments)})"
 
     def _repr_html_(self) -> str:
         return markup.view(str(self), markup.table(_facts(self)))
 
     def option(self, name: str) -> Any:
-        """What was said of it, or None."""
+        """Value of an option, None where it was left out."""
         return dict(self.options).get(name)
 
-    def __matmul__(self, weights: Any) -> Any:
+    def __matmul__(self, weights: Any) -> "Node":
+        raise self._not_a_kernel("@")
+
+    def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> "Tracker":
+        """Of a spectrum alone: see `SpectrumRequest.tracker`."""
+        raise TypeError(f"{self}: of requests, spectra can be watched, and terms of K: its .trace, (K @ w).mse")
+
+    @property
+    def diagonal(self) -> "Node":
+        """Of a tangent kernel alone: see `GramRequest.diagonal`."""
+        raise self._not_a_kernel("diagonal")
+
+    @property
+    def trace(self) -> "Node":
+        """Of a tangent kernel alone: see `GramRequest.trace`."""
+        raise self._not_a_kernel("trace")
+
+    def _not_a_kernel(self, what: str) -> TypeError:
+        whose = "a tangent kernel" if what == "@" else "the kernel of one Jacobian with itself"
+        return TypeError(f"{self}: only {whose} has '{what}': field.grad(net).gram()")
+
+
+class GramRequest(Request):
+    """The tangent kernel K = J Jᵀ, or the block J_a J_bᵀ with `other`.
+
+    What can be had of it without forming it is an expression: `K @ w`, `K.diagonal`, `K.trace`.
+    """
+
+    what = "gram"
+    title = "tangent kernel K = J Jᵀ"
+
+    def __matmul__(self, weights: Any) -> "Node":
         """K w = J_a (J_bᵀ w), a field on the points of J_a."""
-        self._refuse_other("@", self.what == "gram")
         right = self.node if self.other is None else self.other
         return self.node @ (right.T @ weights)
 
-    def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> Tracker:
-        """Of a spectrum: watch effective rank, λ_max and trace, and the largest k eigenvalues of `spectrum(k)`.
+    @property
+    def diagonal(self) -> "Node":
+        """Diagonal of K, a field: |row of J|² at each point, for each component."""
+        if self.other is not None:
+            raise self._not_a_kernel("diagonal")
+        return squares(self.node)
+
+    @property
+    def trace(self) -> "Node":
+        """Sum of the diagonal of K, a term."""
+        if self.other is not None:
+            raise self._not_a_kernel("trace")
+        return squares(self.node).sum
+
+
+class DualGramRequest(Request):
+    """JᵀJ, whose eigenvalues are those of K but for zeros."""
+
+    what = "dual_gram"
+    title = "JᵀJ"
+
+
+class SpectrumRequest(Request):
+    """Eigenvalues of the tangent kernel K = J Jᵀ."""
+
+    what = "spectrum"
+    title = "eigenvalues of the tangent kernel K = J Jᵀ"
+
+    def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> "Tracker":
+        """Watch effective rank, λ_max and trace, and the largest k eigenvalues of `spectrum(k)`.
 
         They are in `history` as name/effective_rank, name/largest, name/trace and name/eigenvalues. `warn_below` is for
         the effective rank.
         """
-        if self.what != "spectrum":
-            raise TypeError(f"{self}: of requests, spectra can be watched, and terms of K: its .trace, (K @ w).mse")
+        from .tracker import Tracker  # which is built on requests
+
         return Tracker(self, interval, name, warn_below)
-
-    @property
-    def diagonal(self) -> Any:
-        """The diagonal of K, a field: |row of J|² at each point, for each component."""
-        self._refuse_other("diagonal", self.what == "gram" and self.other is None)
-        return squares(self.node)
-
-    @property
-    def trace(self) -> Any:
-        """The sum of the diagonal of K, a term."""
-        self._refuse_other("trace", self.what == "gram" and self.other is None)
-        return squares(self.node).sum
-
-    def _refuse_other(self, what: str, fits: bool) -> None:
-        if not fits:
-            whose = "a tangent kernel" if what == "@" else "the kernel of one Jacobian with itself"
-            raise TypeError(f"{self}: only {whose} has '{what}': field.grad(net).gram()")
-
-
-WHAT = {
-    "gram": "tangent kernel K = J Jᵀ",
-    "dual_gram": "JᵀJ",
-    "spectrum": "eigenvalues of the tangent kernel K = J Jᵀ",
-}
 
 
 def _facts(request: Request) -> list[tuple[str, Any]]:
-    """What is known of a request before a solver answers it, for a table."""
+    """Rows of a table that describes a request before a solver answers it."""
     two = request.other is not None
-    facts: list[tuple[str, Any]] = [("what", "block J_a J_bᵀ of a tangent kernel" if two else WHAT[request.what])]
-    for name, side in (("J_a", request.node), ("J_b", request.other)) if two else (("J", request.node),):
+    sides = [("J", request.node)] if request.other is None else [("J_a", request.node), ("J_b", request.other)]
+    facts: list[tuple[str, Any]] = [("what", "block J_a J_bᵀ of a tangent kernel" if two else request.title)]
+    for name, side in sides:
         jacobian, *group = split(side)
-        tag, components = jacobian.points, math.prod(jacobian.shape[:-1])
+        points, components = jacobian.points, math.prod(jacobian.shape[:-1])
+        assert points is not None
         # Whose points are in a group is known when they are looked at.
         most = "at most " if group else ""
-        where = f"{len(tag):,} points of '{tag.tag}'" + (f", {components} components" if components > 1 else "")
-        facts += [(name, markup.code(side)), (f"rows of {name}", f"{most}{len(tag) * components:,} ({where})")]
-    of = ", ".join(f"{s.size:,} of {s.trainable.size:,} of '{s.trainable.name}'" for s in split(request.node)[0].op.wrt)
+        where = f"{len(points):,} points of '{points.tag}'" + (f", {components} components" if components > 1 else "")
+        facts += [(name, markup.code(side)), (f"rows of {name}", f"{most}{len(points) * components:,} ({where})")]
+    operation = split(request.node)[0].op
+    assert isinstance(operation, Jacobian)
+    of = ", ".join(f"{s.size:,} of {s.trainable.size:,} of '{s.trainable.name}'" for s in operation.wrt)
     facts.append(("parameters", f"{request.node.shape[-1]:,} ({of})"))
     return [*facts, *((name, str(value)) for name, value in request.options)]
 
 
-def spectrum_options(node: Any, k: Any, way: Any, vectors: Any) -> tuple[tuple[str, Any], ...]:
-    """Checked options of a spectrum, without those that say nothing."""
+def spectrum_options(node: "Node", k: Any, way: Any, vectors: Any) -> tuple[tuple[str, Any], ...]:
+    """Checked options of a spectrum, without those left out."""
     if way not in (None, *WAYS):
         raise ValueError(f"{node}.spectrum(way={way!r}): one of {', '.join(WAYS)}, or leave it out")
     most = node.shape[-1]
@@ -118,5 +161,5 @@ def spectrum_options(node: Any, k: Any, way: Any, vectors: Any) -> tuple[tuple[s
         raise ValueError(f"{node}.spectrum(way='density'): it has no single eigenvalues, leave out k and vectors")
     if way == "lanczos" and k is None:
         raise ValueError(f"{node}.spectrum(way='lanczos'): say how many of the largest eigenvalues, such as k=20")
-    said = {"k": k, "way": way, "vectors": vectors or None}
-    return tuple((name, value) for name, value in said.items() if value is not None)
+    options = {"k": k, "way": way, "vectors": vectors or None}
+    return tuple((name, value) for name, value in options.items() if value is not None)

@@ -21,8 +21,10 @@ def checked_name(where: str, name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"{where}: {name!r} is no name: give a text such as 'u'")
     if (why := fault(name)) is not None:
-        told = name if len(name) <= LONGEST else f"{name[:20]}…"
-        raise ValueError(f"{where}: {told!r} is no name: {why}. Give letters, digits and signs, such as 'u' or '∂u/∂x'")
+        short = name if len(name) <= LONGEST else f"{name[:20]}…"
+        raise ValueError(
+            f"{where}: {short!r} is no name: {why}. Give letters, digits and signs, such as 'u' or '∂u/∂x'"
+        )
     return name
 
 

@@ -1,8 +1,8 @@
-"""The node: what every expression is made of."""
+"""The node: an operation and its arguments."""
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
@@ -10,12 +10,11 @@ import jax.numpy as jnp
 from .foreign import Symbolic
 from .groups import split
 from .held_out import held_out
-from .kernel_request import Request, spectrum_options
+from .kernel_request import DualGramRequest, GramRequest, SpectrumRequest, spectrum_options
 from .ops import (
     Apply,
     Component,
     Constant,
-    Coordinate,
     Derivative,
     Facts,
     Gradient,
@@ -23,7 +22,6 @@ from .ops import (
     Label,
     Laplacian,
     Op,
-    Opaque,
     Reduce,
     Restrict,
     RowMean,
@@ -32,9 +30,8 @@ from .points import PointSet
 from .products import TransposedJacobian, along
 from .reductions import integral, integral_error
 from .tracker import Tracker
-from .trainable import Selection
 from .traversal import Texts, describe, local_nodes
-from .validation import refuse_absent, refuse_group, refuse_point_values
+from .validation import axis_of, checked_selections, refuse_group, refuse_point_values
 
 N = TypeVar("N", bound="Node")
 _interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()
@@ -55,22 +52,22 @@ class Node(Symbolic):
 
     def __new__(cls: type[N], op: Op, *args: "Node") -> N:
         key = (cls, op, *map(id, args))
-        found: Any = _interned.get(key)
-        if found is None:
+        node: Any = _interned.get(key)
+        if node is None:
             refuse_group(op, args)
-            found = object.__new__(cls)
+            node = object.__new__(cls)
             facts = op.infer([arg.facts for arg in args], Texts(args))
             for name, value in (("op", op), ("args", args), ("facts", facts)):
-                object.__setattr__(found, name, value)
-            _interned[key] = found
-        return found
+                object.__setattr__(node, name, value)
+            _interned[key] = node
+        return node
 
     def __setattr__(self, name: str, value: Any):
         raise AttributeError(f"a node is immutable: '{name}' cannot be set on {self}")
 
     __hash__ = object.__hash__
 
-    # What it is
+    # Description
 
     @property
     def points(self) -> PointSet | None:
@@ -114,7 +111,7 @@ class Node(Symbolic):
         """Sum of the second derivatives along the coordinates given."""
         if not coordinates:
             raise ValueError(f"{self}.laplacian(): name the coordinates it runs over, such as laplacian(x, y)")
-        axes = tuple(sorted(self._axis(coordinate) for coordinate in coordinates))
+        axes = tuple(sorted(axis_of(self, coordinate) for coordinate in coordinates))
         if len(set(axes)) < len(axes):
             raise ValueError(f"{self}.laplacian(): a coordinate is named twice")
         if self.points is None:
@@ -124,7 +121,7 @@ class Node(Symbolic):
     def _derivative(self, coordinates: "list[Node]") -> "Node":
         if not coordinates:
             raise ValueError(f"{self}.d(): the order of a derivative is at least 1")
-        axes = [self._axis(coordinate) for coordinate in coordinates]
+        axes = [axis_of(self, coordinate) for coordinate in coordinates]
         if self.points is None:
             return Node(Constant.of(0.0))
         base = self
@@ -133,27 +130,6 @@ class Node(Symbolic):
             axes.extend(self.op.axes)
         axes.sort()
         return Node(Derivative(tuple(axes), tuple(self.points.axes[axis] for axis in axes)), base)
-
-    def _axis(self, coordinate: "Node") -> int:
-        if not isinstance(coordinate, Node) or not isinstance(coordinate.op, Coordinate):
-            raise TypeError(
-                f"{self} cannot be differentiated along {coordinate}: give a coordinate that domain.variable() returned"
-            )
-        if self.points not in (None, coordinate.points):
-            assert self.points is not None
-            raise ValueError(
-                f"{self} lives on the points of '{self.points.tag}' and coordinate {coordinate} on those of "
-                f"'{coordinate.op.points.tag}': differentiate along the coordinate it is written with"
-            )
-        if self.facts.kind != "f":
-            raise TypeError(f"{self} is not made of real numbers: it has no derivative")
-        for node in local_nodes([self]):
-            if isinstance(node.op, Opaque) and node.points is not None:
-                raise ValueError(
-                    f"{node} sees all points at once, so it has no derivative at one of them. If {node.op.name} "
-                    f"acts on each point alone, write tx.np.function({node.op.name}, [...], pointwise=True)"
-                )
-        return coordinate.op.axis
 
     # Parameter Jacobians
 
@@ -164,23 +140,10 @@ class Node(Symbolic):
         The P columns are the selected leaves, flattened in the order of `jax.tree.leaves(net.params)`. Of several
         handles, those that the value does not depend on have columns of zeros; ValueError where it depends on none.
         """
-        if not handles:
-            raise ValueError(f"{self}.grad(): name the network or parameter to differentiate with respect to")
-        selections = []
-        for handle in handles:
-            selection = getattr(handle, "selection", None)
-            if not isinstance(selection, Selection):
-                raise TypeError(
-                    f"{self}.grad({handle!r}): give what tx.nn.wrap or tx.nn.parameter returned. "
-                    f"(Derivatives in space and time are .d, .d2 and .laplacian)"
-                )
-            selections.append(selection)
-        if len({selection.trainable for selection in selections}) < len(selections):
-            raise ValueError(f"{self}.grad(): a network is named twice")
-        refuse_absent(self, selections)
+        selections = checked_selections(self, handles)
         if self.points is None:
-            return Node(Gradient(tuple(selections)), self)
-        return Node(Jacobian(tuple(selections)), self)
+            return Node(Gradient(selections), self)
+        return Node(Jacobian(selections), self)
 
     # Reductions over points
 
@@ -218,30 +181,30 @@ class Node(Symbolic):
             raise TypeError(f"{self}.mean_by_rows: only a Jacobian has rows; of a field take .mean")
         return Node(RowMean(by_rows=True), self)
 
-    def spectrum(self, k: int | None = None, *, way: str | None = None, vectors: int = 0) -> Request:
+    def spectrum(self, k: int | None = None, *, way: str | None = None, vectors: int = 0) -> SpectrumRequest:
         """Of Jacobian rows: eigenvalues of the tangent kernel K = J Jᵀ, ranks and condition, by `solver.eval`.
 
         All eigenvalues, or the largest `k`; the first eigenvectors, as many as `vectors`. `way` is "rows", "gram",
         "lanczos" or "density"; left out, what serves best within memory. Of `J[group]`, the kernel of its points.
         """
         self._jacobian("spectrum")
-        return Request("spectrum", self, options=spectrum_options(self, k, way, vectors))
+        return SpectrumRequest(self, options=spectrum_options(self, k, way, vectors))
 
-    def dual_gram(self) -> Request:
+    def dual_gram(self) -> DualGramRequest:
         """Of Jacobian rows: JᵀJ, (P, P), by `solver.eval`; its eigenvalues are those of K but for zeros."""
         self._jacobian("dual_gram")
-        return Request("dual_gram", self)
+        return DualGramRequest(self)
 
-    def gram(self, other: "Node | None" = None) -> Request:
+    def gram(self, other: "Node | None" = None) -> GramRequest:
         """Of Jacobian rows: the tangent kernel K = J Jᵀ, (N, N), by `solver.eval`; with `other` J_a J_bᵀ, (N, M).
 
         The two may be of different fields, groups and tags, by the same parameters. C components are C rows a point.
         """
-        mine = self._jacobian("gram")
+        wrt = self._jacobian("gram").wrt
         other = None if other is None else as_node(other)
-        if other is not None and mine.wrt != other._jacobian("gram").wrt:
+        if other is not None and wrt != other._jacobian("gram").wrt:
             raise ValueError(f"{self}.gram({other}): the two must be by the same parameters, in order and mask")
-        return Request("gram", self, other)
+        return GramRequest(self, other)
 
     @property
     def T(self) -> TransposedJacobian:
@@ -292,7 +255,7 @@ class Node(Symbolic):
         """Standard deviation over points and components (dividing by their number)."""
         return self._reduce("std")
 
-    # Watching
+    # Trackers
 
     def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> "Tracker":
         """Evaluate this term every `interval` epochs during training, without touching the loss."""
@@ -359,7 +322,13 @@ class Node(Symbolic):
     def __rpow__(self, other: Any) -> "Node":
         return apply(operator.pow, "**", other, self)
 
-    def __matmul__(self, other: Any) -> "Node":
+    @overload
+    def __matmul__(self, other: TransposedJacobian) -> GramRequest: ...  # pyright: ignore[reportOverlappingOverload]
+
+    @overload
+    def __matmul__(self, other: Any) -> "Node": ...
+
+    def __matmul__(self, other: Any) -> "Node | GramRequest":
         if isinstance(self._rows.op, Jacobian):
             return along(self, other)
         return apply(jnp.matmul, "@", self, other)
@@ -406,7 +375,7 @@ class Node(Symbolic):
 
 def as_node(value: Any) -> Node:
     """A node as it is, anything else as a constant."""
-    if isinstance(value, (list, tuple)) and any(isinstance(each, Node) for each in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(entry, Node) for entry in value):
         raise TypeError(f"{value} holds expressions: tx.np.stack makes one of them")
     return value if isinstance(value, Node) else Node(Constant.of(value))
 

@@ -3,8 +3,7 @@
 Operations are frozen, compared by value and hold no nodes; a node is an operation and its arguments.
 """
 
-import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .constants import given_array, refuse_complex
-from .failure import is_of_shapes, shape_of, succeeds, told
+from .constants import given_array
+from .facts import Facts as Facts, Op as Op, one_point_set as one_point_set
+from .failure import explanation, is_of_shapes, shape_of, succeeds
 from .names import checked_name
 from .points import PointSet
 from .trainable import Selection, Trainable
@@ -21,59 +21,6 @@ from .trainable import Selection, Trainable
 REDUCTIONS = ("mse", "mae", "mean", "sum", "max", "min", "std")
 MOST_INPUTS = 512  # numbers of inputs above it are not tried to explain an error
 INFIX = {"+", "-", "*", "/", "**", "@", "//", "%", "<", "<=", ">", ">=", "==", "!=", "&", "|"}
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a value before anything is computed.
-
-    `points` is the set it has one value per point of, None for one value in all; `shape` is the shape
-    of one such value; `kind` is NumPy's letter for its type ('f', 'i', 'b').
-    """
-
-    points: PointSet | None
-    shape: tuple[int, ...]
-    kind: str = "f"
-
-    @classmethod
-    def of(cls, points: PointSet | None, value: jax.ShapeDtypeStruct, text: str) -> "Facts":
-        """Facts of what a function returned; `text` is how it is written. Raises TypeError for complex numbers."""
-        refuse_complex(text, value.dtype)
-        return cls(points, value.shape, value.dtype.kind)
-
-    def struct(self) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(self.shape, {"b": "bool", "i": "int32", "u": "int32"}.get(self.kind, "float32"))
-
-
-class Op(abc.ABC):
-    """An operation. `local` ones are computed point by point from arguments at the same point."""
-
-    local = True
-
-    @abc.abstractmethod
-    def infer(self, args: Sequence[Facts], texts: Sequence[str]) -> Facts:
-        """Facts of the value; raises ValueError where the arguments do not fit."""
-
-    @abc.abstractmethod
-    def text(self, args: Sequence[str]) -> str:
-        """How a person would write it."""
-
-
-def one_point_set(args: Sequence[Facts], texts: Sequence[str]) -> PointSet | None:
-    """The point set that all per-point arguments share."""
-    found, where = None, 0
-    for index, facts in enumerate(args):
-        if facts.points is None or facts.points is found:
-            continue
-        if found is not None:
-            same = f" (of another domain: {facts.points.domain})" if facts.points.tag == found.tag else ""
-            raise ValueError(
-                f"{texts[where]} has one value per point of '{found.tag}' and {texts[index]} one per point of "
-                f"'{facts.points.tag}'{same}: they cannot be combined point by point. Reduce each to a term "
-                f"first (a.mse + b.mse), or write both with the coordinates of one tag"
-            )
-        found, where = facts.points, index
-    return found
 
 
 @dataclass(frozen=True)
@@ -153,9 +100,10 @@ class Call(Op):
                 if succeeds(self.trainable.apply, leaves, [jax.ShapeDtypeStruct((other,), "float32")]):
                     return (
                         f"{self.text(texts)}: the network does not take its input of {size} number(s) per point, it "
-                        f"takes {other}: give it as many coordinates as its first layer expects. It said: {told(error)}"
+                        f"takes {other}: give it as many coordinates as its first layer expects. It said: "
+                        f"{explanation(error)}"
                     )
-            return f"{self.text(texts)}: the network failed at a point. {told(error)}"
+            return f"{self.text(texts)}: the network failed at a point. {explanation(error)}"
 
         structs = [facts.struct() for facts in args]
         value = shape_of(self.trainable.apply, (leaves, structs), refusal)
@@ -184,7 +132,7 @@ class Apply(Op):
         def refusal(error: Exception) -> str:
             shapes = ", ".join(f"{text}: {facts.shape}" for text, facts in zip(texts, args, strict=True))
             given = f" from values of these shapes per point ({shapes})" if is_of_shapes(error) else ""
-            return f"{self.text(texts)} cannot be computed{given}: {told(error, self.function)}"
+            return f"{self.text(texts)} cannot be computed{given}: {explanation(error, self.function)}"
 
         value = shape_of(self, [facts.struct() for facts in args], refusal)
         if not hasattr(value, "shape"):
@@ -326,7 +274,7 @@ class Opaque(Op):
         def refusal(error: Exception) -> str:
             shapes = ", ".join(str(struct.shape) for struct in full)
             given = f" for arrays of shape {shapes}, all points at once" if is_of_shapes(error) else ""
-            return f"{self.text(texts)}: the function failed{given}: {told(error, self.function)}"
+            return f"{self.text(texts)}: the function failed{given}: {explanation(error, self.function)}"
 
         value = shape_of(self.function, full, refusal)
         if not hasattr(value, "shape"):
@@ -344,6 +292,20 @@ class Opaque(Op):
 
     def text(self, args):
         return f"{self.name}({', '.join(args)})"
+
+
+@dataclass(frozen=True)
+class Scattered(Op):
+    """The field whose value at point i is row i of an array, in the user's order, that every shard has."""
+
+    points: PointSet
+    local = False
+
+    def infer(self, args, texts):
+        return Facts(self.points, args[0].shape[1:], args[0].kind)
+
+    def text(self, args):
+        return args[0]
 
 
 class Sensitivity(Op):

@@ -1,17 +1,20 @@
-"""Products with a Jacobian that never form its rows: J v, Jᵀ w, and what K = J Jᵀ is asked for without forming it.
+"""Products with a Jacobian that never form its rows: J v, Jᵀ w, and entries of K = J Jᵀ without forming it.
 
-`node.py` builds on this module, so nodes come in as arguments, and new ones are made by their type.
+`node.py` builds on this module: new nodes are made by the type of those that come in.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from .constants import given_array
 from .groups import split, within
-from .ops import Apply, Constant, Facts, Gradient, Jacobian, Op, Restrict, one_point_set
-from .points import PointSet
+from .ops import Apply, Constant, Facts, Gradient, Jacobian, Op, Restrict, Scattered, one_point_set
+
+if TYPE_CHECKING:
+    from .kernel_request import GramRequest
+    from .node import Node
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,6 @@ class Push(Op):
 
 
 @dataclass(frozen=True)
-class PerPoint(Op):
-    """The field whose value at point i is row i of an array, in the user's order."""
-
-    points: PointSet
-    local = False
-
-    def infer(self, args, texts):
-        return Facts(self.points, args[0].shape[1:], args[0].kind)
-
-    def text(self, args):
-        return args[0]
-
-
-@dataclass(frozen=True)
 class RowSquares(Op):
     """|row|² of each row of J."""
 
@@ -61,7 +50,7 @@ class RowSquares(Op):
 class TransposedJacobian:
     """`J.T`, or `J[group].T`, for products."""
 
-    rows: Any
+    rows: "Node"
     __array_ufunc__ = None  # NumPy arrays do not take it for one of theirs
 
     def __post_init__(self):
@@ -71,7 +60,7 @@ class TransposedJacobian:
     def __str__(self) -> str:
         return f"{self.rows}.T"
 
-    def __matmul__(self, weights: Any) -> Any:
+    def __matmul__(self, weights: Any) -> "Node":
         """Σ over points of weight times row, a term (P,): one vector-Jacobian product and one sum over devices.
 
         `weights` is a field of J's points, or an array with an entry for each of them; with C components, C numbers
@@ -80,15 +69,17 @@ class TransposedJacobian:
         node = type(self.rows)
         rows, *group = split(self.rows)
         field = rows.args[0]
-        held = node(Apply(jax.lax.stop_gradient, "stop_gradient"), self._field(weights))
-        product = held * field
+        fixed = node(Apply(jax.lax.stop_gradient, "stop_gradient"), self._field(weights))
+        product = fixed * field
+        assert isinstance(rows.op, Jacobian)
         return node(Gradient(rows.op.wrt), (product[group[0]] if group else product).sum)
 
-    def _field(self, weights: Any) -> Any:
-        """Weights as a field on J's points; raises where they are none."""
+    def _field(self, weights: Any) -> "Node":
+        """Weights as a field on J's points; raises where they do not fit."""
         node = type(self.rows)
         rows, *group = split(self.rows)
         points, shape = rows.points, rows.shape[:-1]
+        assert points is not None
         if not isinstance(weights, node):
             array = given_array(f"{self} @ array", weights)
             if array.shape != (len(points), *shape):
@@ -96,12 +87,12 @@ class TransposedJacobian:
                     f"{self} @ array of shape {array.shape}: give {(len(points), *shape)}, an entry for each point of "
                     f"'{points.tag}' in the order of domain.point_set('{points.tag}').coordinates"
                 )
-            return node(PerPoint(points), node(Constant.of(array)))
+            return node(Scattered(points), node(Constant.of(array)))
         if isinstance(weights.op, Restrict):
-            whole, its = weights.args
-            if not group or its is not group[0]:
+            field, its_group = weights.args
+            if not group or its_group is not group[0]:
                 raise ValueError(f"{self} @ {weights}: the two must be on the same group, as in J[group].T @ w[group]")
-            weights = whole
+            weights = field
         if weights.points is not points:
             on = "is a term" if weights.points is None else f"has one value per point of '{weights.points.tag}'"
             raise ValueError(
@@ -116,8 +107,8 @@ class TransposedJacobian:
         return weights
 
 
-def along(rows: Any, vector: Any) -> Any:
-    """J v, a field (on the group, of `J[group]`); J Jᵀ is the request for K."""
+def along(rows: "Node", vector: Any) -> "Node | GramRequest":
+    """J v, a field (on the group, of `J[group]`); of J Jᵀ the request for K."""
     if isinstance(vector, TransposedJacobian):
         return rows.gram() if vector.rows is rows else rows.gram(vector.rows)
     node = type(rows)
@@ -126,7 +117,7 @@ def along(rows: Any, vector: Any) -> Any:
     return within(moved, *group)
 
 
-def squares(rows: Any) -> Any:
-    """The diagonal of K, a field (on the group, of `J[group]`)."""
+def squares(rows: "Node") -> "Node":
+    """Diagonal of K, a field (on the group, of `J[group]`)."""
     inner, *group = split(rows)
     return within(type(rows)(RowSquares(), inner), *group)

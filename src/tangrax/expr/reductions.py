@@ -1,16 +1,20 @@
 """Integrals of fields over the sets that points are spread over.
 
-`node.py` builds on this module, so nodes come in as arguments.
+`node.py` builds on this module: new nodes are made by the type of those that come in.
 """
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .groups import split, within
 from .ops import Measured
+from .points import PointSet
+
+if TYPE_CHECKING:
+    from .node import Node
 
 
-def integral(field: Any) -> Any:
+def integral(field: "Node") -> "Node":
     """The measure of the set times the mean of the field, or of the field where a group is and zero elsewhere.
 
     The mean is weighted where the points are those of a quadrature.
@@ -22,7 +26,7 @@ def integral(field: Any) -> Any:
     return points.measure / len(points) * field.sum
 
 
-def integral_error(field: Any) -> Any:
+def integral_error(field: "Node") -> "Node":
     """The measure of the set times the standard deviation of the field, over √N."""
     points = _points(field, "integral_error")
     if points.weights is not None:
@@ -39,7 +43,8 @@ def integral_error(field: Any) -> Any:
     return points.measure / math.sqrt(len(points)) * (square - mean**2) ** 0.5
 
 
-def _points(field: Any, what: str) -> Any:
+def _points(field: "Node", what: str) -> PointSet:
+    """The points of a field of one number per point; raises TypeError for any other node."""
     if field.points is None:
         raise TypeError(f"{field}.{what}: a term is one number: only a field has an integral over its points")
     if split(field)[0].shape:

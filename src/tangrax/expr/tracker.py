@@ -1,9 +1,14 @@
-"""A diagnostic watched during training."""
+"""Diagnostics evaluated during training."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .foreign import Symbolic
+from .kernel_request import SpectrumRequest
 from .names import checked_name
+
+if TYPE_CHECKING:
+    from .node import Node
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +31,11 @@ class Tracker:
             )
         if self.name is not None:
             checked_name(f"tracker of {self.node}", self.name)
-        if self.is_request:
+        if isinstance(self.node, SpectrumRequest):
             return
-        if getattr(self.node, "facts", None) is None:
+        if not isinstance(self.node, Symbolic):
             raise TypeError(f"tracker of {self.node!r}: only an expression can be watched")
-        if self.node.points is not None:
+        if self.root.points is not None:
             raise TypeError(
                 f"tracker of {self.node}: it has one value per point. Watch a term such as .mean, .max or .mse "
                 f"of it, or tx.np.function of it"
@@ -38,13 +43,13 @@ class Tracker:
 
     @property
     def is_request(self) -> bool:
-        """Whether it watches what is asked of all rows of a Jacobian, several numbers at once."""
-        return getattr(self.node, "what", None) == "spectrum"
+        """True if it watches a spectrum, several numbers at once; False for a term."""
+        return isinstance(self.node, SpectrumRequest)
 
     @property
-    def root(self) -> Any:
-        """The expression that what it watches is made of."""
-        return self.node.node if self.is_request else self.node
+    def root(self) -> "Node":
+        """The term, or the Jacobian of the spectrum."""
+        return self.node.node if isinstance(self.node, SpectrumRequest) else self.node
 
     def named(self, name: str) -> "Tracker":
         return Tracker(self.node, self.interval, name, self.warn_below)

@@ -1,29 +1,32 @@
 """Walking expressions."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .node import Node
 
 
-def arguments_first(roots: Iterable[Any], beneath: Callable[[Any], Iterable[Any]]) -> list[Any]:
-    """The roots and all that lies beneath them, each once and after what it is made of; expressions may be deep."""
-    order: dict[Any, None] = {}
+def arguments_first(roots: "Iterable[Node]", beneath: "Callable[[Node], Iterable[Node]]") -> "list[Node]":
+    """The roots and all nodes beneath them, each once and after its arguments; expressions may be deep."""
+    visited: dict[Node, None] = {}
     stack = [(root, False) for root in roots]
     while stack:
         node, ready = stack.pop()
         if ready:
-            order[node] = None
-        elif node not in order:
+            visited[node] = None
+        elif node not in visited:
             stack.append((node, True))
             stack.extend((below, False) for below in beneath(node))
-    return list(order)
+    return list(visited)
 
 
-def all_nodes(roots: Iterable[Any]) -> list[Any]:
-    """Every node that the roots are made of, arguments first."""
+def all_nodes(roots: "Iterable[Node]") -> "list[Node]":
+    """All nodes of the roots, arguments first."""
     return arguments_first(roots, lambda node: node.args)
 
 
-def local_nodes(roots: Iterable[Any]) -> list[Any]:
+def local_nodes(roots: "Iterable[Node]") -> "list[Node]":
     """All nodes computed at the same point as the roots, arguments first.
 
     Nodes that see all points at once (reductions, opaque functions) are listed, but not entered.
@@ -31,7 +34,7 @@ def local_nodes(roots: Iterable[Any]) -> list[Any]:
     return arguments_first(roots, lambda node: node.args if node.op.local else ())
 
 
-def describe(node: Any, depth: int = 6) -> str:
+def describe(node: "Node", depth: int = 6) -> str:
     """The expression as a person would write it, deep parts left out."""
     if depth == 0 and node.args:
         return "…"
@@ -41,7 +44,7 @@ def describe(node: Any, depth: int = 6) -> str:
 class Texts(Sequence[str]):
     """Descriptions of nodes, made only if a message needs them."""
 
-    def __init__(self, nodes: Sequence[Any]):
+    def __init__(self, nodes: "Sequence[Node]"):
         self.nodes = nodes
 
     def __getitem__(self, index: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..expr import Request, Tracker, as_node
+from ..expr import DualGramRequest, GramRequest, Request, SpectrumRequest, Tracker, as_node
 from ..lower import Program, expand
 from .evaluator import Evaluator
 from .limits import plan_of_values
@@ -12,10 +12,10 @@ from .rewrite_rules import RULES
 from .ways import RequestContext, RequestWay, dual_gram_plan, gram_plan, spectrum_plan
 
 RESULT_LIMIT = 2**30  # bytes of a result returned as one array
-PLANNERS: dict[str, Callable[[RequestContext], Plan[RequestWay]]] = {  # by `Request.what`
-    "gram": gram_plan,
-    "dual_gram": dual_gram_plan,
-    "spectrum": spectrum_plan,
+PLANNERS: dict[type[Request], Callable[[RequestContext], Plan[RequestWay]]] = {
+    GramRequest: gram_plan,
+    DualGramRequest: dual_gram_plan,
+    SpectrumRequest: spectrum_plan,
 }
 
 
@@ -56,5 +56,5 @@ def _planned(context: RequestContext) -> Plan[RequestWay]:
     """The ways to answer a request, planned once for each set of shapes."""
     plans = context.evaluator.plans
     if context.plan_key not in plans:
-        plans[context.plan_key] = PLANNERS[context.request.what](context)
+        plans[context.plan_key] = PLANNERS[type(context.request)](context)
     return plans[context.plan_key]

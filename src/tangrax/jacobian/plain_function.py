@@ -19,12 +19,12 @@ from ..expr import (
     Trainable,
     as_array,
     as_jax,
+    explanation,
     given_array,
     ops,
     parted,
     shape_of,
     succeeds,
-    told,
 )
 from ..lower import AtPoint, Executor
 from ..parallel import make_transport, run_dtype
@@ -94,7 +94,7 @@ def jacobian_of(
 
     def refusal(error: Exception) -> str:
         cause = _misread(function, params, jax.ShapeDtypeStruct(points.shape, like.dtype))
-        return f"'{trainable.name}' failed at a point of shape {shape}{cause}. {told(error, function)}"
+        return f"'{trainable.name}' failed at a point of shape {shape}{cause}. {explanation(error, function)}"
 
     result = shape_of(value, (trainable.initial, like), refusal)
     if not jnp.issubdtype(result.dtype, jnp.floating):

@@ -33,7 +33,7 @@ class SpectrumProgram:
     k: int
     steps: int
     dual: bool  # whether JᵀJ is smaller than K
-    given: tuple[Node, ...] = ()
+    constants: tuple[Node, ...] = ()
 
     @property
     def tags(self) -> list[PointSet]:
@@ -48,7 +48,7 @@ class SpectrumProgram:
         self,
         shard: ShardContext,
         parameters: Mapping[Trainable, Any],
-        given: Sequence[Any] = (),
+        constants: Sequence[Any] = (),
         limit: int | None = None,
     ) -> list[Any]:
         points, layout, collectives = shard.points[self.tag], shard.layouts[self.tag], shard.collectives

@@ -21,18 +21,18 @@ def merged(function: Callable[..., Any]) -> Callable[..., Any]:
     def once(*args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
         closed, shape = jax.make_jaxpr(lambda *flat: function(*tree.unflatten(flat)), return_shape=True)(*leaves)
-        found = jaxpr_as_fun(_Merge().of(closed))(*leaves)
-        return jax.tree.unflatten(jax.tree.structure(shape), found)
+        results = jaxpr_as_fun(_Merge().of(closed))(*leaves)
+        return jax.tree.unflatten(jax.tree.structure(shape), results)
 
     return once
 
 
 class _Merge:
-    """Rewrites one traced program: what stands for each variable, and which operations have been kept."""
+    """Rewrites one traced program; `replacement` of each variable, `results` of each operation met before."""
 
     def __init__(self) -> None:
-        self.stands: dict[Any, Any] = {}
-        self.kept: dict[Any, list[Any]] = {}
+        self.replacement: dict[Any, Any] = {}
+        self.results: dict[Any, list[Any]] = {}
         self.equations: list[Any] = []
         self.constants: dict[Any, tuple[Any, Any]] = {}
 
@@ -45,12 +45,12 @@ class _Merge:
         return ClosedJaxpr(jaxpr, list(values))
 
     def _now(self, atom: Any) -> Any:
-        return atom if isinstance(atom, Literal) else self.stands.get(atom, atom)
+        return atom if isinstance(atom, Literal) else self.replacement.get(atom, atom)
 
     def _bind_constants(self, closed: ClosedJaxpr) -> None:
         for variable, value in zip(closed.jaxpr.constvars, closed.consts, strict=True):
             fresh = Var(variable.aval)
-            self.stands[variable], _ = self.constants.setdefault(_identity(value), (fresh, value))
+            self.replacement[variable], _ = self.constants.setdefault(_identity(value), (fresh, value))
 
     def _add(self, jaxpr: Jaxpr) -> None:
         for equation in jaxpr.eqns:
@@ -58,25 +58,25 @@ class _Merge:
             inner = equation.params.get("jaxpr")
             if equation.primitive.name in ("jit", "pjit") and isinstance(inner, ClosedJaxpr):
                 self._bind_constants(inner)
-                self.stands.update(zip(inner.jaxpr.invars, operands, strict=True))
+                self.replacement.update(zip(inner.jaxpr.invars, operands, strict=True))
                 self._add(inner.jaxpr)
                 results = [self._now(atom) for atom in inner.jaxpr.outvars]
             else:
-                results = self._kept(equation, operands)
-            self.stands.update(zip(equation.outvars, results, strict=True))
+                results = self._result(equation, operands)
+            self.replacement.update(zip(equation.outvars, results, strict=True))
 
-    def _kept(self, equation: Any, operands: list[Any]) -> list[Any]:
+    def _result(self, equation: Any, operands: list[Any]) -> list[Any]:
         key = (equation.primitive, equation.ctx, tuple(equation.params.items()), tuple(map(_name, operands)))
         try:
-            known = None if equation.effects else self.kept.get(key)
+            repeated = None if equation.effects else self.results.get(key)
         except TypeError:  # a parameter that cannot be hashed
-            key = known = None
-        if known is not None:
-            return known
+            key = repeated = None
+        if repeated is not None:
+            return repeated
         results = [Var(variable.aval) for variable in equation.outvars]
         self.equations.append(equation.replace(invars=operands, outvars=results))
         if key is not None:
-            self.kept[key] = results
+            self.results[key] = results
         return results
 
 

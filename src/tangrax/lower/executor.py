@@ -1,4 +1,8 @@
-"""Points on their devices, and compiled programs that are run there."""
+"""Points on their devices, and the compiled programs run there.
+
+On the way to a device points are `rows` (in the user's order, on the host), padded rows (`Layout.pad`), and `Placed`
+(on devices); inside of a program a shard has its `ShardRows`, and a field is computed at one `point`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,19 +12,18 @@ import jax
 import numpy as np
 
 from ..expr import Node, PointSet, Trainable, all_nodes, describe
-from ..expr.ops import Constant
+from ..expr.ops import Constant, Scattered
 from ..expr.points import Rows
 from ..parallel import Collectives, Layout, Transport
 from ..processes import refuse_fork
 from .levels import trainables_of
-from .primitives import Scattered
 from .program import Program, ShardContext
 from .resolution import refuse_merged
 
 
 @dataclass(frozen=True)
 class Placed:
-    """The points of some tags: padded rows on their devices, and how they are laid out there."""
+    """Points of some tags on their devices: padded rows, and their layout."""
 
     rows: dict[PointSet, jax.Array]
     layouts: dict[PointSet, Layout]
@@ -53,13 +56,13 @@ class Executor:
         placed = Placed({}, {})
         for tag in tags:
             if tag.tag in new:
-                found = self.put(tag, tag.conform(new[tag.tag]))
+                dealt = self.put(tag, tag.conform(new[tag.tag]))
             else:
-                now, (was, found) = self.rows(tag), self._own.get(tag, (None, None))
-                if found is None or was is not now:
-                    found = self._dealt(tag, now) if tag in self.moved else self.put(tag, now)
-                    self._own[tag] = (now, found)
-            placed.rows[tag], placed.layouts[tag] = found
+                rows, (dealt_rows, dealt) = self.rows(tag), self._own.get(tag, (None, None))
+                if dealt is None or dealt_rows is not rows:
+                    dealt = self._dealt(tag, rows) if tag in self.moved else self.put(tag, rows)
+                    self._own[tag] = (rows, dealt)
+            placed.rows[tag], placed.layouts[tag] = dealt
         return placed
 
     def check(self, what: str) -> None:
@@ -105,8 +108,8 @@ class Executor:
         if key not in self.programs:
             self.programs[key] = self.program(roots, tags, placed.layouts, trainables)
         rows = tuple(placed.rows[tag] for tag in tags)
-        found = self.programs[key](rows, [parameters[trainable] for trainable in trainables])
-        per_kind = [iter(values) for values in found]
+        terms, fields = self.programs[key](rows, [parameters[trainable] for trainable in trainables])
+        per_kind = iter(terms), iter(fields)
         return {root: next(per_kind[root.points is not None]) for root in roots}
 
     def program(
@@ -120,10 +123,10 @@ class Executor:
         program, limit = Program(tuple(roots)), self.limit  # not `self`, which has the program that this returns
 
         def values(collectives: Collectives, points: Any, parameters: Any) -> tuple[Any, Any]:
-            here = ShardContext(collectives, layouts, dict(zip(tags, points, strict=True)))
-            known = dict(zip(trainables, parameters, strict=True))
-            found = program.run(here, known, limit=limit)
-            pairs = list(zip(roots, found, strict=True))
+            shard = ShardContext(collectives, layouts, dict(zip(tags, points, strict=True)))
+            by_trainable = dict(zip(trainables, parameters, strict=True))
+            results = program.run(shard, by_trainable, limit=limit)
+            pairs = list(zip(roots, results, strict=True))
             return [v for r, v in pairs if r.points is None], [v for r, v in pairs if r.points is not None]
 
         return self.transport.spmd(values, _name(roots))
@@ -183,6 +186,6 @@ def refuse_unknown(tags: Sequence[PointSet], new: Mapping[str, Any]) -> None:
     names = [tag.tag for tag in tags]
     for name in new:
         if names.count(name) != 1:
-            held = ", ".join(f"'{held}'" for held in dict.fromkeys(names)) or "no points"
+            present = ", ".join(f"'{tag}'" for tag in dict.fromkeys(names)) or "no points"
             why = "belongs to several domains" if name in names else "is none of its tags"
-            raise ValueError(f"points={{'{name}': …}}: the expression is evaluated on {held}; '{name}' {why}")
+            raise ValueError(f"points={{'{name}': …}}: the expression is evaluated on {present}; '{name}' {why}")

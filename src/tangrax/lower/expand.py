@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ..expr import Node, Selection, all_nodes, apply, arguments_first, ops, split, within
-from ..expr.products import PerPoint
 from .levels import moving, moving_args, moving_by, shared, trainables_of
-from .primitives import Count, Gathered, PointMax, PointSum, Scattered
+from .primitives import Count, Gathered, PointMax, PointSum
 
 Rule = Callable[[Node, Sequence[Node]], Node]
 
@@ -19,12 +18,12 @@ def expand(roots: Sequence[Node], rules: Mapping[type, Rule] | None = None) -> l
     A rule takes a node and its arguments, rewritten already, and returns primitives; `rules` are those of floors above.
     """
     table = {**_RULES, **(rules or {})}
-    done: dict[Node, Node] = {}
+    rewritten: dict[Node, Node] = {}
     for node in all_nodes(roots):
-        args = [done[arg] for arg in node.args]
+        args = [rewritten[arg] for arg in node.args]
         rule = table.get(type(node.op))
-        done[node] = rule(node, args) if rule else _rebuilt(node, args)
-    return [done[root] for root in roots]
+        rewritten[node] = rule(node, args) if rule else _rebuilt(node, args)
+    return [rewritten[root] for root in roots]
 
 
 def total(field: Node) -> Node:
@@ -124,12 +123,7 @@ def _opaque(node: Node, args: Sequence[Node]) -> Node:
     assert isinstance(node.op, ops.Opaque)
     full = [Node(Gathered(), arg) if arg.points is not None else arg for arg in args]
     result = apply(node.op.function, node.op.name, *full)
-    return result if node.points is None else Node(Scattered(node.points), result)
-
-
-def _per_point(node: Node, args: Sequence[Node]) -> Node:
-    assert isinstance(node.op, PerPoint)
-    return Node(Scattered(node.op.points), *args)
+    return result if node.points is None else Node(ops.Scattered(node.points), result)
 
 
 def _jacobian(node: Node, args: Sequence[Node]) -> Node:
@@ -139,7 +133,7 @@ def _jacobian(node: Node, args: Sequence[Node]) -> Node:
     wanted = {selection.trainable for selection in node.op.wrt}
     inner = [feed for feed in moving_by([field]) if wanted.intersection(trainables_of([feed]))]
     for feed in inner:
-        if isinstance(feed.op, (Gathered, Scattered)):
+        if isinstance(feed.op, (Gathered, ops.Scattered)):
             raise ValueError(
                 f"{node}: the field holds an opaque function of all points, whose rows depend on every point. Take "
                 f"the Jacobian of what goes into it, or make it pointwise: tx.np.function(..., pointwise=True)"
@@ -153,10 +147,10 @@ def _jacobian(node: Node, args: Sequence[Node]) -> Node:
 def _refuse_second(node: Node, wrt: tuple[Selection, ...]) -> None:
     """A gradient is put together from sums over shards; its own derivative would have to pass through them."""
     wanted = {selection.trainable for selection in wrt}
-    for found in moving([node]):
-        if isinstance(found.op, ops.Gradient) and wanted.intersection(trainables_of([found])):
+    for inner in moving([node]):
+        if isinstance(inner.op, ops.Gradient) and wanted.intersection(trainables_of([inner])):
             raise ValueError(
-                f"{node}.grad(…): it holds the gradient {found}, which depends on the same parameters and cannot be "
+                f"{node}.grad(…): it holds the gradient {inner}, which depends on the same parameters and cannot be "
                 f"differentiated by them again. Rows can: take .mean_by_rows of a Jacobian in place of its .mean"
             )
 
@@ -168,14 +162,14 @@ def _gradient(node: Node, args: Sequence[Node]) -> Node:
 
 def _differentiable(node: Node) -> Node:
     """A maximum as the mean of the values that attain it: the same number, with a derivative that is a sum."""
-    order = arguments_first([node], moving_args)
-    if not any(isinstance(found.op, PointMax) for found in order):
+    parts = arguments_first([node], moving_args)
+    if not any(isinstance(part.op, PointMax) for part in parts):
         return node
-    done: dict[Node, Node] = {}
-    for found in order:
-        new = _rebuilt(found, [done[arg] for arg in found.args]) if moving_args(found) else found
-        done[found] = _attained(new) if isinstance(found.op, PointMax) else new
-    return done[node]
+    rewritten: dict[Node, Node] = {}
+    for part in parts:
+        rebuilt = _rebuilt(part, [rewritten[arg] for arg in part.args]) if moving_args(part) else part
+        rewritten[part] = _attained(rebuilt) if isinstance(part.op, PointMax) else rebuilt
+    return rewritten[node]
 
 
 def _attained(largest: Node) -> Node:
@@ -202,7 +196,6 @@ _RULES: dict[type, Rule] = {
     ops.Label: lambda node, args: args[0],
     ops.Reduce: _reduce,
     ops.Opaque: _opaque,
-    PerPoint: _per_point,
     ops.Jacobian: _jacobian,
     ops.Gradient: _gradient,
 }

@@ -48,7 +48,7 @@ def jets(
     """The results of a function at a point, each with the derivatives wanted of it."""
     closed = jax.make_jaxpr(function)(point)
     needs = [{part for total in sums for part in _beneath(total)} for sums in wanted]
-    # Constants, the same in every pass: see merge.py.
+    # Constants, the same in every pass: see common_subexpressions.py.
     units = np.eye(len(point), dtype=point.dtype)
     along = {total: units[total[0][0]] for total in set().union(*needs) if len(total[0]) == 1}
     return _run(closed.jaxpr, closed.consts, [Jet(point, along)], needs)
@@ -61,18 +61,18 @@ def _beneath(total: Sum) -> set[Sum]:
 
 def _run(jaxpr: Jaxpr, constants: Sequence[Any], arguments: Sequence[Jet], wanted: Sequence[set[Sum]]) -> list[Jet]:
     needs = _needs(jaxpr, wanted)
-    known = dict(zip(jaxpr.constvars, (Jet(constant, {}) for constant in constants), strict=True))
-    known.update(zip(jaxpr.invars, arguments, strict=True))
+    jet_of = dict(zip(jaxpr.constvars, (Jet(constant, {}) for constant in constants), strict=True))
+    jet_of.update(zip(jaxpr.invars, arguments, strict=True))
 
     def read(atom: Any) -> Jet:
-        return Jet(atom.val, {}) if isinstance(atom, Literal) else known[atom]
+        return Jet(atom.val, {}) if isinstance(atom, Literal) else jet_of[atom]
 
     for equation in jaxpr.eqns:
         if not equation.effects and not any(variable in needs for variable in equation.outvars):
             continue  # nothing that is wanted depends on it
         outputs = [needs.get(variable, set()) for variable in equation.outvars]
-        found = _apply(jaxpr, equation, [read(atom) for atom in equation.invars], outputs)
-        known.update(zip(equation.outvars, found, strict=True))
+        results = _apply(jaxpr, equation, [read(atom) for atom in equation.invars], outputs)
+        jet_of.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
 
@@ -157,7 +157,7 @@ def _by_rule(
         return results, {total: slope(*along(total)) for total in tangents if len(total[0]) == 1 and tangents[total]}
 
     (results, slopes), slope = jax.linearize(with_slopes, *at)
-    found: list[dict[Sum, Any]] = [{} for _ in results]
+    coefficients: list[dict[Sum, Any]] = [{} for _ in results]
     for total in sorted(tangents):
         if len(total[0]) == 1:
             parts = [slopes[total]] if total in slopes else []
@@ -165,8 +165,8 @@ def _by_rule(
             parts = [slope(*along(total))[0]] if tangents[total] else []
             pairs = [(i, j) for i, j in total if tangents[(i,),] and tangents[(j,),]]
             parts += [slope(*along(((j,),)))[1][(i,),] for i, j in pairs]
-        _add(found, total, parts)
-    return [Jet(result, known) for result, known in zip(results, found, strict=True)]
+        _add(coefficients, total, parts)
+    return [Jet(result, along_result) for result, along_result in zip(results, coefficients, strict=True)]
 
 
 def _moved(function: Function, values: Sequence[Any], places: Sequence[int]) -> tuple[Function, list[Any]]:

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..expr import Node, PointSet
-from ..expr.ops import Gradient
+from ..expr.ops import Gradient, Scattered
 from .levels import feeds, shared_by, trained_feeds
 from .pointwise import Values, evaluate, put_selected
-from .primitives import Gathered, Scattered
-from .shard_work import Pull, Pulled
+from .primitives import Gathered
+from .shard_work import Pullback, PullbackResult
 
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """What a product gives for the parameters, and for the shared values beneath the one it was taken of."""
+    """Result of a pull-back for the parameters, and for the shared values beneath the one it was taken of."""
 
     selected: list[list[Array]]
     feeds: dict[Node, Array]
@@ -54,48 +54,48 @@ class SumGradient:
             s: None for s in self.sums if s not in inner and all(levels[other] < levels[s] for other in weights_need[s])
         }
         self.alone = [s for s in self.sums if s not in self.joint]
-        self._joint_found: list[Share] = []
+        self._joint_shares: list[Share] = []
         self._weighted: tuple[Values, Any] | None = None
-        self._alone_found: dict[Node, list[tuple[int, Share]]] = {s: [] for s in self.alone}
+        self._alone_shares: dict[Node, list[tuple[int, Share]]] = {s: [] for s in self.alone}
 
-    def pulls(self, level: int, points: PointSet, values: Values) -> list[tuple[Any, Pull]]:
-        """The products this round needs of a tag's points; those under one key are to be added up."""
-        found: list[tuple[Any, Pull]] = []
+    def pullbacks(self, level: int, points: PointSet, values: Values) -> list[tuple[Any, Pullback]]:
+        """Pull-backs that this round needs of a tag's points; results under one key are to be added up."""
+        pullbacks: list[tuple[Any, Pullback]] = []
         joint = [s for s in self.joint if levels_match(s, self.levels, level, points)]
         if joint:
             weights, _ = self._weights(values)
-            found.append(((self, None), self._pull(joint, [weights[s] for s in joint])))
+            pullbacks.append(((self, None), self._pull(joint, [weights[s] for s in joint])))
         for s in self.alone:
             if levels_match(s, self.levels, level, points):
                 for index in range(_size(s)):
                     unit = jnp.zeros(_size(s), values.dtype).at[index].set(1).reshape(s.shape)
-                    found.append(((self, (s, index)), self._pull([s], [unit])))
-        return found
+                    pullbacks.append(((self, (s, index)), self._pull([s], [unit])))
+        return pullbacks
 
     def take(self, key: Any, share: "Share") -> None:
-        """A product, summed over shards."""
+        """Keep the result of a pull-back, summed over shards."""
         if key is None:
-            self._joint_found.append(share)
+            self._joint_shares.append(share)
         else:
-            self._alone_found[key[0]].append((key[1], share))
+            self._alone_shares[key[0]].append((key[1], share))
 
     def value(self, values: Values) -> Float[Array, " p"]:
         """The gradient, once all sums and products are known."""
         weights, total = self._weights(values)
         weights = {s: weights[s] for s in self.sums}
-        for share in self._joint_found:
+        for share in self._joint_shares:
             total = jax.tree.map(jnp.add, total, share.selected)
             _accumulate(weights, list(share.feeds), list(share.feeds.values()))
         for s in reversed(self.alone):
-            for index, share in self._alone_found[s]:
+            for index, share in self._alone_shares[s]:
                 weight = weights[s].ravel()[index]
                 total = jax.tree.map(lambda t, p, w=weight: t + w * p, total, share.selected)
                 _accumulate(weights, list(share.feeds), [weight * part for part in share.feeds.values()])
         return flattened(total)
 
-    def _pull(self, nodes: Sequence[Node], cotangents: Sequence[Any]) -> Pull:
-        inner = dict.fromkeys(feed for node in nodes for feed in feeds(node) if feed in self._alone_found)
-        return Pull(self.wrt, tuple(nodes), tuple(cotangents), tuple(inner))
+    def _pull(self, nodes: Sequence[Node], cotangents: Sequence[Any]) -> Pullback:
+        inner = dict.fromkeys(feed for node in nodes for feed in feeds(node) if feed in self._alone_shares)
+        return Pullback(self.wrt, tuple(nodes), tuple(cotangents), tuple(inner))
 
     def _weights(self, values: Values) -> tuple[dict[Node, Any], list[list[Array]]]:
         """∂term/∂(each sum), with values not known yet set to one, and ∂term/∂θ where it names θ itself."""
@@ -110,8 +110,8 @@ class SumGradient:
 
         def weights(shared: list[Any]) -> list[Any]:
             known = dict(zip(self.arguments, shared, strict=True))
-            found, _ = _outer(self.term, self.sums, self.wrt, values.with_known(known))
-            return [found[s] for s in self.sums]
+            of_sums, _ = _outer(self.term, self.sums, self.wrt, values.with_known(known))
+            return [of_sums[s] for s in self.sums]
 
         structs = [jax.ShapeDtypeStruct(_shape(n, values), values.dtype) for n in self.arguments]
         jaxpr = jax.make_jaxpr(weights)(structs).jaxpr
@@ -122,13 +122,13 @@ class SumGradient:
             sources = frozenset().union(*[reads.get(v, frozenset()) for v in equation.invars if not _literal(v)])
             reads.update(dict.fromkeys(equation.outvars, sources))
         outputs = [frozenset() if _literal(v) else reads.get(v, frozenset()) for v in jaxpr.outvars]
-        return {s: set(found) for s, found in zip(self.sums, outputs, strict=True)}
+        return {s: set(nodes) for s, nodes in zip(self.sums, outputs, strict=True)}
 
 
 def swept_gradient(
     node: Node,
     values: Values,
-    pull_back: Callable[[Pull], Pulled],
+    pull_back: Callable[[Pullback], PullbackResult],
     total_over_shards: Callable[[Any], Any],
     all_rows: Callable[[PointSet, Array], Array],
 ) -> Float[Array, " p"]:
@@ -138,20 +138,20 @@ def swept_gradient(
     summed at the end, its share for other shared values summed over shards (or collected) at once.
     """
     assert isinstance(node.op, Gradient)
-    wrt, order = node.op.wrt, trained_feeds(node)
-    weights, direct = _outer(node.args[0], order, wrt, values)
+    wrt, feeds_in_order = node.op.wrt, trained_feeds(node)
+    weights, direct = _outer(node.args[0], feeds_in_order, wrt, values)
     local: Any = jax.tree.map(jnp.zeros_like, direct)
-    for shared_value in reversed(order):
+    for shared_value in reversed(feeds_in_order):
         weight = weights[shared_value]
         if isinstance(shared_value.op, Scattered):
-            inner, share = _outer(shared_value.args[0], order, wrt, values, weight)
+            inner, share = _outer(shared_value.args[0], feeds_in_order, wrt, values, weight)
             direct = jax.tree.map(jnp.add, direct, share)
-            weights = {n: weights[n] + inner[n] for n in order}
+            weights = {n: weights[n] + inner[n] for n in feeds_in_order}
             continue
         beneath = [feed for feed in feeds(shared_value) if feed in weights]
         sums = tuple(feed for feed in beneath if not isinstance(feed.op, Scattered))
         by_row = tuple(feed for feed in beneath if isinstance(feed.op, Scattered))
-        pulled = pull_back(Pull(wrt, (shared_value,), (weight,), sums, by_row))
+        pulled = pull_back(Pullback(wrt, (shared_value,), (weight,), sums, by_row))
         local = jax.tree.map(jnp.add, local, pulled.selected)
         if sums:
             _accumulate(weights, sums, total_over_shards(pulled.feeds))
@@ -179,15 +179,15 @@ def _outer(
     arguments = [n for n in shared_by([term]) if n in wanted]
 
     def of(shared: list[Any], selected: list[list[Any]]) -> Any:
-        moved = values.with_known(dict(zip(arguments, shared, strict=True)))
-        moved = moved.with_parameters(put_selected(values.parameters, wrt, selected))
-        return jnp.asarray(evaluate([term], moved)[0])
+        perturbed = values.with_known(dict(zip(arguments, shared, strict=True)))
+        perturbed = perturbed.with_parameters(put_selected(values.parameters, wrt, selected))
+        return jnp.asarray(evaluate([term], perturbed)[0])
 
     selected = [selection.take(values.parameters[selection.trainable]) for selection in wrt]
     value, back = jax.vjp(of, [values.known[n] for n in arguments], selected)
-    found, direct = back(jnp.ones_like(value) if cotangent is None else cotangent)
+    by_value, direct = back(jnp.ones_like(value) if cotangent is None else cotangent)
     weights = {n: jnp.zeros(_shape(n, values), values.dtype) for n in shared_values}
-    weights.update(zip(arguments, found, strict=True))
+    weights.update(zip(arguments, by_value, strict=True))
     return weights, direct
 
 

@@ -45,22 +45,22 @@ def guarded(nodes: Iterable[Node]) -> dict[Node, tuple[Node, ...]]:
 def moved(
     counted: Bool[Array, " rows"], values: Values, points: Any, scattered: Mapping[Node, Array]
 ) -> tuple[Values, Any, dict[Node, Array]]:
-    """What to evaluate in place of points that do not count: the first that does.
+    """Values, points and scattered rows with the first point that counts in place of those that do not.
 
     Where none does, whatever comes out is masked, and no derivative reaches what it was computed from.
     """
     first, some = jnp.argmax(counted), counted.any()
 
-    def held(x: Any) -> Any:
+    def unless_empty(x: Any) -> Any:
         return jnp.where(some, x, jax.lax.stop_gradient(x))
 
     def rows(x: Array) -> Array:
         return jnp.where(counted.reshape(-1, *(1,) * (x.ndim - 1)), x, x[first])
 
-    parameters = {trainable: jax.tree.map(held, tree) for trainable, tree in values.parameters.items()}
-    known = {node: held(value) for node, value in values.known.items()}
-    still = values.with_parameters(parameters).with_known(known)
-    return still, rows(points), {node: held(rows(x)) for node, x in scattered.items()}
+    parameters = {trainable: jax.tree.map(unless_empty, tree) for trainable, tree in values.parameters.items()}
+    known = {node: unless_empty(value) for node, value in values.known.items()}
+    fixed = values.with_parameters(parameters).with_known(known)
+    return fixed, rows(points), {node: unless_empty(rows(x)) for node, x in scattered.items()}
 
 
 def _may_be_singular(field: Node) -> bool:

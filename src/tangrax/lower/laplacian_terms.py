@@ -18,13 +18,13 @@ class Term(NamedTuple):
 
 def collected(field: Node) -> Node:
     """The field, each u_xx + u_yy in it (both times the same factor, whatever stands between them) a Laplacian of u."""
-    done: dict[Node, Node] = {}
+    rewritten: dict[Node, Node] = {}
     for node in arguments_first([field], _beneath):
-        before = _beneath(node)
-        args = [done[arg] for arg in before]
-        changed = any(a is not b for a, b in zip(args, before, strict=True))
-        done[node] = _joined(Node(node.op, *args) if changed else node)
-    return done[field]
+        arguments = _beneath(node)
+        args = [rewritten[arg] for arg in arguments]
+        changed = any(a is not b for a, b in zip(args, arguments, strict=True))
+        rewritten[node] = _joined(Node(node.op, *args) if changed else node)
+    return rewritten[field]
 
 
 def _beneath(node: Node) -> Sequence[Node]:
@@ -56,19 +56,19 @@ def _alike(one: Term, other: Term) -> bool:
 
 
 def _terms(node: Node) -> list[Term]:
-    """What a node is the sum of, from left to right."""
-    found: list[Term] = []
+    """Terms of a sum, from left to right."""
+    terms: list[Term] = []
     stack = [(node, True)]
     while stack:
-        one, positive = stack.pop()
-        function = _function(one)
+        part, positive = stack.pop()
+        function = _function(part)
         if function in (operator.add, operator.sub):
-            stack += [(one.args[1], positive == (function is operator.add)), (one.args[0], positive)]
+            stack += [(part.args[1], positive == (function is operator.add)), (part.args[0], positive)]
         elif function is operator.neg:
-            stack.append((one.args[0], not positive))
+            stack.append((part.args[0], not positive))
         else:
-            found.append(Term(positive, *_factored(one)))
-    return found
+            terms.append(Term(positive, *_factored(part)))
+    return terms
 
 
 def _factored(node: Node) -> tuple[Node | None, Node]:

@@ -1,34 +1,34 @@
-"""What depends on what: exchanged values, the order they become known in, the trainables beneath them."""
+"""Dependence: exchanged values, the rounds after which they are known, the trainables beneath them."""
 
 from collections.abc import Iterable, Sequence
 
 import jax
 
 from ..expr import Node, Trainable, all_nodes, arguments_first, local_nodes
-from ..expr.ops import Apply, Call, Coordinate, Gradient, Sensitivity
-from .primitives import Exchange, Gathered, PointSum, Scattered
+from ..expr.ops import Apply, Call, Coordinate, Gradient, Scattered, Sensitivity
+from .primitives import Exchange, Gathered, PointSum
 
 
 def trainables_of(roots: Iterable[Node]) -> list[Trainable]:
     """Networks and parameters that the roots are made of or differentiated by, in the order they appear."""
-    found: dict[Trainable, None] = {}
+    trainables: dict[Trainable, None] = {}
     for node in all_nodes(roots):
         if isinstance(node.op, Call):
-            found[node.op.trainable] = None
+            trainables[node.op.trainable] = None
         elif isinstance(node.op, Sensitivity):
-            found.update((selection.trainable, None) for selection in node.op.wrt)
-    return list(found)
+            trainables.update((selection.trainable, None) for selection in node.op.wrt)
+    return list(trainables)
 
 
 def changes(node: Node) -> bool:
-    """Whether training changes a value: by parameters, or by what it has of single points."""
-    kept = (n.op for n in all_nodes([node]) if isinstance(n.op, Coordinate))
-    return bool(trainables_of([node])) or not all(op.fixed for op in kept)
+    """True if training can change it, through parameters or per-point weights."""
+    columns = (n.op for n in all_nodes([node]) if isinstance(n.op, Coordinate))
+    return bool(trainables_of([node])) or not all(op.fixed for op in columns)
 
 
 def shared_by(roots: Sequence[Node]) -> list[Node]:
     """Values all shards share that the roots are computed from directly: exchanged, scattered, differentiated."""
-    return [found for found in local_nodes(roots) if not found.op.local]
+    return [node for node in local_nodes(roots) if not node.op.local]
 
 
 def feeds(node: Node) -> list[Node]:
@@ -48,8 +48,8 @@ def moving_args(node: Node) -> Sequence[Node]:
 
 def moving_by(roots: Sequence[Node]) -> list[Node]:
     """Those of `shared_by` that a derivative of the roots passes through."""
-    found = arguments_first(roots, lambda node: moving_args(node) if node.op.local else ())
-    return [node for node in found if not node.op.local]
+    nodes = arguments_first(roots, lambda node: moving_args(node) if node.op.local else ())
+    return [node for node in nodes if not node.op.local]
 
 
 def moving(roots: Sequence[Node]) -> list[Node]:
@@ -57,24 +57,24 @@ def moving(roots: Sequence[Node]) -> list[Node]:
     return arguments_first(moving_by(roots), lambda node: moving_by(node.args))
 
 
-def levels(roots: Sequence[Node], given: Iterable[Node] = ()) -> dict[Node, int]:
-    """After which round of communication each shared value is known; `given` ones are from the start (-1).
+def levels(roots: Sequence[Node], constants: Iterable[Node] = ()) -> dict[Node, int]:
+    """After which round of communication each shared value is known; `constants` are from the start (-1).
 
     An exchanged value takes a round after all that feeds it; a gradient is pulled back in the same rounds as the
     sums it differentiates, or, if it passes through gathered values, in rounds of its own after them.
     """
-    found: dict[Node, int] = {}
-    from_the_start = set(given)
+    level_of: dict[Node, int] = {}
+    from_the_start = set(constants)
     for node in shared(roots):
         if node in from_the_start:
-            found[node] = -1
+            level_of[node] = -1
             continue
-        before = max((found[feed] for feed in feeds(node)), default=-1)
+        before = max((level_of[feed] for feed in feeds(node)), default=-1)
         if isinstance(node.op, Exchange) or (isinstance(node.op, Gradient) and needs_sweep(node)):
-            found[node] = before + 1
+            level_of[node] = before + 1
         else:
-            found[node] = before
-    return found
+            level_of[node] = before
+    return level_of
 
 
 def needs_sweep(gradient: Node) -> bool:

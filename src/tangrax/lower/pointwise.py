@@ -21,7 +21,7 @@ from .primitives import AtPoint, Columns, Count
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """What an expression is computed from: parameters, shared values known so far, numbers of points."""
+    """Inputs of an expression at a point: parameters, shared values known so far, numbers of points."""
 
     parameters: Mapping[Trainable, Any]
     known: Mapping[Node, Any]
@@ -42,7 +42,7 @@ def evaluate(roots: Sequence[Node], values: Values, point: Float[Array, " column
 
     Each node is computed once. Of a field that is differentiated, all derivatives that the roots need along one
     chain of axes come from one pass of nested forward mode, lower orders included. With `one_pass`, those of up to
-    second order of all fields come from one pass that takes a Laplacian as one: see laplacian.py.
+    second order of all fields come from one pass that takes a Laplacian as one: see forward_laplacian.py.
     """
     memo: dict[Node, Any] = {**values.known, **values.rows}
     scope = _in_scope(roots, memo)
@@ -53,11 +53,11 @@ def evaluate(roots: Sequence[Node], values: Values, point: Float[Array, " column
             memo.update(_in_one_pass(scope, derivatives, values, point))
             derivatives = [node for node in derivatives if node not in memo]
         for base, wanted in _requests(derivatives).items():
-            found = _differentiate(base, wanted, values, point)
-            memo[base] = found[()]
+            along = _differentiate(base, wanted, values, point)
+            memo[base] = along[()]
             for node in derivatives:
                 if node.args[0] is base:
-                    parts = [found[axes] for axes in _axes_of(node)]
+                    parts = [along[axes] for axes in _axes_of(node)]
                     memo[node] = sum(parts[1:], start=parts[0])
     for node in _in_scope(roots, memo):
         memo[node] = _value(node, memo, values, point)
@@ -106,8 +106,8 @@ def _in_one_pass(
     what they have in common with the fields is then computed, and its weights used, once.
     """
     requests = _requests(derivatives)
-    left = {base for base, wanted in requests.items() if max(map(len, wanted)) > 2}
-    nodes = [node for node in derivatives if node.args[0] not in left]
+    beyond = {base for base, wanted in requests.items() if max(map(len, wanted)) > 2}
+    nodes = [node for node in derivatives if node.args[0] not in beyond]
     if not nodes:
         return {}
     sums: dict[Node, list[Sum]] = {node: [tuple(_axes_of(node))] for node in nodes}
@@ -115,13 +115,13 @@ def _in_one_pass(
     single = {axes for total in second for axes in total}
     if len(single) <= len(second):  # as few coefficients, term by term
         sums = {node: [(axes,) for axes in total] for node, (total,) in sums.items()}
-    calls = [node for node in scope if isinstance(node.op, Call) and node not in left]
+    calls = [node for node in scope if isinstance(node.op, Call) and node not in beyond]
     fields = list(dict.fromkeys([*(node.args[0] for node in nodes), *calls]))
-    wanted = [{total for node in nodes if node.args[0] is one for total in sums[node]} for one in fields]
-    found = dict(zip(fields, jets(lambda p: evaluate(fields, values, p), point, wanted), strict=True))
-    memo = {one: jet.value for one, jet in found.items()}
+    wanted = [{total for node in nodes if node.args[0] is field for total in sums[node]} for field in fields]
+    jet_of = dict(zip(fields, jets(lambda p: evaluate(fields, values, p), point, wanted), strict=True))
+    memo = {field: jet.value for field, jet in jet_of.items()}
     for node in nodes:
-        jet = found[node.args[0]]
+        jet = jet_of[node.args[0]]
         parts = [jet.along[total] for total in sums[node] if total in jet.along]
         memo[node] = sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(jet.value)
     return memo
@@ -129,13 +129,13 @@ def _in_one_pass(
 
 def _differentiate(base: Node, wanted: set[Axes], values: Values, point: Float[Array, " columns"]) -> dict[Axes, Any]:
     """The field itself, (), and its derivatives along each of the sorted axes wanted."""
-    found: dict[Axes, Any] = {}
+    derivatives: dict[Axes, Any] = {}
     for axes in sorted(wanted, key=len, reverse=True):
-        if axes not in found:
+        if axes not in derivatives:
             along = _chain(lambda p: evaluate([base], values, p)[0], axes)(point)
             for order, value in enumerate(along):
-                found.setdefault(axes[:order], value)
-    return found
+                derivatives.setdefault(axes[:order], value)
+    return derivatives
 
 
 def _chain(function: Callable[[Array], Any], axes: Axes) -> Callable[[Array], tuple[Any, ...]]:
@@ -143,7 +143,8 @@ def _chain(function: Callable[[Array], Any], axes: Axes) -> Callable[[Array], tu
 
     def extended(inner: Callable[[Array], tuple[Any, ...]], axis: int) -> Callable[[Array], tuple[Any, ...]]:
         def outer(point: Array) -> tuple[Any, ...]:
-            unit = np.eye(len(point), dtype=point.dtype)[axis]  # a constant, the same in every pass: see merge.py
+            # A constant, the same in every pass: see common_subexpressions.py.
+            unit = np.eye(len(point), dtype=point.dtype)[axis]
             values, tangents = jax.jvp(inner, (point,), (unit,))
             return (*values, tangents[-1])
 
@@ -225,9 +226,9 @@ def _by_parameters(
     assert isinstance(op, Jacobian)
 
     def of(selected: list[list[Any]], inner: list[Any]) -> Any:
-        moved = values.with_parameters(put_selected(values.parameters, op.wrt, selected))
-        moved = moved.with_known(dict(zip(op.inner, inner, strict=True)))
-        return evaluate([field_node], moved, point)[0]
+        perturbed = values.with_parameters(put_selected(values.parameters, op.wrt, selected))
+        perturbed = perturbed.with_known(dict(zip(op.inner, inner, strict=True)))
+        return evaluate([field_node], perturbed, point)[0]
 
     selected = [selection.take(values.parameters[selection.trainable]) for selection in op.wrt]
     return of, selected, [values.known[feed] for feed in op.inner]
@@ -254,7 +255,7 @@ def at_point(
     def function(leaves: Sequence[Any], point: Float[Array, " columns"]) -> Any:
         rest = iter(leaves)
         selected = [[next(rest) for _ in range(count)] for count in counts]
-        moved = {**parameters, **put_selected(parameters, wrt, selected)}
-        return jnp.asarray(evaluate([gathered], Values(moved, {}, {}, dtype, one_pass=True), point)[0])
+        perturbed = {**parameters, **put_selected(parameters, wrt, selected)}
+        return jnp.asarray(evaluate([gathered], Values(perturbed, {}, {}, dtype, one_pass=True), point)[0])
 
     return merged(function)

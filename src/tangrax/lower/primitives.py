@@ -51,20 +51,6 @@ class Gathered(Exchange):
         return args[0]
 
 
-@dataclass(frozen=True)
-class Scattered(Op):
-    """The field whose value at point i is row i of an array that every shard has."""
-
-    points: PointSet
-    local = False
-
-    def infer(self, args, texts):
-        return Facts(self.points, args[0].shape[1:], args[0].kind)
-
-    def text(self, args):
-        return args[0]
-
-
 class AtPoint(Op):
     """An operation of a floor above that computes itself at a point, by a way of its own through its arguments."""
 

@@ -9,18 +9,18 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..expr import Node, PointSet, Trainable, all_nodes
-from ..expr.ops import Coordinate, Gradient
+from ..expr.ops import Coordinate, Gradient, Scattered
 from ..parallel import Collectives, Layout
 from .gradient import Share, SumGradient, levels_match, swept_gradient
 from .levels import changes, levels, needs_sweep, shared
 from .pointwise import Values, evaluate
-from .primitives import Exchange, Gathered, PointMax, Scattered
-from .shard_work import Pull, Pulled, Shard, Task, run_task
+from .primitives import Exchange, Gathered, PointMax
+from .shard_work import LocalTask, Pullback, PullbackResult, ShardRows, run_locally
 
 
 @dataclass(frozen=True)
 class ShardContext:
-    """One shard: what it talks through, and its rows of some tags, padding included."""
+    """One shard: its collectives, and its rows of some tags, padding included."""
 
     collectives: Collectives
     layouts: Mapping[PointSet, Layout]
@@ -33,96 +33,96 @@ class ShardContext:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What computes `roots`, primitives all of them, from parameters, points and the values of `given` nodes."""
+    """A computation of `roots`, primitives all of them, from parameters, points and values of `constants`."""
 
     roots: tuple[Node, ...]
-    given: tuple[Node, ...] = ()
+    constants: tuple[Node, ...] = ()
 
     @property
     def tags(self) -> list[PointSet]:
         """The point sets that the roots are computed on."""
-        found = {n.op.points: None for n in all_nodes(self.roots) if isinstance(n.op, Coordinate)}
-        return list(found)
+        tags = {n.op.points: None for n in all_nodes(self.roots) if isinstance(n.op, Coordinate)}
+        return list(tags)
 
     @property
     def fixed(self) -> list[Node]:
-        """Exchanged values that training does not change: they can be computed once and given."""
+        """Exchanged values that training does not change: computed once, they can be constants of another program."""
         return [n for n in shared(self.roots) if isinstance(n.op, Exchange) and not changes(n)]
 
     def run(
         self,
-        here: ShardContext,
+        shard: ShardContext,
         parameters: Mapping[Trainable, Any],
-        given: Sequence[Any] = (),
+        constants: Sequence[Any] = (),
         limit: int | None = None,
     ) -> list[Any]:
         """Values of the roots: of terms the same on every shard, of fields this shard's rows, padding included.
 
         All that a round sums goes into one all-reduce. `limit` bounds the temporaries of a round in bytes.
         """
-        leaves = jax.tree.leaves([list(here.points.values()), list(parameters.values())])
+        leaves = jax.tree.leaves([list(shard.points.values()), list(parameters.values())])
         dtype = leaves[0].dtype if leaves else jnp.result_type(float)
-        counts = {tag: layout.count for tag, layout in here.layouts.items()}
-        known = dict(zip(self.given, given, strict=True))
+        counts = {tag: layout.count for tag, layout in shard.layouts.items()}
+        known = dict(zip(self.constants, constants, strict=True))
         values = Values(parameters, known, counts, dtype)
-        rounds = _Rounds(self.roots, self.given, here, values, limit)
+        rounds = _Rounds(self.roots, self.constants, shard, values, limit)
         return rounds.results(self.roots)
 
 
 class _Rounds:
-    """One evaluation of a program: what is known so far, and the rounds that make more known."""
+    """One evaluation of a program, round of communication by round."""
 
     def __init__(
         self,
         roots: Sequence[Node],
-        given: Sequence[Node],
-        here: ShardContext,
+        constants: Sequence[Node],
+        shard: ShardContext,
         values: Values,
         limit: int | None,
     ):
-        self.collectives, self.layouts, self.values, self.limit = here.collectives, here.layouts, values, limit
+        self.collectives, self.layouts, self.values, self.limit = shard.collectives, shard.layouts, values, limit
         rank = self.collectives.rank
-        self.shards = {tag: Shard(rows, self.layouts[tag].valid(rank)) for tag, rows in here.points.items()}
+        self.shards = {tag: ShardRows(rows, self.layouts[tag].valid(rank)) for tag, rows in shard.points.items()}
         self.scattered: dict[Node, Array] = {}
-        known = set(given)
-        order = [node for node in shared(roots) if node not in known]
-        levels_of = levels(roots, given)
+        from_the_start = set(constants)
+        remaining = [node for node in shared(roots) if node not in from_the_start]
+        levels_of = levels(roots, constants)
         self.levels = levels_of
         self.gradients = {
             node: SumGradient(node, levels_of, values)
-            for node in order
+            for node in remaining
             if isinstance(node.op, Gradient) and not needs_sweep(node)
         }
         for level in range(-1, max(levels_of.values(), default=-1) + 1):
-            now = [node for node in order if levels_of[node] == level]
-            self._exchange([node for node in now if isinstance(node.op, Exchange)], level)
-            self._derive([node for node in now if not isinstance(node.op, Exchange)])
+            nodes = [node for node in remaining if levels_of[node] == level]
+            self._exchange([node for node in nodes if isinstance(node.op, Exchange)], level)
+            self._derive([node for node in nodes if not isinstance(node.op, Exchange)])
 
     def results(self, roots: Sequence[Node]) -> list[Any]:
-        """Terms from what is known, fields row by row."""
-        found: dict[Node, Any] = {}
+        """Values of terms, and fields row by row, after the last round."""
+        values: dict[Node, Any] = {}
         terms = [root for root in roots if root.points is None]
-        found.update(zip(terms, map(jnp.asarray, evaluate(terms, self.values)), strict=True))
+        values.update(zip(terms, map(jnp.asarray, evaluate(terms, self.values)), strict=True))
         for tag in self.shards:
             fields = [root for root in roots if root.points is tag]
-            _, rows, _ = self._local(tag, Task(rows=fields))
-            found.update(zip(fields, rows, strict=True))
-        return [found[root] for root in roots]
+            _, rows, _ = self._local(tag, LocalTask(fields=fields))
+            values.update(zip(fields, rows, strict=True))
+        return [values[root] for root in roots]
 
     def _exchange(self, nodes: Sequence[Node], level: int) -> None:
         """One round: local work on every tag, then one sum (and what else must be collected)."""
         local: dict[Node, Any] = {}
         products: dict[Any, Share] = {}
         for tag in self.shards:
-            task = Task(values=[node for node in nodes if levels_match(node, self.levels, level, tag)])
+            task = LocalTask(values=[node for node in nodes if levels_match(node, self.levels, level, tag)])
             keys = []
             for gradient in self.gradients.values():
-                for key, pull in gradient.pulls(level, tag, self.values):
-                    task.pulls.append(pull)
+                for key, pull in gradient.pullbacks(level, tag, self.values):
+                    task.pullbacks.append(pull)
                     keys.append(key)
-            found, _, pulled = self._local(tag, task)
-            local.update(zip(task.values, found, strict=True))
-            for key, pull, result in zip(keys, task.pulls, pulled, strict=True):
+            shares, _, results = self._local(tag, task)
+            local.update(zip(task.values, shares, strict=True))
+            for key, pull, result in zip(keys, task.pullbacks, results, strict=True):
                 share = Share(result.selected, dict(zip(pull.feeds, result.feeds, strict=True)))
                 # Added up here, so that the parts of different tags are one vector when they are sent.
                 products[key] = products[key] + share if key in products else share
@@ -132,8 +132,8 @@ class _Rounds:
         known = dict(zip(sums, totals, strict=True))
         largest = [n for n in local if isinstance(n.op, PointMax)]
         if largest:
-            each = self.collectives.gather(jnp.stack([local[n] for n in largest])[None])
-            known.update(zip(largest, each.max(axis=0), strict=True))
+            of_shards = self.collectives.gather(jnp.stack([local[n] for n in largest])[None])
+            known.update(zip(largest, of_shards.max(axis=0), strict=True))
         for node in local:
             if isinstance(node.op, Gathered):
                 known[node] = self._all_rows(node.args[0].points, local[node])
@@ -143,7 +143,7 @@ class _Rounds:
             gradient.take(which, Share(selected, dict(zip(share.feeds, feeds, strict=True))))
 
     def _derive(self, nodes: Sequence[Node]) -> None:
-        """What follows from the rounds so far: gradients, and fields scattered from values of all points."""
+        """Compute gradients, and fields scattered from values of all points, from the rounds so far."""
         for node in nodes:
             if node in self.gradients:
                 value = self.gradients[node].value(self.values)
@@ -156,13 +156,13 @@ class _Rounds:
                 value = swept_gradient(node, self.values, self._pull_back, self.collectives.sum, self._all_rows)
             self.values = self.values.with_known({node: value})
 
-    def _local(self, tag: PointSet, task: Task) -> tuple[list[Any], list[Array], list[Pulled]]:
-        if not (task.values or task.rows or task.pulls):
+    def _local(self, tag: PointSet, task: LocalTask) -> tuple[list[Any], list[Array], list[PullbackResult]]:
+        if not (task.values or task.fields or task.pullbacks):
             return [], [], []
         scattered = {node: rows for node, rows in self.scattered.items() if node.points is tag}
-        return run_task(task, self.shards[tag], self.values, scattered, self.limit)
+        return run_locally(task, self.shards[tag], self.values, scattered, self.limit)
 
-    def _pull_back(self, pull: Pull) -> Pulled:
+    def _pull_back(self, pull: Pullback) -> PullbackResult:
         """The local part of one product; weights of gathered values are cut down to this shard's rows."""
         tag = pull.nodes[0].args[0].points
         assert tag is not None
@@ -170,7 +170,7 @@ class _Rounds:
             self.layouts[tag].own(c, self.collectives.rank) if isinstance(n.op, Gathered) else c
             for n, c in zip(pull.nodes, pull.cotangents, strict=True)
         ]
-        task = Task(pulls=[Pull(pull.wrt, pull.nodes, tuple(own), pull.feeds, pull.scattered)])
+        task = LocalTask(pullbacks=[Pullback(pull.wrt, pull.nodes, tuple(own), pull.feeds, pull.scattered)])
         return self._local(tag, task)[2][0]
 
     def _all_rows(self, tag: PointSet | None, rows: Array) -> Array:

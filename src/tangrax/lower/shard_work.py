@@ -1,4 +1,4 @@
-"""What one shard computes of one tag's points between two rounds of communication, in chunks."""
+"""The local work of one shard on one tag's points between two rounds of communication, in chunks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from .primitives import Gathered, PointMax, PointSum
 
 
 @dataclass(frozen=True, eq=False)
-class Pull:
+class Pullback:
     """A vector-Jacobian product: Σ cotangent · ∂(shared value)/∂(parameters, shared values beneath it)."""
 
     wrt: tuple[Selection, ...]
@@ -29,8 +29,8 @@ class Pull:
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """What a pull gives: leaves of each selection, one array a feed, rows for each scattered field."""
+class PullbackResult:
+    """Result of a pull-back: leaves of each selection, one array a feed, rows for each scattered field."""
 
     selected: list[list[Array]]
     feeds: list[Array]
@@ -38,26 +38,26 @@ class Pulled:
 
 
 @dataclass(eq=False)
-class Task:
-    """The work of one round on one tag: values to exchange, fields wanted row by row, pull-backs."""
+class LocalTask:
+    """The local work of one round on one tag: values to exchange, fields wanted row by row, pull-backs."""
 
     values: list[Node] = field(default_factory=list)
-    rows: list[Node] = field(default_factory=list)
-    pulls: list[Pull] = field(default_factory=list)
+    fields: list[Node] = field(default_factory=list)
+    pullbacks: list[Pullback] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Shard:
-    """One shard's rows of a tag."""
+class ShardRows:
+    """One shard's rows of a tag, and which of them are points, not padding."""
 
     points: Float[Array, "rows columns"]
     valid: Bool[Array, " rows"]
 
 
-def run_task(
-    task: Task, shard: Shard, values: Values, scattered: Mapping[Node, Array], limit: int | None
-) -> tuple[list[Any], list[Array], list[Pulled]]:
-    """Local contributions to `task.values`, rows of `task.rows`, and the local part of each pull.
+def run_locally(
+    task: LocalTask, shard: ShardRows, values: Values, scattered: Mapping[Node, Array], limit: int | None
+) -> tuple[list[Any], list[Array], list[PullbackResult]]:
+    """Local contributions to `task.values`, rows of `task.fields`, and the local part of each pull-back.
 
     The shard's points are processed in chunks of equal size whose temporaries stay below `limit` bytes; sums
     differ from those of one chunk only by rounding.
@@ -65,14 +65,14 @@ def run_task(
     rows = len(shard.valid)
     cotangent_rows = [
         [c if isinstance(n.op, Gathered) else None for n, c in zip(p.nodes, p.cotangents, strict=True)]
-        for p in task.pulls
+        for p in task.pullbacks
     ]
     inputs = (shard.points, shard.valid, list(scattered.values()), cotangent_rows)
 
     def of(chunk: Any) -> tuple[Any, Any]:
         points, valid, scattered_rows, cotangents = chunk
-        here = dict(zip(scattered, scattered_rows, strict=True))
-        return _chunk(task, values, points, valid, here, cotangents)
+        scattered_here = dict(zip(scattered, scattered_rows, strict=True))
+        return _chunk(task, values, points, valid, scattered_here, cotangents)
 
     count, whole = (1, of) if limit is None else chunks_within(limit, of, inputs)
     if count == 1:
@@ -95,62 +95,64 @@ def run_task(
     return _merged(task, sums, by_row)
 
 
-def _chunk(task: Task, values: Values, points: Any, valid: Any, scattered: Any, cotangent_rows: Any) -> tuple[Any, Any]:
-    """((sums and maxima, what pulls give for parameters and feeds), (rows, what pulls give row by row))."""
-    wanted = {node: None for pull in task.pulls for node in pull.nodes}
-    pulled, known = [], {}
-    for pull, rows_of in zip(task.pulls, cotangent_rows, strict=True):
+def _chunk(
+    task: LocalTask, values: Values, points: Any, valid: Any, scattered: Any, cotangent_rows: Any
+) -> tuple[Any, Any]:
+    """((sums and maxima, pull-backs to parameters and feeds), (rows, pull-backs to scattered fields, row by row))."""
+    wanted = {node: None for pull in task.pullbacks for node in pull.nodes}
+    results, computed = [], {}
+    for pull, rows_of in zip(task.pullbacks, cotangent_rows, strict=True):
 
-        def of(selected: Any, feeds: Any, of_rows: Any, pull: Pull = pull) -> Any:
+        def of(selected: Any, feeds: Any, of_rows: Any, pull: Pullback = pull) -> Any:
             moved = values.with_parameters(put_selected(values.parameters, pull.wrt, selected))
             moved = moved.with_known(dict(zip(pull.feeds, feeds, strict=True)))
-            here = {**scattered, **dict(zip(pull.scattered, of_rows, strict=True))}
-            return _contributions(pull.nodes, moved, points, valid, here)
+            fields_here = {**scattered, **dict(zip(pull.scattered, of_rows, strict=True))}
+            return _contributions(pull.nodes, moved, points, valid, fields_here)
 
         selected = [selection.take(values.parameters[selection.trainable]) for selection in pull.wrt]
-        found, back = jax.vjp(
+        outputs, back = jax.vjp(
             of, selected, [values.known[n] for n in pull.feeds], [scattered[n] for n in pull.scattered]
         )
-        known.update(zip(pull.nodes, found, strict=True))
+        computed.update(zip(pull.nodes, outputs, strict=True))
         pairs = zip(pull.cotangents, rows_of, strict=True)
-        pulled.append(back([c if r is None else jnp.where(_along(valid, r), r, 0) for c, r in pairs]))
+        results.append(back([c if r is None else jnp.where(_along(valid, r), r, 0) for c, r in pairs]))
     # A value whose gradient is pulled back is known from that pass: computing it apart would cost a second one.
     rest = [node for node in task.values if node not in wanted]
-    known.update(zip(rest, _contributions(rest, values, points, valid, scattered), strict=True))
+    computed.update(zip(rest, _contributions(rest, values, points, valid, scattered), strict=True))
     summed = (
-        [known[n] for n in task.values if not isinstance(n.op, Gathered)],
-        [(s, f) for s, f, _ in pulled],
+        [computed[n] for n in task.values if not isinstance(n.op, Gathered)],
+        [(s, f) for s, f, _ in results],
     )
-    gathered = [known[n] for n in task.values if isinstance(n.op, Gathered)]
-    rows = _at_points(task.rows, values, points, scattered)
-    return summed, (gathered, rows, [r for _, _, r in pulled])
+    gathered = [computed[n] for n in task.values if isinstance(n.op, Gathered)]
+    rows = _at_points(task.fields, values, points, scattered)
+    return summed, (gathered, rows, [r for _, _, r in results])
 
 
 def _contributions(
     nodes: Sequence[Node], values: Values, points: Any, valid: Any, scattered: Mapping[Node, Array]
 ) -> list[Any]:
     """A chunk's share of each exchanged value."""
-    apart = guarded(nodes)
-    fields = list(dict.fromkeys(arg for node in nodes for arg in node.args if arg not in apart))
+    restricted = guarded(nodes)
+    fields = list(dict.fromkeys(arg for node in nodes for arg in node.args if arg not in restricted))
     at = dict(zip(fields, _at_points(fields, values, points, scattered), strict=True))
-    for groups in dict.fromkeys(apart.values()):
+    for groups in dict.fromkeys(restricted.values()):
         inside = valid & reduce(jnp.logical_or, [at[group] for group in groups])
-        fields = [field for field, its in apart.items() if its == groups]
+        fields = [field for field, its in restricted.items() if its == groups]
         at.update(zip(fields, _at_points(fields, *moved(inside, values, points, scattered)), strict=True))
-    found = []
+    shares = []
     for node in nodes:
         value = at[node.args[0]]
         if isinstance(node.op, Gathered):
-            found.append(value)
+            shares.append(value)
             continue
         # Padding is masked before the reduction, and with it in the pull-back: 0 x NaN would be NaN.
         counted = valid & at[node.args[1]] if len(node.args) > 1 else valid
         if isinstance(node.op, PointSum):
-            found.append(jnp.where(_along(counted, value), value, 0).sum(axis=0))
+            shares.append(jnp.where(_along(counted, value), value, 0).sum(axis=0))
         else:
             assert isinstance(node.op, PointMax)
-            found.append(jnp.where(counted, value, -jnp.inf).max())
-    return found
+            shares.append(jnp.where(counted, value, -jnp.inf).max())
+    return shares
 
 
 def _at_points(fields: Sequence[Node], values: Values, points: Any, scattered: Mapping[Node, Array]) -> list[Any]:
@@ -160,8 +162,8 @@ def _at_points(fields: Sequence[Node], values: Values, points: Any, scattered: M
 
     def at(point: Array, rows: Any) -> list[Any]:
         own = dict(zip(scattered, rows, strict=True))
-        here = Values(values.parameters, values.known, values.counts, values.dtype, own)
-        return [jnp.asarray(value) for value in evaluate(fields, here, point)]
+        at_this_point = Values(values.parameters, values.known, values.counts, values.dtype, own)
+        return [jnp.asarray(value) for value in evaluate(fields, at_this_point, point)]
 
     return jax.vmap(merged(at))(points, list(scattered.values()))
 
@@ -177,25 +179,25 @@ def _in_chunks(rows: Array, count: int, size: int) -> Array:
     return padded.reshape(count, size, *rows.shape[1:])
 
 
-def _are_maxima(task: Task) -> list[bool]:
+def _are_maxima(task: LocalTask) -> list[bool]:
     """For each value that chunks add up to: whether it is a maximum, not a sum."""
     return [isinstance(node.op, PointMax) for node in task.values if not isinstance(node.op, Gathered)]
 
 
-def _lowest(task: Task, zeros: list[Any]) -> list[Any]:
+def _lowest(task: LocalTask, zeros: list[Any]) -> list[Any]:
     return [zero - jnp.inf if maximum else zero for maximum, zero in zip(_are_maxima(task), zeros, strict=True)]
 
 
-def _added(task: Task, a: Any, b: Any) -> Any:
+def _added(task: LocalTask, a: Any, b: Any) -> Any:
     pairs = zip(_are_maxima(task), a[0], b[0], strict=True)
     values = [jnp.maximum(x, y) if maximum else x + y for maximum, x, y in pairs]
     return values, jax.tree.map(jnp.add, a[1], b[1])
 
 
-def _merged(task: Task, summed: Any, by_row: Any) -> tuple[list[Any], list[Array], list[Pulled]]:
+def _merged(task: LocalTask, summed: Any, by_row: Any) -> tuple[list[Any], list[Array], list[PullbackResult]]:
     sums, pulled = summed
     gathered, rows, scattered = by_row
     sums, gathered = iter(sums), iter(gathered)
     values = [next(gathered) if isinstance(node.op, Gathered) else next(sums) for node in task.values]
-    pulls = [Pulled(s, f, r) for (s, f), r in zip(pulled, scattered, strict=True)]
+    pulls = [PullbackResult(s, f, r) for (s, f), r in zip(pulled, scattered, strict=True)]
     return values, rows, pulls

@@ -1,4 +1,4 @@
-"""Whether networks are smooth enough for the derivatives in space and time that are taken of them.
+"""Checks that networks are smooth enough for the derivatives in space and time that are taken of them.
 
 A network of relu is linear between its kinks: its second derivative is zero at every point, and u'' = f, as far as any
 number shows, cannot be trained or is solved before it begins. Neither names nor zeros alone tell: a linear network has
@@ -28,27 +28,27 @@ DIFFERS = 1e-3  # of the largest value: differences above it are none of roundin
 
 def warn_of_rough(roots: Sequence[Node], transport: Transport) -> None:
     """Warn once of each network that is too rough, at the line that called `tx.core`."""
-    for said in too_rough(roots) if transport.writes else ():
-        warnings.warn(said, stacklevel=4)
+    for text in too_rough(roots) if transport.writes else ():
+        warnings.warn(text, stacklevel=4)
 
 
 def too_rough(roots: Sequence[Node]) -> list[str]:
     """A sentence for each network whose derivatives in the roots are zero between its kinks."""
-    said = []
+    sentences = []
     for (trainable, size), order in _orders(roots).items():
         if order and _has_pieces(trainable, size) and _is_polynomial_in_pieces(trainable, size, order):
-            said.append(
+            sentences.append(
                 f"'{trainable.name}' is differentiated {order} times in space or time, and its derivatives of order "
                 f"{order} are exactly zero at every input but at its kinks, as those of relu are from the second on: "
                 f"no equation can train them. Take a smooth activation, such as tanh, sin, gelu or softplus"
             )
-    return said
+    return sentences
 
 
 def _orders(roots: Sequence[Node]) -> dict[tuple[Trainable, int], int]:
     """For each network, with its number of inputs: how often it is differentiated along coordinates, at most."""
     order: dict[Node, int] = dict.fromkeys(roots, 0)
-    found: dict[tuple[Trainable, int], int] = {}
+    orders: dict[tuple[Trainable, int], int] = {}
     for node in reversed(arguments_first(roots, lambda node: node.args)):
         own = order[node]
         match node.op:
@@ -58,10 +58,10 @@ def _orders(roots: Sequence[Node]) -> dict[tuple[Trainable, int], int]:
                 own += 2
             case Call() if node.args:
                 key = node.op.trainable, sum(int(np.prod(arg.shape)) for arg in node.args)
-                found[key] = max(found.get(key, 0), own)
+                orders[key] = max(orders.get(key, 0), own)
         for arg in node.args:
             order[arg] = max(order.get(arg, 0), own if node.op.local else 0)
-    return found
+    return orders
 
 
 def _has_pieces(trainable: Trainable, size: int) -> bool:

@@ -5,19 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .layers import (
-    Activation,
-    Dense,
-    Frequencies,
-    as_key,
-    check_sizes,
-    draw_frequencies,
-    embed,
-    embedded_size,
-    quick,
-    recipe_of,
-)
-from .network import Network, wrap
+from .layers import Activation, Dense, Frequencies, check_sizes, embed, quick
+from .network import Network
+from .perceptron import hidden_layers, perceptron
 
 
 class MLP(eqx.Module):
@@ -47,11 +37,8 @@ class MLP(eqx.Module):
         keys = jax.random.split(key, depth + 1)
         self.activation = quick(activation)
         self.frequencies = frequencies
-        sizes = [embedded_size(frequencies, inputs), *[width] * depth]
-        self.layers = tuple(
-            Dense(a, b, factorised, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys[:-1], strict=True)
-        )
-        self.output_layer = Dense(sizes[-1], outputs, factorised, key=keys[-1])
+        self.layers = hidden_layers(inputs, width, frequencies, factorised, keys[:-1])
+        self.output_layer = Dense(width, outputs, factorised, key=keys[-1])
 
     def __call__(self, inputs: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
         hidden = embed(self.frequencies, inputs)
@@ -78,15 +65,17 @@ def mlp(
     `fourier_features` random frequencies of standard deviation `fourier_scale` (cycles per unit length) help with
     solutions that oscillate; `factorised` weights with several scales. `key` is a seed or a PRNG key.
     """
-    check_sizes("mlp", inputs=inputs, outputs=outputs, width=width, depth=depth)
-    feature_key, weight_key = jax.random.split(as_key(key))
-    arguments = {
-        "inputs": inputs,
-        "outputs": outputs,
-        "width": width,
-        "depth": depth,
-        "activation": activation,
-        "frequencies": draw_frequencies("mlp", fourier_features, fourier_scale, inputs, feature_key),
-        "factorised": factorised,
-    }
-    return wrap(MLP(**arguments, key=weight_key), name=name, recipe=recipe_of("mlp", arguments))
+    sizes = {"inputs": inputs, "outputs": outputs, "width": width, "depth": depth}
+    check_sizes("mlp", **sizes)
+    return perceptron(
+        "mlp",
+        MLP,
+        sizes,
+        inputs=inputs,
+        activation=activation,
+        fourier_features=fourier_features,
+        fourier_scale=fourier_scale,
+        factorised=factorised,
+        key=key,
+        name=name,
+    )

@@ -5,19 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .layers import (
-    Activation,
-    Dense,
-    Frequencies,
-    as_key,
-    check_sizes,
-    draw_frequencies,
-    embed,
-    embedded_size,
-    quick,
-    recipe_of,
-)
-from .network import Network, wrap
+from .layers import Activation, Dense, Frequencies, check_sizes, embed, embedded_size, quick
+from .network import Network
+from .perceptron import hidden_layers, perceptron
 
 
 class Encoders(eqx.Module):
@@ -67,11 +57,8 @@ class ModifiedMLP(eqx.Module):
         keys = jax.random.split(key, depth + 2)
         self.activation = quick(activation)
         self.frequencies = frequencies
-        sizes = [embedded_size(frequencies, inputs), *[width] * depth]
-        self.encoders = Encoders(sizes[0], width, factorised, key=keys[0])
-        self.layers = tuple(
-            Dense(a, b, factorised, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys[1:-1], strict=True)
-        )
+        self.encoders = Encoders(embedded_size(frequencies, inputs), width, factorised, key=keys[0])
+        self.layers = hidden_layers(inputs, width, frequencies, factorised, keys[1:-1])
         self.output_layer = Dense(width, outputs, factorised, key=keys[-1])
 
     def __call__(self, inputs: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
@@ -99,15 +86,17 @@ def modified_mlp(
 
     It has two layers of parameters more than an `mlp` of the same width and depth.
     """
-    check_sizes("modified_mlp", inputs=inputs, outputs=outputs, width=width, depth=depth)
-    feature_key, weight_key = jax.random.split(as_key(key))
-    arguments = {
-        "inputs": inputs,
-        "outputs": outputs,
-        "width": width,
-        "depth": depth,
-        "activation": activation,
-        "frequencies": draw_frequencies("modified_mlp", fourier_features, fourier_scale, inputs, feature_key),
-        "factorised": factorised,
-    }
-    return wrap(ModifiedMLP(**arguments, key=weight_key), name=name, recipe=recipe_of("modified_mlp", arguments))
+    sizes = {"inputs": inputs, "outputs": outputs, "width": width, "depth": depth}
+    check_sizes("modified_mlp", **sizes)
+    return perceptron(
+        "modified_mlp",
+        ModifiedMLP,
+        sizes,
+        inputs=inputs,
+        activation=activation,
+        fourier_features=fourier_features,
+        fourier_scale=fourier_scale,
+        factorised=factorised,
+        key=key,
+        name=name,
+    )

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from ..expr import Node, Selection, Trainable, as_array, as_node, ops, parted
-from .mask import mask_flags
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Network:
     trainable: Trainable
     own_optimizer: Any = None
     frozen: bool = False
-    flags: tuple[bool, ...] | None = None
+    selected: Selection | None = None  # by a mask; None for all
 
     def __call__(self, *coordinates: Any) -> Node:
         """The network at each point: the arguments are put one after the other into its input vector.
@@ -44,11 +43,12 @@ class Network:
 
     def mask(self, mask: Any) -> "Network":
         """A view that selects parameters for `.grad(...)`: one bool a leaf, or None for all."""
-        return replace(self, flags=None if mask is None else mask_flags(self.trainable, mask))
+        return replace(self, selected=Selection.of(self.trainable, mask))
 
     @property
     def selection(self) -> Selection:
-        return Selection(self.trainable, self.flags)
+        """The parameters that `.grad(...)` is by."""
+        return Selection(self.trainable) if self.selected is None else self.selected
 
     @property
     def leaf_names(self) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .layers import Activation, Dense, Frequencies, as_key, check_sizes, draw_frequencies, embed, quick, recipe_of
+from .layers import Activation, Dense, Frequencies, check_sizes, embed, quick
 from .modified import Encoders, mixed
-from .network import Network, wrap
+from .network import Network
+from .perceptron import perceptron
 
 
 class Block(eqx.Module):
@@ -86,12 +87,15 @@ def pirate(
     check_sizes("pirate", inputs=inputs, outputs=outputs, width=width, blocks=blocks)
     if width % 2:
         raise ValueError(f"pirate(width={width}): an even number, since half of the features are cosines, half sines")
-    feature_key, weight_key = jax.random.split(as_key(key))
-    arguments = {
-        "outputs": outputs,
-        "blocks": blocks,
-        "activation": activation,
-        "frequencies": draw_frequencies("pirate", width // 2, fourier_scale, inputs, feature_key),
-        "factorised": factorised,
-    }
-    return wrap(PirateNet(**arguments, key=weight_key), name=name, recipe=recipe_of("pirate", arguments))
+    return perceptron(
+        "pirate",
+        PirateNet,
+        {"outputs": outputs, "blocks": blocks},
+        inputs=inputs,
+        activation=activation,
+        fourier_features=width // 2,
+        fourier_scale=fourier_scale,
+        factorised=factorised,
+        key=key,
+        name=name,
+    )

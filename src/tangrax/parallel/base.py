@@ -1,4 +1,4 @@
-"""Where the shards live: placing points, compiling a program for one shard, fetching results."""
+"""Transports: placing points on devices, compiling a program for one shard, fetching results."""
 
 import abc
 import hashlib
@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from ..processes import Peers
 from .collectives import Collectives
 from .layout import Batched, Padded
-from .operation import Noted, Operation
+from .operation import Operation, RecordingCollectives
 from .setup import settings
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Transport(eqx.Module):
     @property
     @abc.abstractmethod
     def collectives(self) -> Collectives:
-        """What a program for one shard talks through."""
+        """Communication between the shards of a program."""
 
     @property
     @abc.abstractmethod
@@ -89,21 +89,21 @@ class Transport(eqx.Module):
         """
         if self.processes == 1:
             return self._jit(_with_precision(partial(program, self.collectives)))
-        notes: list[str] = []
-        jitted = self._jit(_with_precision(partial(program, Noted(self.size, self.collectives, notes))))
-        return Operation(name, jitted, notes, self.peers)
+        record: list[str] = []
+        jitted = self._jit(_with_precision(partial(program, RecordingCollectives(self.size, self.collectives, record))))
+        return Operation(name, jitted, record, self.peers)
 
     def first(self, name: str, arrays: Sequence[Any]) -> list[Any]:
         """The arrays of the first process, on every process, with a warning if another one's are different.
 
-        What stands for an array, and has bytes `told` of what it is made of, is compared by these. Files listed in
-        another order or random numbers of another seed must not train another problem on each.
+        Lazy arrays are compared by their fingerprint. Files listed in another order or random numbers of another seed
+        must not train another problem on each.
         """
         if self.processes == 1:
             return list(arrays)
-        said = self.peers.exchange(f"comparing {name}", lambda: json.dumps([_about(array) for array in arrays]))
-        each = [json.loads(text) for text in said]
-        others = [str(rank) for rank, about in enumerate(each) if about != each[0]]
+        texts = self.peers.exchange(f"comparing {name}", lambda: json.dumps([_about(array) for array in arrays]))
+        facts = [json.loads(text) for text in texts]
+        others = [str(rank) for rank, about in enumerate(facts) if about != facts[0]]
         if not others:
             return list(arrays)
         if self.writes:
@@ -111,38 +111,38 @@ class Transport(eqx.Module):
                 f"{name} of process {', '.join(others)} differ from those of process 0, which are used: seed random "
                 f"numbers alike, sort lists of files"
             )
-        return self._sent(name, arrays, [about[1:] for about in each[0]])
+        return self._sent(name, arrays, [about[1:] for about in facts[0]])
 
     def _sent(self, name: str, arrays: Sequence[Any], facts: Sequence[Any]) -> list[Any]:
         """The first process's arrays, of these shapes and dtypes, on every process."""
-        found = []
+        received = []
         for index, (shape, dtype) in enumerate(facts):
-            mine = np.asarray(arrays[index]) if self.writes else np.zeros(shape, dtype)
+            sent = np.asarray(arrays[index]) if self.writes else np.zeros(shape, dtype)
             with self.peers.operation(f"sending {name}"):
                 # Of no axis, an array that is made contiguous would come back with one.
-                found.append(self._broadcast(np.ascontiguousarray(mine)).reshape(shape) if np.prod(shape) else mine)
-        return found
+                received.append(self._broadcast(np.ascontiguousarray(sent)).reshape(shape) if np.prod(shape) else sent)
+        return received
 
     def first_reads(self, name: str, read: Callable[[], Sequence[np.ndarray]]) -> list[Any]:
-        """What `read` gives on the writing process, on every process; all raise alike if it failed.
+        """Arrays that `read` returns on the writing process, on every process; all raise alike if it failed.
 
-        What it raises there reaches the others as a ValueError.
+        Its exception there reaches the others as a ValueError.
         """
-        found: list[Any] = []
+        arrays: list[Any] = []
 
         def attempt() -> list[Any]:
-            found.extend(read())
-            return [[list(array.shape), array.dtype.str] for array in found]
+            arrays.extend(read())
+            return [[list(array.shape), array.dtype.str] for array in arrays]
 
         facts = self._first_does(f"reading {name}", attempt, ValueError, f"the process that reads {name} could not")
-        return found if self.processes == 1 else self._sent(name, found, facts)
+        return arrays if self.processes == 1 else self._sent(name, arrays, facts)
 
     def first_writes(self, name: str, write: Callable[[], None]) -> None:
         """Run `write` on the writing process alone; all go on when it is done, or raise alike if it failed."""
         self._first_does(f"writing {name}", write, OSError, f"the process that writes files could not write {name}")
 
     def _first_does(self, name: str, act: Callable[[], Any], error: type[Exception], failed: str) -> Any:
-        """What `act` says on the writing process, on every process; its failure there, an `error` on the others."""
+        """Result of `act` on the writing process, on every process; raises an `error` on the others where it failed."""
         failure: list[Exception] = []
 
         def attempt() -> str:
@@ -154,22 +154,22 @@ class Transport(eqx.Module):
                 failure.append(raised)
                 return json.dumps([f"{type(raised).__name__}: {raised}", None])
 
-        trouble, said = json.loads(self.peers.exchange(name, attempt)[0])
+        trouble, result = json.loads(self.peers.exchange(name, attempt)[0])
         if failure:
             raise failure[0]
         if trouble:
             raise error(f"{failed}: {trouble}")
-        return said
+        return result
 
 
 def digest(array: Any) -> str:
-    """What tells an array, or what stands for one, from another."""
-    told = array.told if hasattr(array, "told") else np.ascontiguousarray(array).tobytes()
-    return hashlib.sha256(told).hexdigest()
+    """SHA-256 of an array's bytes, or of a lazy array's fingerprint."""
+    content = array.fingerprint if hasattr(array, "fingerprint") else np.ascontiguousarray(array).tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _about(array: Any) -> list[Any]:
-    """What tells an array from another one, in a few bytes."""
+    """Digest, shape and dtype of an array."""
     return [digest(array), list(array.shape), array.dtype.str]
 
 

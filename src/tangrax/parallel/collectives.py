@@ -1,4 +1,4 @@
-"""How the shards of one program talk: three verbs, and who is asking."""
+"""Communication between the shards of one program: sum, gather, shift."""
 
 import abc
 
@@ -29,7 +29,7 @@ class Collectives(eqx.Module):
 
     @abc.abstractmethod
     def shift(self, tree: PyTree, k: int = 1, senders: range | None = None) -> PyTree:
-        """What the shard k places before this one in the ring holds; zeros if it is not among the `senders`."""
+        """Arrays of the shard k places before this one in the ring; zeros if it is not among the `senders`."""
 
 
 class Local(Collectives):

@@ -21,28 +21,28 @@ class ProcessMismatch(RuntimeError):
     """The processes of a run were about to do different things."""
 
 
-class Noted(Collectives):
-    """Collectives that note, while a program is traced, what it will communicate."""
+class RecordingCollectives(Collectives):
+    """Collectives that record, while a program is traced, its communication, an entry a call."""
 
     size: int = eqx.field(static=True)
     inner: Collectives
-    notes: list[str] = eqx.field(static=True)
+    record: list[str] = eqx.field(static=True)
 
     @property
     def rank(self):
         return self.inner.rank
 
     def sum(self, tree):
-        self.notes.append(f"sum of {_shapes(tree)}")
+        self.record.append(f"sum of {_shapes(tree)}")
         return self.inner.sum(tree)
 
     def gather(self, rows):
-        self.notes.append(f"gather of {_shapes(rows)}")
+        self.record.append(f"gather of {_shapes(rows)}")
         return self.inner.gather(rows)
 
     def shift(self, tree, k=1, senders=None):
-        some = "" if senders is None else f" from {senders}"
-        self.notes.append(f"shift by {k} of {_shapes(tree)}{some}")
+        suffix = "" if senders is None else f" from {senders}"
+        self.record.append(f"shift by {k} of {_shapes(tree)}{suffix}")
         return self.inner.shift(tree, k, senders)
 
 
@@ -52,8 +52,8 @@ class Operation:
     With TANGRAX_CHECK_COLLECTIVES=1 all compare what they will communicate before they begin.
     """
 
-    def __init__(self, name: str, jitted: Any, notes: list[str], peers: Peers):
-        self.name, self._jitted, self._notes, self._peers = name, jitted, notes, peers
+    def __init__(self, name: str, jitted: Any, record: list[str], peers: Peers):
+        self.name, self._jitted, self._record, self._peers = name, jitted, record, peers
         self._sequences: dict[Any, list[str]] = {}
 
     def __call__(self, *args: Any) -> Any:
@@ -69,22 +69,22 @@ class Operation:
         """Raise ProcessMismatch unless all processes are about to communicate alike."""
         shapes = str(jax.tree.map(jax.typeof, args))
         if shapes not in self._sequences:
-            self._notes.clear()
+            self._record.clear()
             self._jitted.lower(*args)
-            self._sequences[shapes] = [*self._notes, "end of the program"]
+            self._sequences[shapes] = [*self._record, "end of the program"]
         compare(self._peers, "collectives", [f"program '{self.name}'", *self._sequences[shapes]])
 
 
 def compare(peers: Peers, what: str, lines: Sequence[str]) -> None:
     """Raise ProcessMismatch on every process, naming the first difference, unless all have the same lines."""
-    mine = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    digests = peers.exchange(f"comparing {what}", lambda: mine)
+    own = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    digests = peers.exchange(f"comparing {what}", lambda: own)
     odd = next((rank for rank, digest in enumerate(digests) if digest != digests[0]), None)
     if odd is None:
         return
-    # Two are enough to name a difference, and all that is said goes to all.
-    said = peers.exchange(f"telling {what}", lambda: json.dumps(list(lines) if peers.rank in (0, odd) else []))
-    pairs = zip_longest(json.loads(said[0]), json.loads(said[odd]), fillvalue="nothing")
+    # Two are enough to name a difference, and every text goes to all.
+    texts = peers.exchange(f"telling {what}", lambda: json.dumps(list(lines) if peers.rank in (0, odd) else []))
+    pairs = zip_longest(json.loads(texts[0]), json.loads(texts[odd]), fillvalue="nothing")
     place, (first, other) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
     raise ProcessMismatch(
         f"the {what} of the processes differ, first at line {place}: {first} on process 0, {other} on process {odd}. "

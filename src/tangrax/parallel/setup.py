@@ -9,11 +9,11 @@ from typing import Any
 import jax
 
 from ..processes import (
-    Alone,
     Launch,
     Limits,
     Node,
     Peers,
+    SingleProcess,
     announce,
     detect,
     jax_has_started,
@@ -43,7 +43,7 @@ class Settings:
     dtype: str | None = None
     matmul_precision: str = "highest"
     launch: Launch | None = None
-    peers: Peers = field(default_factory=Alone)
+    peers: Peers = field(default_factory=SingleProcess)
 
     @property
     def writes(self) -> bool:

@@ -40,7 +40,7 @@ def decomposed(
     which LAPACK has no answer or a wrong one, all are NaN.
     """
 
-    def say() -> str:
+    def message() -> str:
         if not transport.writes:
             return ""
         held = np.asarray(matrix)
@@ -51,7 +51,7 @@ def decomposed(
         _, values, right = np.linalg.svd(held)
         return json.dumps([values.tolist(), right[:vectors].T.tolist()])
 
-    values, right = json.loads(transport.peers.exchange("decomposing", say)[0])
+    values, right = json.loads(transport.peers.exchange("decomposing", message)[0])
     dtype = np.asarray(matrix).dtype
     return np.array(values, dtype), np.array(right, dtype).reshape(len(values), vectors)
 

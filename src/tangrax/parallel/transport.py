@@ -10,13 +10,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ..processes import Alone, Peers, detect, refuse_fork
+from ..processes import Peers, SingleProcess, detect, refuse_fork
 from .base import AXIS, Transport
 from .collectives import Collectives, Local, Xla
 from .mpi import make_mpi_transport
 from .setup import settings
 
-ALONE = Alone()
+SINGLE_PROCESS = SingleProcess()
 COLLECTED = 2**26  # bytes that `collect` gathers at once
 
 
@@ -31,7 +31,7 @@ class OneDevice(Transport):
 
     @property
     def peers(self) -> Peers:
-        return ALONE
+        return SINGLE_PROCESS
 
     def place(self, rows):
         return jax.device_put(rows[:], self.mesh.devices.flat[0])
@@ -64,7 +64,7 @@ class Devices(Transport):
     @property
     def peers(self) -> Peers:
         # `make_transport` sees to it that every process takes part.
-        return settings().peers if self.mesh.is_multi_process else ALONE
+        return settings().peers if self.mesh.is_multi_process else SINGLE_PROCESS
 
     def place(self, rows):
         # Every process hands its own devices their blocks, and asks for no others.

@@ -7,7 +7,7 @@ from .gpus import DEVICES as DEVICES, Node as Node, own_gpus as own_gpus, share_
 from .hub import versions as versions
 from .judge import Limits as Limits
 from .meeting import announce as announce, meet as meet, slurm_coordinator as slurm_coordinator
-from .peers import Alone as Alone, Joined as Joined, Peers as Peers
+from .peers import ConnectedProcess as ConnectedProcess, Peers as Peers, SingleProcess as SingleProcess
 from .stop import (
     AGREED as AGREED,
     Interruption as Interruption,

@@ -1,4 +1,4 @@
-"""Which of the GPUs of its node a process takes, told before JAX looks for any."""
+"""Which of the GPUs of its node a process takes, settled before JAX looks for any."""
 
 import glob
 import importlib.util
@@ -23,16 +23,16 @@ MEMORY = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTH
 
 @dataclass(frozen=True)
 class Node:
-    """What the processes of a node told when they met: the GPUs that each sees, and which of them this one is."""
+    """The processes of a node: the GPUs that each sees, and which of them this one is."""
 
     place: int
     seen: Sequence[Sequence[str] | None]
 
     @classmethod
-    def of(cls, rank: int, told: Sequence[tuple[str, Sequence[str] | None]]) -> "Node":
-        """That of a rank, from what each of all ranks told: the name of its node, and the GPUs that it sees."""
-        name, _ = told[rank]
-        return cls(sum(node == name for node, _ in told[:rank]), [gpus for node, gpus in told if node == name])
+    def of(cls, rank: int, reports: Sequence[tuple[str, Sequence[str] | None]]) -> "Node":
+        """The node of a rank, from the reports of all ranks: the name of a rank's node, and the GPUs that it sees."""
+        name, _ = reports[rank]
+        return cls(sum(node == name for node, _ in reports[:rank]), [gpus for node, gpus in reports if node == name])
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ def share_out(environ: Mapping[str, str], transport: str = "xla", node: Node | N
     """
     if environ.get("JAX_LOCAL_DEVICE_IDS") and transport == "xla":
         return Share()  # JAX reads them
-    launcher, told = _place(environ)
-    if told is None and node is not None:
-        told = node.place, len(node.seen)
-    if told is None:
+    launcher, setting = _place(environ)
+    if setting is None and node is not None:
+        setting = node.place, len(node.seen)
+    if setting is None:
         return Share()
-    place, processes = told
+    place, processes = setting
     seen = visible_gpus(environ)
     if seen is None:  # not handed out by Slurm, nor counted: one each, as many as there are tasks
         return Share([place] if launcher == "slurm" and processes > 1 and not _bound(environ) else None)
@@ -150,20 +150,20 @@ def _narrowed(environ: Mapping[str, str], count: int, tasks: int) -> bool:
 def _tasks_on_node(environ: Mapping[str, str]) -> int:
     """Tasks of the step on this node, from a list such as 4(x2),1 of them node by node."""
     total = environ["SLURM_NTASKS"]
-    told = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_NTASKS_PER_NODE") or total
+    setting = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_NTASKS_PER_NODE") or total
     each: list[int] = []
-    for part in told.split(","):
+    for part in setting.split(","):
         tasks, _, times = part.partition("(x")
         each += [int(tasks)] * int(times.rstrip(")") or 1)
     return each[min(int(environ.get("SLURM_NODEID") or 0), len(each) - 1)]
 
 
 def _asked(environ: Mapping[str, str]) -> int:
-    """GPUs for each process, where that is told; else 0."""
-    told = environ.get(DEVICES, "") or "0"
-    if not told.isdecimal():
-        raise ValueError(f"{DEVICES}={told}: a number of GPUs for each process")
-    return int(told)
+    """GPUs for each process, where that is set; else 0."""
+    setting = environ.get(DEVICES, "") or "0"
+    if not setting.isdecimal():
+        raise ValueError(f"{DEVICES}={setting}: a number of GPUs for each process")
+    return int(setting)
 
 
 def _too_few(counted: str, processes: int, asked: int, transport: str) -> str:

@@ -1,4 +1,4 @@
-"""Process 0's side: it takes in the others, passes on what they say, and tells all when the run is lost."""
+"""Process 0's side: it accepts the others, passes on their messages, and tells all when the run is lost."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ class Hub:
         self._strangers: dict[asyncio.StreamWriter, None] = {}
         self._versions = versions()
         self._complete = asyncio.Event()
-        self._said: dict[int, dict[int, str]] = {}
+        self._messages: dict[int, dict[int, str]] = {}
         self._entered: dict[int, dict[int, str]] = {}
         self._begun = 0
         self._reasons: list[tuple[int | None, str, int]] = []
@@ -165,11 +165,11 @@ class Hub:
                 self._tell(gone=True)
 
     def _collect(self, rank: int, number: int, text: str) -> None:
-        said = self._said.setdefault(number, {})
-        said[rank] = text
-        if len(said) == self.size:
-            del self._said[number]
-            self._tell(all=[number, [said[r] for r in range(self.size)]])
+        messages = self._messages.setdefault(number, {})
+        messages[rank] = text
+        if len(messages) == self.size:
+            del self._messages[number]
+            self._tell(all=[number, [messages[r] for r in range(self.size)]])
 
     def _enter(self, rank: int, doing: Doing) -> None:
         """An operation begins once all processes have entered it, by the same name."""

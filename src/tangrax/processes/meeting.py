@@ -1,4 +1,4 @@
-"""How the processes of a run find each other, before anything is computed."""
+"""Rendezvous: how the processes of a run find each other, before anything is computed."""
 
 import contextlib
 import logging
@@ -14,36 +14,36 @@ from . import mpi_library
 from .detect import Launch
 from .hub import Hub
 from .judge import Limits
-from .peers import Joined, Peers
+from .peers import ConnectedProcess, Peers
 
 logger = logging.getLogger(__name__)
 
 JAX = "jax"  # the socket's name
-Started = tuple[Hub, socket.socket]
+StartedHub = tuple[Hub, socket.socket]
 
 
 def meet(
     launch: Launch, timeout: float, limits: Limits, environ: Mapping[str, str], certified: bool = False
-) -> tuple[Joined, dict[str, Any]]:
-    """Join this process to the others of its launch; what process 0 greets them with.
+) -> tuple[ConnectedProcess, dict[str, Any]]:
+    """Join this process to the others of its launch; returns its connection and the greeting of process 0.
 
-    It says where JAX's service is to listen: on one machine at a name in the file system that this user alone can
+    The greeting holds the address of JAX's service: on one machine a name in the file system that this user alone can
     reach, unless it has certificates (`certified`), which are made for names of hosts.
 
     Raises RuntimeError with the reason if they have not all come after `timeout` seconds.
     """
-    peers = Joined(launch.process, launch.processes, limits)
+    peers = ConnectedProcess(launch.process, launch.processes, limits)
     if launch.transport == "mpi":
-        addresses, token, hub = _told_by_mpi(launch, limits)
+        addresses, token, hub = _address_by_mpi(launch, limits)
     else:
-        addresses, token, hub = _told_by_launcher(launch, limits, environ, certified)
+        addresses, token, hub = _address_by_launcher(launch, limits, environ, certified)
     return peers, peers.join(addresses, token, timeout, hub)
 
 
-def _told_by_launcher(
+def _address_by_launcher(
     launch: Launch, limits: Limits, environ: Mapping[str, str], certified: bool
-) -> tuple[list[tuple[str, int]], str, Started | None]:
-    """Where process 0 listens follows from the environment."""
+) -> tuple[list[tuple[str, int]], str, StartedHub | None]:
+    """Addresses that process 0 listens at, from the environment."""
     address = environ.get("JAX_COORDINATOR_ADDRESS") or launch.coordinator or slurm_coordinator(environ)
     host, _, number = address.rpartition(":")
     if not host or not number.isdigit():
@@ -81,8 +81,8 @@ def _told_by_launcher(
     return [(host, port)], token, hub
 
 
-def _told_by_mpi(launch: Launch, limits: Limits) -> tuple[list[tuple[str, int]], str, Started | None]:
-    """Rank 0 tells the others through MPI where it listens."""
+def _address_by_mpi(launch: Launch, limits: Limits) -> tuple[list[tuple[str, int]], str, StartedHub | None]:
+    """Addresses that rank 0 listens at, sent to the others through MPI."""
     world = mpi_library.world()
     if world.Get_size() != launch.processes:
         raise RuntimeError(
@@ -90,12 +90,12 @@ def _told_by_mpi(launch: Launch, limits: Limits) -> tuple[list[tuple[str, int]],
             f"{world.Get_size()}: its mpirun or srun --mpi=… belongs to another MPI than mpi4py's "
             f"({mpi_library.version()})"
         )
-    alone = world.Split_type(mpi_library.library().COMM_TYPE_SHARED).Get_size() == world.Get_size()
+    one_machine = world.Split_type(mpi_library.library().COMM_TYPE_SHARED).Get_size() == world.Get_size()
     addresses, token, hub = None, "", None
     if world.Get_rank() == 0:
-        listening = _listen("127.0.0.1" if alone else "", 0)
+        listening = _listen("127.0.0.1" if one_machine else "", 0)
         port, token = listening.getsockname()[1], os.urandom(16).hex()
-        addresses = [(host, port) for host in (["127.0.0.1"] if alone else _own_names())]
+        addresses = [(host, port) for host in (["127.0.0.1"] if one_machine else _own_names())]
         hub = Hub(launch.processes, token, limits, dict), listening
     addresses, token = world.bcast((addresses, token))
     return addresses, token, hub
@@ -116,7 +116,7 @@ def _step(environ: Mapping[str, str]) -> int:
 
 
 def announce(peers: Peers, launch: Launch, devices: int) -> None:
-    """One line on the first process: who has met."""
+    """Write one line on the first process: transport, processes, devices, nodes."""
     if peers.rank == 0:
         logger.info(
             f"{launch.transport}, {peers.size} processes ({launch.launcher}), {devices} devices, {peers.nodes} "

@@ -1,4 +1,4 @@
-"""A process's tie to the others of its run: what they do together, what they tell each other, how they end."""
+"""The connection of a process to the others of its run: joint operations, messages, and how they end."""
 
 import abc
 import asyncio
@@ -40,14 +40,14 @@ class Peers(abc.ABC):
 
     @abc.abstractmethod
     def operation(self, name: str) -> AbstractContextManager[None]:
-        """What all processes do together, in the same order; one that stays away is found by the others.
+        """A context for what all processes do together, in the same order; the others find one that stays away.
 
         It begins once all have come to it: MPI may abort without a word where two communicate what does not match.
         """
 
     @abc.abstractmethod
-    def exchange(self, name: str, say: Callable[[], str]) -> list[str]:
-        """What each process says, in the order of their ranks, on every process: an operation of its own."""
+    def exchange(self, name: str, message: Callable[[], str]) -> list[str]:
+        """The message of each process, in the order of their ranks, on every process: an operation of its own."""
 
     @abc.abstractmethod
     def limit(self, limits: Limits) -> None:
@@ -58,7 +58,7 @@ class Peers(abc.ABC):
         """Tell the others that this process ends, so that they end too; `what` follows its name in their message."""
 
 
-class Alone(Peers):
+class SingleProcess(Peers):
     """The only process of a run."""
 
     rank, size, nodes = 0, 1, 1
@@ -66,8 +66,8 @@ class Alone(Peers):
     def operation(self, name):
         return contextlib.nullcontext()
 
-    def exchange(self, name, say):
-        return [say()]
+    def exchange(self, name, message):
+        return [message()]
 
     def limit(self, limits):
         pass
@@ -76,7 +76,7 @@ class Alone(Peers):
         pass
 
 
-class Joined(Peers):
+class ConnectedProcess(Peers):
     """One of several processes, tied to process 0 by a connection that lives as long as the run.
 
     A thread of its own keeps it: the main thread may be held for long inside a compiled program. When the run is
@@ -106,7 +106,7 @@ class Joined(Peers):
         timeout: float,
         hub: tuple[Hub, socket.socket] | None = None,
     ) -> dict[str, Any]:
-        """Find the others; what process 0 greets all with, once all have come. Raises RuntimeError."""
+        """Connect to the others; returns the greeting of process 0, once all have come. Raises RuntimeError."""
         if hub is not None:
             self._hub = hub[0]
             self._start(hub[0].serve(hub[1], timeout))
@@ -119,11 +119,11 @@ class Joined(Peers):
         self._start(self._beat())
         previous = sys.excepthook
 
-        def told(kind: Any, error: Any, trace: Any) -> None:
+        def report_failure(kind: Any, error: Any, trace: Any) -> None:
             previous(kind, error, trace)
             self.fail(f"failed: {kind.__name__}: {error}"[:1000], 130 if kind is KeyboardInterrupt else 1)
 
-        sys.excepthook = told
+        sys.excepthook = report_failure
         # Registered after JAX's and MPI's own, so run before them: they would wait for processes that are lost.
         atexit.register(self._leave)
         return greeting
@@ -143,7 +143,7 @@ class Joined(Peers):
         doing = Doing(self._state[0].number + 1, name, True)
         begins = self._begins[doing.number] = concurrent.futures.Future()
         self._state = (doing, time.monotonic())
-        self._loop.call_soon_threadsafe(self._tell_doing)
+        self._loop.call_soon_threadsafe(self._send_state)
         try:
             begins.result()
             yield
@@ -152,12 +152,12 @@ class Joined(Peers):
             raise
         self._state = (replace(doing, inside=False), time.monotonic())
 
-    def exchange(self, name, say):
+    def exchange(self, name, message):
         with self.operation(name):
             number = self._state[0].number
             answer = self._answers[number] = concurrent.futures.Future()
-            text = say()
-            self._loop.call_soon_threadsafe(lambda: self._say(say=[number, text]))
+            text = message()
+            self._loop.call_soon_threadsafe(lambda: self._send(say=[number, text]))
             return answer.result()
 
     def limit(self, limits):
@@ -168,7 +168,7 @@ class Joined(Peers):
     def fail(self, what, code=1):
         if self._code is None:
             self._code = code
-            self._loop.call_soon_threadsafe(lambda: self._say(fail=what, code=code))
+            self._loop.call_soon_threadsafe(lambda: self._send(fail=what, code=code))
             self._lost.wait(LAST_WORD)
 
     def _stopped(self, number: int, frame: FrameType | None) -> None:
@@ -181,7 +181,7 @@ class Joined(Peers):
         if os.getpid() != self._pid:
             return  # a fork of it, which has no connection
         if self._code is None:
-            self._loop.call_soon_threadsafe(lambda: self._say(bye=True))
+            self._loop.call_soon_threadsafe(lambda: self._send(bye=True))
             self._gone.wait()
         else:
             if self._hub is not None:
@@ -200,13 +200,13 @@ class Joined(Peers):
 
         self._tasks.append(asyncio.run_coroutine_threadsafe(guarded(), self._loop))
 
-    def _say(self, **message: Any) -> None:
+    def _send(self, **message: Any) -> None:
         if self._writer is not None:
             send(self._writer, **message)
 
-    def _tell_doing(self) -> None:
+    def _send_state(self) -> None:
         doing, since = self._state
-        self._say(doing=asdict(replace(doing, seconds=time.monotonic() - since)))
+        self._send(doing=asdict(replace(doing, seconds=time.monotonic() - since)))
 
     async def _join(
         self, addresses: Sequence[tuple[str, int]], token: str, timeout: float
@@ -215,7 +215,7 @@ class Joined(Peers):
         reader, where = await self._reach(addresses, end, timeout)
         who = {"rank": self.rank, "size": self.size, "node": _node()}
         hello = {"token": token, **who, "gpus": visible_gpus(os.environ), "versions": versions()}
-        self._say(hello=hello)
+        self._send(hello=hello)
         # Process 0 started its clock before this one and has a word to say at the end of it.
         message = None
         with contextlib.suppress(ValueError, TimeoutError):
@@ -271,7 +271,7 @@ class Joined(Peers):
 
     async def _beat(self) -> None:
         while True:
-            self._tell_doing()
+            self._send_state()
             await asyncio.sleep(self.limits.beat)
             silent = time.monotonic() - self._heard
             if silent > self.limits.heartbeat and not self._gone.is_set():

@@ -61,7 +61,7 @@ class Interruption:
 
 
 def say_stopped(number: int, where: str) -> None:
-    """By which signal training was stopped, and how far it had come."""
+    """Write by which signal training was stopped, and how far it had come."""
     logger.warning(f"stopped by {signal.Signals(number).name} {where}")
 
 
@@ -70,12 +70,12 @@ def raise_for(number: int) -> None:
     if number == signal.SIGINT:
         previous = sys.excepthook
 
-        def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        def quiet_hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
             # It has been said where training stopped: a traceback would say nothing more.
             if kind is not KeyboardInterrupt or error.args != (AGREED,):
                 previous(kind, error, trace)
 
-        sys.excepthook = told
+        sys.excepthook = quiet_hook
         raise KeyboardInterrupt(AGREED)
     if number == signal.SIGUSR1 and threading.current_thread() is threading.main_thread():
         # The first task to leave makes srun send SIGTERM to the others, whose exit code would tell of that alone.

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..expr import Node, PointSet, all_nodes, apply, ops
-from ..expr.products import PerPoint
 from ..jacobian import RULES, Evaluator
 from ..lower import Placed, Program, expand, refuse_merged, trainables_of
 from ..optim import Resampling, SamplingContext
@@ -67,7 +66,7 @@ class Resampler:
         moving = {rule.points for rule in rules}
         roots = [*terms.losses.values(), *(tracker.root for tracker in terms.trackers.values())]
         for node in all_nodes([*roots, *(rule.field for rule in rules)]):
-            if isinstance(node.op, (PerPoint, ops.Measured)) and node.op.points in moving:
+            if isinstance(node.op, (ops.Scattered, ops.Measured)) and node.op.points in moving:
                 raise ValueError(
                     f"tx.core(resample=…): the points of '{node.op.points.tag}' move, and a term, tracker or residual "
                     f"holds {node}, an entry for each of the first points: write it as a field of the "

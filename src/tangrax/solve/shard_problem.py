@@ -59,7 +59,7 @@ class ShardProblem:
         return self._run(tracker.program, self._parameters(state), self._shard(state))
 
     def _run(self, program: Program | SpectrumProgram, parameters: Parameters, shard: ShardContext) -> list[Any]:
-        constants = [self.constants[node] for node in program.given]
+        constants = [self.constants[node] for node in program.constants]
         return program.run(shard.of(program.tags), parameters, constants, self.problem.limit)
 
     def _parameters(self, state: State) -> Parameters:

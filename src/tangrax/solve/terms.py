@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..expr import Node, Tracker, Trainable, all_nodes, checked_name, describe, fingerprint, ops
+from ..expr import Node, Tracker, Trainable, all_nodes, checked_name, describe, fingerprint, is_cosine, ops
 
 TOTAL = "loss"
 RESERVED = {  # beside the terms in a history, or in a row of a sink
@@ -42,8 +42,7 @@ class Terms:
                 "every": tracker.interval,
                 "warn_below": tracker.warn_below,
             }
-            op = getattr(tracker.node, "op", None)
-            if isinstance(op, ops.Apply) and op.name == "cosine":
+            if isinstance(tracker.node, Node) and is_cosine(tracker.node):
                 said["cosine_of"] = [str(arg) for arg in tracker.node.args]
             trackers[name] = said
         return {
