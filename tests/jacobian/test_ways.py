@@ -13,6 +13,7 @@ from spectral import matrix_of, sharded
 
 import tangrax as tx
 from tangrax.jacobian import Density, Spectrum
+from tangrax.jacobian.ways import SPECTRUM_WAYS
 from tangrax.parallel import singular_values
 
 EPS = np.finfo(np.float64).eps
@@ -75,6 +76,12 @@ def test_ways_agree(width, devices):
     some = rows[solver.eval(x < 0.4)]
     found = solver.eval(J[x < 0.4].spectrum(3, way="lanczos"))
     np.testing.assert_allclose(found.eigenvalues, np.linalg.svd(some, compute_uv=False)[:3] ** 2, rtol=1e-8)
+
+
+def test_every_way_that_has_a_class_can_be_requested():
+    _, net, _, pde, _ = problem()
+    with pytest.raises(ValueError, match=rf"one of {', '.join(SPECTRUM_WAYS)}, or leave it out"):
+        pde.grad(net).spectrum(way="typo")
 
 
 def test_density():

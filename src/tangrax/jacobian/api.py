@@ -18,7 +18,7 @@ from ..parallel import ShardedRows
 from .density import Density
 from .evaluate import RESULT_LIMIT, evaluate, plan_of
 from .jacobian_operator import Products
-from .plain_function import Devices, Function, jacobian_of, traced
+from .plain_function import Function, MeshLike, jacobian_of, traced
 from .plan import Plan
 from .sharded_jacobian import ShardedJacobian
 from .spectrum import Spectrum
@@ -29,7 +29,7 @@ def rows(
     params: PyTree,
     points: ArrayLike,
     *,
-    mesh: Devices = None,
+    mesh: MeshLike = None,
     sharded: bool = False,
     limit: int = RESULT_LIMIT,
 ) -> np.ndarray | ShardedRows:
@@ -60,7 +60,7 @@ def means(
     points: ArrayLike,
     groups: Sequence[Bool[np.ndarray, " n"]],
     *,
-    mesh: Devices = None,
+    mesh: MeshLike = None,
 ) -> Float[np.ndarray, "g p"]:
     """Mean row of J over each group of points: one product with each group's indicator, no rows.
 
@@ -96,7 +96,7 @@ def gram(
     other: Function | None = None,
     other_points: ArrayLike | None = None,
     weights: ArrayLike | None = None,
-    mesh: Devices = None,
+    mesh: MeshLike = None,
     sharded: bool = False,
     limit: int = RESULT_LIMIT,
 ) -> np.ndarray | ShardedRows:
@@ -134,7 +134,7 @@ def spectrum(
     *,
     way: str | None = None,
     vectors: int = 0,
-    mesh: Devices = None,
+    mesh: MeshLike = None,
     limit: int = RESULT_LIMIT,
 ) -> Spectrum | Density:
     """Eigenvalues of K: all of them or the largest k, or with `way="density"` their density.
@@ -160,7 +160,7 @@ def plan(
     what: str = "gram",
     *,
     k: int | None = None,
-    mesh: Devices = None,
+    mesh: MeshLike = None,
     sharded: bool = False,
     limit: int = RESULT_LIMIT,
 ) -> Plan:
@@ -177,7 +177,7 @@ def plan(
     return plan_of(evaluator, requests[what](), {}, sharded, limit)
 
 
-def products(function: Function, params: PyTree, points: ArrayLike, *, mesh: Devices = None) -> Products:
+def products(function: Function, params: PyTree, points: ArrayLike, *, mesh: MeshLike = None) -> Products:
     """J as a linear operator with `J @ v`, `J.T @ w` and `J.gram(w)`; its rows are never formed."""
     J, evaluator = traced(function, params, points, mesh)
     return Products(ShardedJacobian.of(J, evaluator, {}), evaluator)

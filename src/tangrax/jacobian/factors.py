@@ -36,8 +36,8 @@ class Factors(eqx.Module):
     """J at some points, C rows a point, without its matrices: Σ_s left_s right_sᵀ for each weight factored.
 
     `left` and `right` hold an array (…, C, S, d₀) and (…, C, S, d₁) for each of them; `rows` (…, C, P') are the columns
-    of J for all other leaves. `ones` has for each weight the side on which a bias adds 1 to
-    products, and for each use whether one does.
+    of J for all other leaves. `ones` has for each weight the side on which a bias adds 1 to products,
+    and for each use whether one does.
     """
 
     left: tuple[Array, ...]

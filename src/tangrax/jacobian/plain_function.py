@@ -31,13 +31,13 @@ from ..parallel import make_transport, run_dtype
 from .evaluator import Evaluator
 
 Function = Callable[[Any, Any], Any]  # (params, one point) to a number or an array
-Devices = int | Mesh | None
+MeshLike = int | Mesh | None
 ORDER = "the order is (function, params, points)"
 MEMORY = 2**30  # bytes of temporaries on one device
 
 
 def traced(
-    function: Function, params: PyTree, points: ArrayLike, mesh: Devices, weights: ArrayLike | None = None
+    function: Function, params: PyTree, points: ArrayLike, mesh: MeshLike, weights: ArrayLike | None = None
 ) -> tuple[Node, Evaluator]:
     """J of a plain function as an expression, and its evaluator."""
     initial, _ = parted("params", params)
