@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -27,6 +27,7 @@ class UpdateContext:
     step_scale: Float[Array, ""]  # the part of a step that is taken: 1 unless training went back
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """Optax transformations and second-order methods alike, for all that is trained."""
 

@@ -23,13 +23,13 @@ class Batches:
     _placed: dict[PointSet, tuple[Rows, jax.Array]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, given: Any, names: Mapping[str, PointSet], weighted: Sequence[PointSet] = ()) -> "Batches":
+    def of(cls, batch: Any, names: Mapping[str, PointSet], weighted: Sequence[PointSet] = ()) -> "Batches":
         """Checked sizes, by the names of the tags that terms are on."""
-        if given is None:
+        if batch is None:
             return cls({})
-        if not isinstance(given, Mapping):
-            raise TypeError(f"tx.core(batch={given!r}): give the points a step sees by tag: {{'interior': 1000}}")
-        for name, size in given.items():
+        if not isinstance(batch, Mapping):
+            raise TypeError(f"tx.core(batch={batch!r}): give the points a step sees by tag: {{'interior': 1000}}")
+        for name, size in batch.items():
             if name not in names:
                 raise ValueError(f"tx.core(batch=…): no term is on '{name}'; terms are on {', '.join(names)}")
             if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
@@ -42,7 +42,7 @@ class Batches:
                     f"tx.core(batch=…): each point of '{name}' has a weight of its own (self_adaptive, "
                     f"residual_attention), which only steps on all points can learn: leave out one of the two"
                 )
-        return cls({names[name]: int(size) for name, size in given.items()})
+        return cls({names[name]: int(size) for name, size in batch.items()})
 
     def check(self, roots: Sequence[Node]) -> None:
         """Raise ValueError if expanded terms hold groups of points, of which a batch may have none."""

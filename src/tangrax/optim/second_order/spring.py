@@ -220,10 +220,10 @@ class SpringSteps(SecondOrder):
         """Whether a step lowers the loss, and the rate of the best one."""
         if self.settings.rate is not None:
             return jnp.isfinite(increment).all(), rates[0]
-        tried = jnp.concatenate([jnp.zeros(1, rates.dtype), rates])
-        values, _ = losses_at(parts, flat[None] - tried[:, None] * increment[None], collectives)
+        zero_and_rates = jnp.concatenate([jnp.zeros(1, rates.dtype), rates])
+        values, _ = losses_at(parts, flat[None] - zero_and_rates[:, None] * increment[None], collectives)
         best = jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))
-        return best > 0, tried[best]
+        return best > 0, zero_and_rates[best]
 
     def _increment(
         self, parts: Sequence[ShardResidual], ahead: Float[Array, " p"], collectives: Collectives, state: SpringState
