@@ -1,7 +1,7 @@
 """When the loop has states written to disk: the protocol that it calls, and one that writes nothing."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .compiled import LONGEST
 from .history import History
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .loop import Loop
 
 
+@runtime_checkable
 class Checkpointer(Protocol):
     """Writes states to disk; called on the host, between compiled stretches, by all processes alike.
 
