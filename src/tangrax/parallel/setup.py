@@ -1,4 +1,4 @@
-"""Choices that hold for the whole process, and joining it to the others of its run."""
+"""Settings of the process, and joining it to the others of its run."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Results that stay on their shards."""
+"""Sharded rows: results that stay on their shards."""
 
 import itertools
 from collections.abc import Sequence
@@ -56,8 +56,8 @@ class ShardedRows:
     @property
     def local(self) -> np.ndarray:
         """The rows that the devices of this process hold, without padding."""
-        held = [self._transport.local(block) for block in self._blocks]
-        return _joined([rows for _, rows in held])[: max(0, self._layout.count - held[0][0])]
+        blocks = [self._transport.local(block) for block in self._blocks]
+        return _joined([rows for _, rows in blocks])[: max(0, self._layout.count - blocks[0][0])]
 
     def gather(self) -> np.ndarray:
         """All N rows as one local array."""
@@ -65,8 +65,8 @@ class ShardedRows:
 
     def collect(self) -> np.ndarray | None:
         """All N rows on the process that writes, None on all others."""
-        held = [self._transport.collect(block) for block in self._blocks]
-        return None if held[0] is None else _joined(held)[: self._layout.count]  # pyright: ignore[reportArgumentType]
+        blocks = [self._transport.collect(block) for block in self._blocks]
+        return None if blocks[0] is None else _joined(blocks)[: self._layout.count]  # pyright: ignore[reportArgumentType]
 
     def __len__(self) -> int:
         return self._layout.count
@@ -99,18 +99,18 @@ class ShardedRows:
         count, block = other._layout.count, other._layout.rows
 
         def program(collectives: Collectives, rows: Any, nothing: Any) -> tuple[Any, Any]:
-            mine, theirs = rows
+            own, theirs = rows
             size, rank = collectives.size, collectives.rank
 
             # The other factor's blocks travel once round the ring; no shard ever holds two of them.
             def hop(k: Any, carry: Any) -> Any:
-                columns, held = carry
+                columns, travelling = carry
                 start = ((rank - k) % size) * block
-                product = sum(a @ b.T for a, b in zip(mine, held, strict=True))
+                product = sum(a @ b.T for a, b in zip(own, travelling, strict=True))
                 columns = jax.lax.dynamic_update_slice(columns, product, (jnp.zeros_like(start), start))
-                return columns, collectives.shift(held)
+                return columns, collectives.shift(travelling)
 
-            empty = jnp.zeros((len(mine[0]), size * block), mine[0].dtype)
+            empty = jnp.zeros((len(own[0]), size * block), own[0].dtype)
             columns, _ = jax.lax.fori_loop(0, size, hop, (empty, theirs))
             return (), columns[:, :count]
 
@@ -149,11 +149,13 @@ class TransposedRows:
             padded = transport.place(layout.pad(given_array("J.T @ array", other, rows.dtype)))
 
         def program(collectives: Collectives, sharded: Any, nothing: Any) -> tuple[Any, Any]:
-            mine, weights = sharded
+            blocks, weights = sharded
             valid = layout.valid(collectives.rank)
-            kept = jnp.where(valid.reshape(-1, *(1,) * (weights.ndim - 1)), weights, 0)
-            products = [jnp.tensordot(block, kept, axes=(0, 0)) for block in mine]
-            return collectives.sum(products[0] if len(mine) == 1 else jnp.concatenate(products, mine[0].ndim - 2)), ()
+            masked = jnp.where(valid.reshape(-1, *(1,) * (weights.ndim - 1)), weights, 0)
+            products = [jnp.tensordot(block, masked, axes=(0, 0)) for block in blocks]
+            return collectives.sum(
+                products[0] if len(blocks) == 1 else jnp.concatenate(products, blocks[0].ndim - 2)
+            ), ()
 
         product, _ = transport.spmd(program, "rows.T @ vector")((rows._blocks, padded), ())
         return np.asarray(product)

@@ -74,9 +74,9 @@ class Hub:
                 )
                 return
             server.close()  # those that have come stay connected
-            came = [self.members[rank] for rank in range(self.size)]
-            nodes = len({member.node for member in came})
-            seen = [(member.node, member.gpus) for member in came]
+            members = [self.members[rank] for rank in range(self.size)]
+            nodes = len({member.node for member in members})
+            seen = [(member.node, member.gpus) for member in members]
             self._tell(welcome={**self.greeting(), "nodes": nodes, "seen": seen})
             for member in self.members.values():
                 member.heard = time.monotonic()
@@ -85,9 +85,9 @@ class Hub:
                 self._tell(beat=True)
                 now = time.monotonic()
                 seen = {r: Seen(m.doing, now - m.heard, m.ended) for r, m in sorted(self.members.items())}
-                found = verdict(seen, self.limits)
-                if found:
-                    self._blame(None, found)
+                reason = verdict(seen, self.limits)
+                if reason:
+                    self._blame(None, reason)
 
     async def deserted(self, seconds: float) -> None:
         """Until the others have gone, or for some seconds: JAX aborts those that are there when process 0 is not."""
