@@ -67,7 +67,7 @@ def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors:
     Rows of several components count as so many rows. LAPACK's SVD of the triangle, m x m with m = min(N, P), runs on
     the first host. With `vectors`, so many left singular vectors too: (values, (N, k)), zeros where rows are not kept.
     """
-    transport, layout = rows._transport, rows._layout
+    transport, layout = rows.transport, rows.layout
     components = int(np.prod(rows.shape[1:-1]))
     count, columns = len(rows) * components, rows.shape[-1]
     wide = count < columns
@@ -83,7 +83,7 @@ def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors:
         return triangle(collectives, mine.reshape(-1, mine.shape[-1]), wide), ()
 
     mask = [] if kept is None else [kept.padded]
-    reduced, _ = transport.spmd(program, "singular values")((rows._blocks, mask), ())
+    reduced, _ = transport.spmd(program, "singular values")((rows.blocks, mask), ())
     values, right = decomposed(transport, reduced, vectors)
     # Padding is rows of zeros, or columns: singular values of zero at the end.
     values = values[: min(count, columns)]

@@ -48,7 +48,7 @@ class Hub:
         self.size, self.token, self.limits, self.greeting = size, token, limits, greeting
         self.members: dict[int, Member] = {}
         self.refused: dict[str, None] = {}  # the reasons, in the order in which they came
-        self._strangers: dict[asyncio.StreamWriter, None] = {}
+        self.strangers: dict[asyncio.StreamWriter, None] = {}
         self._versions = versions()
         self._complete = asyncio.Event()
         self._messages: dict[int, dict[int, str]] = {}
@@ -97,13 +97,13 @@ class Hub:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
-            self._strangers[writer] = None
-            if len(self._strangers) > STRANGERS:
-                oldest = next(iter(self._strangers))  # ours say who they are as soon as they have connected
-                del self._strangers[oldest]
+            self.strangers[writer] = None
+            if len(self.strangers) > STRANGERS:
+                oldest = next(iter(self.strangers))  # ours say who they are as soon as they have connected
+                del self.strangers[oldest]
                 oldest.transport.abort()
             rank = await self._take_in(reader, writer)
-            self._strangers.pop(writer, None)
+            self.strangers.pop(writer, None)
             if rank is None:
                 return
             member = self.members[rank]
