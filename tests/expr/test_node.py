@@ -54,12 +54,12 @@ def test_nodes_die_with_their_last_user():
     from tangrax.expr import node as module
 
     gc.collect()
-    before = len(module._interned)
+    before = len(module.interned)
     for i in range(50):
         _ = tx.np.sin(NET(X) * float(i)).mse
     del _
     gc.collect()
-    assert len(module._interned) <= before + 2
+    assert len(module.interned) <= before + 2
 
 
 def test_nodes_are_immutable():

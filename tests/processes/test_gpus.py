@@ -246,7 +246,7 @@ def test_a_share_reaches_jax_before_it_starts(transport, monkeypatch):
     monkeypatch.setattr(settings_module, "jax_has_started", lambda: False)
     monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **more: told.update(more))
     monkeypatch.setattr(jax.config, "update", told.__setitem__)
-    settings_module._join(Launch(transport, "tangrax", 2, 1, ""), 1, settings_module.Limits())
+    settings_module.join_processes(Launch(transport, "tangrax", 2, 1, ""), 1, settings_module.Limits())
     if transport == "xla":
         assert told["local_device_ids"] == [2, 3]
     else:

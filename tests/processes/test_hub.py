@@ -10,10 +10,10 @@ import socket
 import jax
 import pytest
 
-from tangrax.parallel.setup import _certified, _check_descriptors
+from tangrax.parallel.setup import check_descriptors, has_certificates
 from tangrax.processes import Limits
 from tangrax.processes.hub import HELLO_BYTES, REFUSED, STRANGERS, Hub, versions
-from tangrax.processes.meeting import _private_folder
+from tangrax.processes.meeting import private_folder
 from tangrax.processes.wire import encoded, receive
 
 
@@ -75,7 +75,7 @@ def test_silent_strangers_are_few():
     async def scenario(hub, connect):
         strangers = [await connect() for _ in range(3 * STRANGERS)]
         await asyncio.sleep(0.1)
-        assert len(hub._strangers) <= STRANGERS
+        assert len(hub.strangers) <= STRANGERS
         await welcomed(hub, connect)
         with contextlib.suppress(ConnectionError):
             assert await strangers[0][0].read() == b""
@@ -174,7 +174,7 @@ def test_the_folder_of_the_socket_is_ours_alone(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = os.umask(0)
     try:
-        folder = _private_folder()
+        folder = private_folder()
     finally:
         os.umask(before)
     assert os.stat(folder).st_mode & 0o777 == 0o700 and os.listdir(folder) == []
@@ -186,17 +186,17 @@ def test_without_a_folder_for_a_socket(name, tmp_path, monkeypatch):
     if name != "absent":
         (tmp_path / name).mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
-    assert _private_folder() is None
+    assert private_folder() is None
     assert name == "absent" or os.listdir(tmp_path / name) == []
 
 
 def test_certificates_that_jax_would_ignore_are_refused(monkeypatch):
-    assert not _certified()
+    assert not has_certificates()
     monkeypatch.setenv("JAX_MTLS_CERT_FILE", "process.pem")
     if hasattr(jax.config, "jax_mtls_cert_file"):
         return  # it has read its variables when it was imported
     with pytest.raises(RuntimeError, match=r"JAX_MTLS_CERT_FILE is set, and jax .* would ignore it"):
-        _certified()
+        has_certificates()
 
 
 def test_too_few_descriptors_are_refused():
@@ -206,7 +206,7 @@ def test_too_few_descriptors_are_refused():
     resource.setrlimit(resource.RLIMIT_NOFILE, (60, before[1]))
     try:
         with pytest.raises(RuntimeError, match=r"more files can be opened .* 64 processes take 160 .*ulimit -n"):
-            _check_descriptors(64)
+            check_descriptors(64)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert len(os.listdir("/proc/self/fd")) == len(opened)

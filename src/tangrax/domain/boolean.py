@@ -1,4 +1,4 @@
-"""Shapes made of others: without, or, and; a name for the boundary of one."""
+"""Boolean combinations of shapes: difference, union, intersection; a name for the boundary of one."""
 
 from dataclasses import dataclass
 
@@ -77,22 +77,24 @@ class Combined(Shape):
         from_first = uniform[:, 0] < share
         points, normals = np.empty_like(uniform), np.empty_like(uniform)
         sides = {side: np.zeros(len(uniform), bool) for side in self.sides}
-        kept = np.zeros(len(uniform), bool)
-        for shape, mine, start, part in (
+        counted = np.zeros(len(uniform), bool)
+        for shape, own, start, part in (
             (self.first, from_first, 0.0, share),
             (self.second, ~from_first, share, 1 - share),
         ):
-            mapped = uniform[mine].copy()
+            mapped = uniform[own].copy()
             mapped[:, 0] = np.minimum((mapped[:, 0] - start) / part, np.nextafter(1, 0))
-            found = shape.surface(mapped)
-            points[mine], normals[mine], kept[mine] = found.points, found.normals, found.kept
-            for side, on in found.sides.items():
-                sides[side][mine] = on
+            surface = shape.surface(mapped)
+            points[own], normals[own], counted[own] = surface.points, surface.normals, surface.kept
+            for side, on in surface.sides.items():
+                sides[side][own] = on
         step = STEP * self.size * normals
         within, beyond = self.level(points - step) < 0, self.level(points + step) < 0
         # Where both boundaries run together, the points of the first are enough.
         twice = ~from_first & (np.abs(self.first.level(points)) <= NEAR * self.size)
-        return Surface(points, np.where(within[:, None], normals, -normals), sides, kept & (within != beyond) & ~twice)
+        return Surface(
+            points, np.where(within[:, None], normals, -normals), sides, counted & (within != beyond) & ~twice
+        )
 
     def __str__(self) -> str:
         return f"({self.first} {WORDS[self.operation]} {self.second})"
@@ -142,8 +144,8 @@ class Named(Shape):
         return inside, edge, {self.name: edge}
 
     def surface(self, uniform):
-        found = self.shape.surface(uniform)
-        return Surface(found.points, found.normals, {self.name: np.ones(len(uniform), bool)}, found.kept)
+        surface = self.shape.surface(uniform)
+        return Surface(surface.points, surface.normals, {self.name: np.ones(len(uniform), bool)}, surface.kept)
 
     def __str__(self) -> str:
         return f"{self.shape} '{self.name}'"

@@ -1,4 +1,4 @@
-"""Functions that vanish on the boundary of a shape and nowhere inside: conditions on it by the form of a solution.
+"""Functions that vanish on the boundary of a shape and nowhere inside: hard constraints (an ansatz) on it.
 
 Rvachev's functions: Shapiro, Acta Numerica 16 (2007), 239-303; Sukumar and Srivastava, CMAME 389 (2022) 114333.
 """
@@ -45,9 +45,9 @@ class Factor:
 def largest(shape: Shape) -> float:
     """What the factor of a shape comes to inside, before it is scaled; raises where it has none."""
     points, inside = shape.interior(sobol(LOOKED_AT, shape.dimension, 0))
-    found = float(_values(shape, points[inside]).max())
+    maximum = float(_values(shape, points[inside]).max())
     _refuse_shared_walls(shape)
-    return found
+    return maximum
 
 
 def _refuse_shared_walls(shape: Shape) -> None:

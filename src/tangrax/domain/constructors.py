@@ -67,8 +67,8 @@ def annulus(center: Corner, inner: float, outer: float, **points: Unpack[Points]
         raise ValueError(f"annulus({center}, …): the center of a ring has two coordinates; in space, ball - ball")
     if not inner < outer:
         raise ValueError(f"annulus(inner={inner}, outer={outer}): the inner radius must be below the outer one")
-    around = tuple(map(float, center))
-    hole, whole = (Named(Ball(around, float(r)), name) for r, name in ((inner, "inner"), (outer, "outer")))
+    middle = tuple(map(float, center))
+    hole, whole = (Named(Ball(middle, float(r)), name) for r, name in ((inner, "inner"), (outer, "outer")))
     return _with_points(Combined(whole, hole, "-"), points)
 
 

@@ -112,8 +112,8 @@ class Domain:
         if tag not in pieces:
             raise ValueError(f"normal('{tag}'): only the boundary has one, {', '.join(pieces)}")
         space = coordinate_fields(points)[: self.shape.dimension]
-        found = apply(OutwardNormal(self.shape, None if tag == "boundary" else tag), "normal", *space)
-        return tuple(found[axis] for axis in range(len(space)))
+        normal = apply(OutwardNormal(self.shape, None if tag == "boundary" else tag), "normal", *space)
+        return tuple(normal[axis] for axis in range(len(space)))
 
     def factor(self, *coordinates: Node) -> Node:
         """A field that is zero on the boundary, above zero and smooth inside, about 1 at most: u = factor · net.
@@ -212,58 +212,60 @@ class Domain:
             points, steady = self._coordinates[tag], self.time is None
             by_rule = self._sampled.sampler == GAUSS and tag in ("interior", "initial", "final")
             even = fixed or (self._sampled.mesh_size is None and not by_rule)
-            found = PointSet(tag, points, axes, steady, str(self), draw, measure, even, self.shape, self._spans)
+            point_set = PointSet(tag, points, axes, steady, str(self), draw, measure, even, self.shape, self._spans)
             if by_rule:
                 columns = self.shape.dimension + (self._unknown if tag == "interior" else 0)
-                found.weigh(product_weights(len(points), columns))
-            self._sets[tag] = found
+                point_set.weigh(product_weights(len(points), columns))
+            self._sets[tag] = point_set
         return self._sets[tag]
 
     @cached_property
     def _coordinates(self) -> dict[str, np.ndarray | LazyPoints]:
         """Space and time columns of the points of every tag."""
         steps = self._sampled
-        found: dict[str, np.ndarray | LazyPoints]
+        coordinates: dict[str, np.ndarray | LazyPoints]
         if steps.mesh_size is not None:
             self._refuse_grid(steps.mesh_size)
             inside, edge, sides = self.shape.grid(steps.mesh_size)
             closed = np.concatenate([inside, edge])
             times = self._time_nodes()
-            found = {
+            coordinates = {
                 "interior": _product(inside, times[1:] if self.time else times),
                 "boundary": _product(edge, times),
                 **{side: _product(points, times) for side, points in sides.items()},
             }
         else:
             assert steps.n is not None
-            found = {"interior": self._inside(steps.n, steps.seed, by_rule=True)}
+            coordinates = {"interior": self._inside(steps.n, steps.seed, by_rule=True)}
             closed = None
         if steps.mesh_size is None or steps.boundary is not None:
-            found |= self._sampled_boundary()
+            coordinates |= self._sampled_boundary()
         if self.time:
             if closed is None:
-                count = self.time.initial or len(found["boundary"])
+                count = self.time.initial or len(coordinates["boundary"])
                 if steps.sampler == GAUSS and not self.time.initial:
-                    count = round(len(found["interior"]) ** (1 / (self.shape.dimension + 1))) ** self.shape.dimension
+                    count = (
+                        round(len(coordinates["interior"]) ** (1 / (self.shape.dimension + 1))) ** self.shape.dimension
+                    )
                 closed = self._inside(count, steps.seed + 2, timeless=True, by_rule=True)[:][:, :-1]
-            found["initial"] = _product(closed, np.array([self.time.start]))
-            found["final"] = _product(closed, np.array([self.time.end]))
-        return found
+            coordinates["initial"] = _product(closed, np.array([self.time.start]))
+            coordinates["final"] = _product(closed, np.array([self.time.end]))
+        return coordinates
 
     def _refuse_grid(self, mesh_size: float) -> None:
         """Raise where the nodes of a grid, at all times, do not fit the memory."""
         asked, count = f"mesh_size={mesh_size:g}", self.shape.nodes(mesh_size)
         if self.time is not None:
-            every = self.time.mesh_size or mesh_size
-            asked += f" and over_time(mesh_size={every:g})"
-            count *= grid_points((self.time.start,), (self.time.end,), every)
+            interval = self.time.mesh_size or mesh_size
+            asked += f" and over_time(mesh_size={interval:g})"
+            count *= grid_points((self.time.start,), (self.time.end,), interval)
         refuse_beyond(asked, str(self.shape), count, self.shape.dimension + 1)
 
     def _sampled_boundary(self) -> dict[str, np.ndarray]:
         dimension = self.shape.dimension
         if dimension == 1 and not self.time:
             edge = self.shape.surface(np.array([[0.25], [0.75]]))  # the two ends are all there is
-            found, sides = np.column_stack([edge.points, np.zeros(2)]), edge.sides
+            rows, sides = np.column_stack([edge.points, np.zeros(2)]), edge.sides
         else:
             steps = self._sampled
             count = steps.boundary
@@ -271,8 +273,8 @@ class Domain:
                 # As dense on each of the 2 d faces of a box as the interior is along an axis.
                 assert steps.n is not None
                 count = round(2 * dimension * steps.n ** (1 - 1 / (dimension + self._unknown)))
-            found, sides = self._on_edge("boundary", count, steps.seed + 1)
-        return {"boundary": found} | {side: found[on] for side, on in sides.items()}
+            rows, sides = self._on_edge("boundary", count, steps.seed + 1)
+        return {"boundary": rows} | {side: rows[on] for side, on in sides.items()}
 
     def _draw(self, tag: str, count: int, key: Sequence[int]) -> np.ndarray:
         """`count` points of a tag, by `key`: spread over the same piece of the shape, grid or not."""
@@ -305,13 +307,13 @@ class Domain:
         def draw(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             edge = self.shape.surface(uniform[:, :dimension])
             on = [edge.sides[side] for side in sides]
-            made = np.column_stack([edge.points, self._times(uniform[:, dimension:]), *on])
-            return made, edge.kept if tag == "boundary" else edge.kept & edge.sides[tag]
+            candidates = np.column_stack([edge.points, self._times(uniform[:, dimension:]), *on])
+            return candidates, edge.kept if tag == "boundary" else edge.kept & edge.sides[tag]
 
         cube = self._cube(dimension + self._unknown, seed, bits)
-        found = lazy_points("", f"'{tag}' of {self}", count, cube, draw, False)[:]
-        on = {side: found[:, dimension + 1 + index] == 1 for index, side in enumerate(sides)}
-        return np.ascontiguousarray(found[:, : dimension + 1]), on
+        rows = lazy_points("", f"'{tag}' of {self}", count, cube, draw, False)[:]
+        on = {side: rows[:, dimension + 1 + index] == 1 for index, side in enumerate(sides)}
+        return np.ascontiguousarray(rows[:, : dimension + 1]), on
 
     def _cube(self, columns: int, seed: Seed, bits: int, by_rule: bool = False) -> Cube:
         sampler = self._sampled.sampler

@@ -73,22 +73,22 @@ class Extruded(Shape):
         piece = np.searchsorted(starts, uniform[:, 0], side="right") - 1
         wall, at_end = piece == 0, piece > 0
         points, normals = np.empty_like(uniform), np.zeros_like(uniform)
-        kept = np.zeros(len(uniform), bool)
+        counted = np.zeros(len(uniform), bool)
 
         on_wall = uniform[wall, :2]
         on_wall[:, 0] = np.minimum(on_wall[:, 0] / shares[0], np.nextafter(1, 0))
-        found = self.profile.surface(on_wall)
-        points[wall] = np.column_stack([found.points, self._heights(uniform[wall])])
-        normals[wall, :2], kept[wall] = found.normals, found.kept
+        walls = self.profile.surface(on_wall)
+        points[wall] = np.column_stack([walls.points, self._heights(uniform[wall])])
+        normals[wall, :2], counted[wall] = walls.normals, walls.kept
 
-        points[at_end, :2], kept[at_end] = self.profile.interior(uniform[at_end, 1:])
+        points[at_end, :2], counted[at_end] = self.profile.interior(uniform[at_end, 1:])
         sides = {side: np.zeros(len(uniform), bool) for side in self.profile.sides}
-        for side, on in found.sides.items():
+        for side, on in walls.sides.items():
             sides[side][wall] = on
         for index, (end, height, direction) in enumerate(zip(CAPS, (self.low, self.high), (-1, 1), strict=True)):
             sides[end] = piece == index + 1
             points[sides[end], 2], normals[sides[end], 2] = height, direction
-        return Surface(points, normals, sides, kept)
+        return Surface(points, normals, sides, counted)
 
     @property
     def _wall(self) -> float:

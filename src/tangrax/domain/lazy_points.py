@@ -58,10 +58,10 @@ class LazyPoints:
             before = int(self.ends[first - 1]) if first else 0
             pieces = []
             for uniform in self.cube.blocks(first * BLOCK, min((last + 1) * BLOCK, self.cube.total)):
-                made, counts = self.draw(uniform)
-                made = made[counts]
-                pieces.append(made[max(0, start - before) : max(0, stop - before)])
-                before += len(made)
+                candidates, counts = self.draw(uniform)
+                candidates = candidates[counts]
+                pieces.append(candidates[max(0, start - before) : max(0, stop - before)])
+                before += len(candidates)
         return np.concatenate(pieces) if pieces else self[:1][:0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -80,9 +80,9 @@ def lazy_points(what: str, where: str, count: int, cube: Cube, draw: Draw, all_c
     """
     cube = replace(cube, total=count)
     if all_count:
-        made = LazyPoints(what, count, cube, draw, None)
-        _ = made.shape  # raises here where the sequence has no such number of points
-        return made
+        points = LazyPoints(what, count, cube, draw, None)
+        _ = points.shape  # raises here where the sequence has no such number of points
+        return points
     while True:
         ends = np.cumsum([draw(uniform)[1].sum() for uniform in cube.blocks()])
         if ends[-1] >= count:

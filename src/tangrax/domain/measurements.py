@@ -13,7 +13,7 @@ from .table_files import HOW, Table, read
 def rows_and_columns(
     tag: str, points: Any, axes: Sequence[str], where: str, table: Table | None = None
 ) -> tuple[Any, Table]:
-    """Points as they were given, or those of a file, with its other columns; `where` tells whose axes they are.
+    """Points of an array, or of a file with its other columns; `where` names the domain in errors.
 
     `table` is the file, if it has been read.
     """

@@ -1,4 +1,4 @@
-"""How much memory points take, reckoned before any is made."""
+"""Memory that points take, estimated before any is made."""
 
 import math
 import os

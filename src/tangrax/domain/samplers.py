@@ -104,21 +104,21 @@ def _gauss_legendre(cube: Cube, start: int) -> Next:
         nonlocal place
         index = np.unravel_index(np.arange(place, place + count), (len(nodes),) * cube.dimension)
         place += count
-        return np.stack([nodes[each] for each in index], axis=-1)
+        return np.stack([nodes[axis] for axis in index], axis=-1)
 
     return following
 
 
 def rule(total: int, dimension: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Nodes and weights on (0, 1) of Gauss and Legendre's rule whose products over all axes are `total` points."""
-    each = round(total ** (1 / dimension))
-    if each**dimension != total:
-        near = sorted({max(1, each + step) ** dimension for step in (-1, 0, 1)})
+    per_axis = round(total ** (1 / dimension))
+    if per_axis**dimension != total:
+        near = sorted({max(1, per_axis + step) ** dimension for step in (-1, 0, 1)})
         raise ValueError(
             f"{total} points of a Gauss-Legendre rule in {dimension} dimensions: the number must be that of one axis "
             f"to the power of {dimension}, such as {', '.join(map(str, near))}"
         )
-    nodes, weights = np.polynomial.legendre.leggauss(each)
+    nodes, weights = np.polynomial.legendre.leggauss(per_axis)
     return (nodes + 1) / 2, weights / 2
 
 
@@ -136,15 +136,15 @@ def permuted(index: Int[np.ndarray, " n"], total: int, keys: Int[np.ndarray, " r
     """
     half = np.uint64(max(1, -(-(total - 1).bit_length() // 2)))
     mask = np.uint64(2 ** int(half) - 1)
-    found = index.astype(np.uint64)
-    wandering = np.ones(len(found), bool)
+    images = index.astype(np.uint64)
+    wandering = np.ones(len(images), bool)
     while wandering.any():
-        left, right = found[wandering] >> half, found[wandering] & mask
+        left, right = images[wandering] >> half, images[wandering] & mask
         for key in keys:
             left, right = right, left ^ (_mixed(right + (np.uint64(key) << np.uint64(32))) & mask)
-        found[wandering] = (left << half) | right
-        wandering = found >= total
-    return found.astype(np.int64)
+        images[wandering] = (left << half) | right
+        wandering = images >= total
+    return images.astype(np.int64)
 
 
 def _mixed(word: np.ndarray) -> np.ndarray:

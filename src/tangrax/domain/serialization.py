@@ -18,32 +18,32 @@ KINDS = {kind.__name__: kind for kind in (Ball, Box, Combined, Ellipse, Extruded
 
 
 def written(shape: Shape, arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any] | None:
-    """What JSON can say of a shape; its arrays go to `arrays`, under names that begin with `prefix`.
+    """A shape as JSON; its arrays go to `arrays`, under names that begin with `prefix`.
 
     None for a shape of another kind than these, or made of one.
     """
     if type(shape) is not KINDS.get(type(shape).__name__):
         return None
-    told: dict[str, Any] = {"kind": type(shape).__name__}
-    for each in fields(shape):  # pyright: ignore[reportArgumentType]
-        value, name = getattr(shape, each.name), f"{prefix}/{each.name}"
+    content: dict[str, Any] = {"kind": type(shape).__name__}
+    for field in fields(shape):  # pyright: ignore[reportArgumentType]
+        value, name = getattr(shape, field.name), f"{prefix}/{field.name}"
         if isinstance(value, Shape):
             value = written(value, arrays, name)
             if value is None:
                 return None
         elif isinstance(value, np.ndarray):
             arrays[name], value = value, {"array": name}
-        told[each.name] = value
-    return told
+        content[field.name] = value
+    return content
 
 
-def made(told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Shape:
+def made(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Shape:
     """The shape that was written. Raises KeyError, TypeError or ValueError where something else was."""
-    kind = KINDS[told["kind"]]
-    return kind(**{each.name: _value(told[each.name], arrays) for each in fields(kind)})
+    kind = KINDS[content["kind"]]
+    return kind(**{field.name: _value(content[field.name], arrays) for field in fields(kind)})
 
 
 def _value(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, Mapping):
         return arrays[value["array"]] if "array" in value else made(value, arrays)
-    return tuple(_value(each, arrays) for each in value) if isinstance(value, list) else value
+    return tuple(_value(entry, arrays) for entry in value) if isinstance(value, list) else value

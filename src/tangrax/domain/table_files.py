@@ -142,8 +142,8 @@ class _Lines(Iterator[str]):
 def _delimiter(line: str) -> str:
     """What separates the cells of a line: the most frequent of , ; and tab outside of quotes, else spaces."""
     bare = re.sub(r'"[^"]*"', "", line)
-    found = max(",;\t", key=bare.count)
-    return found if found in bare else " "
+    most_frequent = max(",;\t", key=bare.count)
+    return most_frequent if most_frequent in bare else " "
 
 
 def _stripped(cells: list[str]) -> list[str]:
@@ -162,8 +162,8 @@ def _number(cell: str) -> float | None:
 def _archive(path: Path) -> Table:
     with path.open("rb") as file:
         try:
-            with ZipFile(file) as held:
-                return Table(str(path), {_called(entry): _entry(held, entry) for entry in held.infolist()})
+            with ZipFile(file) as archive:
+                return Table(str(path), {_called(entry): _entry(archive, entry) for entry in archive.infolist()})
         except Exception as error:  # zipfile and NumPy raise ten kinds of errors for damaged files
             raise ValueError(f"it is no NumPy archive, or is damaged ({type(error).__name__}: {error})") from error
 
@@ -172,13 +172,13 @@ def _called(entry: ZipInfo) -> str:
     return entry.filename.removesuffix(".npy")
 
 
-def _entry(held: ZipFile, entry: ZipInfo) -> Column | str:
+def _entry(archive: ZipFile, entry: ZipInfo) -> Column | str:
     """An array of an archive, or why its column is none. Raises where it is damaged.
 
     It is read to its end, where its CRC-32 is compared, and nothing is allocated that its header alone tells of.
     """
     name = _called(entry)
-    with held.open(entry) as file:
+    with archive.open(entry) as file:
         start = file.read(np.lib.format.MAGIC_LEN)
         if start not in HEADERS:
             return f"'{name}' is no array of numbers"

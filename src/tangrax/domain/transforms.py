@@ -67,8 +67,10 @@ class Moved(Shape):
         return self.shape.nodes(mesh_size / self.factor)
 
     def surface(self, uniform):
-        found = self.shape.surface(uniform)
-        return Surface(self._forth(found.points), found.normals @ np.array(self.turn).T, found.sides, found.kept)
+        surface = self.shape.surface(uniform)
+        return Surface(
+            self._forth(surface.points), surface.normals @ np.array(self.turn).T, surface.sides, surface.kept
+        )
 
     def _forth(self, points: Nodes) -> Nodes:
         return self.factor * points @ np.array(self.turn).T + np.array(self.offset)
@@ -122,10 +124,10 @@ def _direction(angle: float, axis: Vector | str | None) -> Float[np.ndarray, "3"
     if isinstance(axis, str) and axis in ("x", "y", "z"):
         return np.eye(3)["xyz".index(axis)]
     named = axis is None or isinstance(axis, str)
-    found = np.zeros(0) if named else given_array(f"rotate({angle}, axis=…)", axis, float)
-    if found.shape != (3,) or not np.isfinite(found).all() or not found.any():
+    direction = np.zeros(0) if named else given_array(f"rotate({angle}, axis=…)", axis, float)
+    if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
         raise ValueError(f"rotate({angle}, axis={axis!r}): in three dimensions an axis, 'x', 'y', 'z' or a vector")
-    return found / np.linalg.norm(found)
+    return direction / np.linalg.norm(direction)
 
 
 def _center(shape: Shape, what: str, about: Vector | None) -> Float[np.ndarray, " dimension"]:
@@ -134,7 +136,7 @@ def _center(shape: Shape, what: str, about: Vector | None) -> Float[np.ndarray, 
 
 
 def _vector(shape: Shape, what: str, name: str, given: Vector) -> Float[np.ndarray, " dimension"]:
-    found = given_array(f"{what}({name}=…)", given, float)
-    if found.shape != (shape.dimension,) or not np.isfinite(found).all():
+    vector = given_array(f"{what}({name}=…)", given, float)
+    if vector.shape != (shape.dimension,) or not np.isfinite(vector).all():
         raise ValueError(f"{what}({name}={given}): {shape} needs {shape.dimension} finite coordinates there")
-    return found
+    return vector

@@ -63,8 +63,8 @@ def refuse_masked(what: str, values: Any) -> None:
 def _masked(values: Any, at: Place = ()) -> Place | None:
     """Where the first entry stands that is masked."""
     if isinstance(values, np.ma.MaskedArray):
-        found = np.argwhere(np.ma.getmaskarray(values))
-        return (*at, *found[0].tolist()) if len(found) else None
+        masked = np.argwhere(np.ma.getmaskarray(values))
+        return (*at, *masked[0].tolist()) if len(masked) else None
     if isinstance(values, (list, tuple)):
         places = (_masked(entry, (*at, index)) for index, entry in enumerate(values))
         return next((place for place in places if place is not None), None)

@@ -1,4 +1,4 @@
-"""What went wrong inside a function of the user's, and on which of its lines."""
+"""Explains exceptions of users' functions: cause, mend and line."""
 
 import linecache
 import sys
@@ -46,17 +46,17 @@ def as_array(output: Any) -> jax.Array:
 
 def is_of_shapes(error: Exception) -> bool:
     """Whether the shapes of arguments can be to blame: not for an error of JAX that values are not known."""
-    known = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
-    return isinstance(error, (TypeError, ValueError, IndexError)) and not isinstance(error, known)
+    of_jax = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
+    return isinstance(error, (TypeError, ValueError, IndexError)) and not isinstance(error, of_jax)
 
 
 def explanation(error: Exception, function: Any = None) -> str:
     """The exception, what to do about it where that is known, and the user's line; else where `function` begins."""
-    said = next(iter(str(error).strip().splitlines()), "")
+    first_line = next(iter(str(error).strip().splitlines()), "")
     advice = next((text for kind, text in ADVICE.items() if isinstance(error, kind)), "")
-    if isinstance(error, RuntimeError) and "requires a key" in said:
+    if isinstance(error, RuntimeError) and "requires a key" in first_line:
         advice = KEYLESS
-    parts = [f"{type(error).__name__}: {said}".rstrip(": "), advice, _line(error, function)]
+    parts = [f"{type(error).__name__}: {first_line}".rstrip(": "), advice, _line(error, function)]
     return "; ".join(part.rstrip(".") for part in parts if part)
 
 

@@ -1,4 +1,4 @@
-"""What other libraries find when they are handed a node: operators work, functions name the one of `tx.np`."""
+"""Protocols of NumPy and JAX on nodes: operators work, functions raise and name the one of `tx.np`."""
 
 import ast
 import linecache
@@ -85,8 +85,8 @@ def _offered(function: str) -> str | None:
     """The function of `tx.np` that does the same; NumPy has several names for some."""
     name = function.rpartition(".")[2]
     same = getattr(np, name, None)
-    found = name if name in _names else next((n for n in _names if same and getattr(np, n, None) is same), None)
-    return None if found is None else _names[found]
+    offered = name if name in _names else next((n for n in _names if same and getattr(np, n, None) is same), None)
+    return None if offered is None else _names[offered]
 
 
 def _called(frame: FrameType) -> str | None:

@@ -20,18 +20,18 @@ SHORT = 28  # characters of a cell that stay on one line
 
 def element(tag: str, *children: Child, **attributes: str) -> Element:
     """An element with text and other elements in it; `klass` is its class, an underscore stands for a hyphen."""
-    given = {
+    values = {
         ("class" if name == "klass" else name.replace("_", "-")): printable(value) for name, value in attributes.items()
     }
-    found = Element(tag, given)
+    node = Element(tag, values)
     for child in children:
         if not isinstance(child, str):
-            found.append(child)
-        elif len(found):
-            found[-1].tail = (found[-1].tail or "") + printable(child)
+            node.append(child)
+        elif len(node):
+            node[-1].tail = (node[-1].tail or "") + printable(child)
         else:
-            found.text = (found.text or "") + printable(child)
-    return found
+            node.text = (node.text or "") + printable(child)
+    return node
 
 
 def code(text: Any) -> Element:
@@ -58,8 +58,8 @@ def _cell(tag: str, content: Child, weight: str, **attributes: str) -> Element:
 def view(title: str, *children: Child) -> str:
     """HTML for `_repr_html_`: a title, and what is below it."""
     head = element("div", title, style=f"{BOLD}; overflow-wrap: anywhere")
-    shown = element("div", head, *children, style="overflow-x: auto")
-    return ElementTree.tostring(shown, encoding="unicode", method="html")
+    box = element("div", head, *children, style="overflow-x: auto")
+    return ElementTree.tostring(box, encoding="unicode", method="html")
 
 
 def figure(value: Any) -> str:

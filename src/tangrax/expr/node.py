@@ -34,7 +34,7 @@ from .traversal import Texts, describe, local_nodes
 from .validation import axis_of, checked_selections, refuse_group, refuse_point_values
 
 N = TypeVar("N", bound="Node")
-_interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()
+interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()
 
 
 class Node(Symbolic):
@@ -52,14 +52,14 @@ class Node(Symbolic):
 
     def __new__(cls: type[N], op: Op, *args: "Node") -> N:
         key = (cls, op, *map(id, args))
-        node: Any = _interned.get(key)
+        node: Any = interned.get(key)
         if node is None:
             refuse_group(op, args)
             node = object.__new__(cls)
             facts = op.infer([arg.facts for arg in args], Texts(args))
             for name, value in (("op", op), ("args", args), ("facts", facts)):
                 object.__setattr__(node, name, value)
-            _interned[key] = node
+            interned[key] = node
         return node
 
     def __setattr__(self, name: str, value: Any):

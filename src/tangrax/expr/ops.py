@@ -1,4 +1,4 @@
-"""What a node does, as data: each operation knows the shape of its value and how it is written.
+"""Operations of nodes, as data: each infers the shape of its value and how it is written.
 
 Operations are frozen, compared by value and hold no nodes; a node is an operation and its arguments.
 """

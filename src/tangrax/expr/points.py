@@ -77,9 +77,9 @@ class PointSet:
 
     @cached_property
     def coordinates(self) -> Float[np.ndarray, "n columns"]:
-        found = self.rows[:][:, : len(self.axes)]
-        found.flags.writeable = False
-        return found
+        coordinates = self.rows[:][:, : len(self.axes)]
+        coordinates.flags.writeable = False
+        return coordinates
 
     def __len__(self) -> int:
         return len(self.rows)

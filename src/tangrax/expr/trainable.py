@@ -1,4 +1,4 @@
-"""What an optimizer may change: the parameters of a network, or a scalar of the problem."""
+"""Trainables: the parameters of a network, or a scalar of the problem."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How much memory a point costs, from the program itself."""
+"""Memory that a point costs, counted in the traced program; chunks that stay within a limit."""
 
 from collections.abc import Callable, Collection
 from typing import Any

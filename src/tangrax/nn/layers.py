@@ -1,4 +1,4 @@
-"""What the networks of `tx.nn` are made of: affine maps, random frequencies, activations and checks of sizes."""
+"""Parts of the networks of `tx.nn`: affine maps, random frequencies, activations and checks of sizes."""
 
 import math
 from collections.abc import Callable
@@ -64,7 +64,7 @@ class Dense(eqx.Module):
         weight = _glorot_normal(weight_key, outputs, inputs)
         self.bias = _zeros(outputs, weight)
         if factorised:
-            self.scale = 1 + 0.1 * drawn(jax.random.normal, scale_key, outputs)
+            self.scale = 1 + 0.1 * sampled(jax.random.normal, scale_key, outputs)
             self.weight = weight / jnp.exp(self.scale)[:, None]
         else:
             self.scale, self.weight = None, weight
@@ -74,7 +74,7 @@ class Dense(eqx.Module):
         return (product if self.scale is None else jnp.exp(self.scale) * product) + self.bias
 
 
-def drawn(sampler: Callable[..., Array], key: PRNGKeyArray, *shape: int, **options: Any) -> Float[Array, "..."]:
+def sampled(sampler: Callable[..., Array], key: PRNGKeyArray, *shape: int, **options: Any) -> Float[Array, "..."]:
     """`sampler(key, shape=shape)`, cut from as many numbers as the next power of two.
 
     JAX keeps a program for every shape it has met, a megabyte or two each, as long as the process lives.
@@ -92,7 +92,7 @@ def _zeros(size: int, beside: Array) -> Float[Array, " size"]:
 
 def _glorot_normal(key: PRNGKeyArray, outputs: int, inputs: int) -> Float[Array, "outputs inputs"]:
     """Weights of variance 2 / (inputs + outputs), drawn as `jax.nn.initializers.glorot_normal` does, bit for bit."""
-    normal = drawn(jax.random.truncated_normal, key, outputs, inputs, lower=-2, upper=2)
+    normal = sampled(jax.random.truncated_normal, key, outputs, inputs, lower=-2, upper=2)
     dtype = normal.dtype.type
     deviation = np.sqrt(dtype(2 / (inputs + outputs))) / dtype(0.87962566103423978)  # of N(0, 1) cut off at ±2
     return normal * deviation if isinstance(normal, Tracer) else as_jax(np.asarray(normal) * deviation)
@@ -118,7 +118,7 @@ def draw_frequencies(who: str, count: int, scale: float, inputs: int, key: PRNGK
     if not count:
         return None
     check_positive(who, fourier_scale=scale)
-    rows = scale * drawn(jax.random.normal, key, count, inputs)
+    rows = scale * sampled(jax.random.normal, key, count, inputs)
     return tuple(tuple(row) for row in rows.tolist())
 
 
@@ -143,5 +143,5 @@ def recipe_of(kind: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
     """Plain data from which `from_recipe` builds the module anew; None for an activation without a name here."""
     if "activation" not in arguments:
         return {"kind": kind, **arguments}
-    known = [label for label, function in ACTIVATIONS.items() if function is arguments["activation"]]
-    return {"kind": kind, **arguments, "activation": known[0]} if known else None
+    labels = [label for label, function in ACTIVATIONS.items() if function is arguments["activation"]]
+    return {"kind": kind, **arguments, "activation": labels[0]} if labels else None

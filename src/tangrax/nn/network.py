@@ -105,7 +105,7 @@ def wrap(module: Any, params: Any = None, *, name: str | None = None, recipe: di
 
 
 def check_optimizer(optimizer: Any, name: str) -> None:
-    """An optax optimizer has `init` and `update`; say so before it is used."""
+    """Raise TypeError for what is no optax optimizer with `init` and `update`."""
     if getattr(optimizer, "governs_all", False):
         raise TypeError(
             f"optimizer of '{name}' is {optimizer!r}, which trains all networks and parameters of a problem at once: "

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from .layers import Activation, Dense, Frequencies, as_key, draw_frequencies, embedded_size, recipe_of
 from .network import Network, wrap
 
 
 def hidden_layers(
-    inputs: int, width: int, frequencies: Frequencies | None, factorised: bool, keys: PRNGKeyArray
+    inputs: int, width: int, frequencies: Frequencies | None, factorised: bool, keys: Array
 ) -> tuple[Dense, ...]:
     """Dense layers of `width` units, one a key, the first one on the embedded inputs."""
     sizes = [embedded_size(frequencies, inputs), *[width] * len(keys)]

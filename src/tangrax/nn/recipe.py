@@ -1,4 +1,4 @@
-"""Networks from what saved files tell of them."""
+"""Networks built from the recipes in saved files."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -45,11 +45,11 @@ def from_recipe(recipe: dict[str, Any], leaves: Mapping[str, Any] | None = None)
 
 def _refuse_other_shapes(make: Callable[[], Any], recipe: dict[str, Any], leaves: Mapping[str, Any]) -> None:
     """A few bytes of text may ask for a network that fills the memory, or for layers without end."""
-    found = sorted(np.shape(leaf) for leaf in leaves.values())
+    saved_shapes = sorted(np.shape(leaf) for leaf in leaves.values())
     with contextlib.suppress(TypeError, ValueError, OverflowError):  # what no network is made of
         layers = max(recipe.get("depth", 0), recipe.get("blocks", 0))
-        if layers <= len(found):  # each has a leaf or more
+        if layers <= len(saved_shapes):  # each has a leaf or more
             shapes = [leaf.shape for leaf in jax.tree.leaves(eqx.filter_eval_shape(make)) if hasattr(leaf, "shape")]
-            if sorted(shapes) == found:
+            if sorted(shapes) == saved_shapes:
                 return
     raise ValueError(f"a saved network tells of itself {recipe}, and its parameters are of other shapes")

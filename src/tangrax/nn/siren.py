@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .layers import Dense, as_key, check_positive, check_sizes, drawn, recipe_of
+from .layers import Dense, as_key, check_positive, check_sizes, recipe_of, sampled
 from .network import Network, wrap
 
 
@@ -43,8 +43,8 @@ class Siren(eqx.Module):
 def _uniform(inputs: int, outputs: int, bound: float, *, key: PRNGKeyArray) -> Dense:
     """An affine map with weights from U(-bound, bound)."""
     weight_key, bias_key = jax.random.split(key)
-    weight = drawn(jax.random.uniform, weight_key, outputs, inputs, minval=-bound, maxval=bound)
-    bias = drawn(jax.random.uniform, bias_key, outputs, minval=-1, maxval=1) / math.sqrt(inputs)
+    weight = sampled(jax.random.uniform, weight_key, outputs, inputs, minval=-bound, maxval=bound)
+    bias = sampled(jax.random.uniform, bias_key, outputs, minval=-1, maxval=1) / math.sqrt(inputs)
     layer = Dense(inputs, outputs, False, key=key)
     return eqx.tree_at(lambda dense: (dense.weight, dense.bias), layer, (weight, bias))
 

@@ -1,4 +1,4 @@
-"""What a run would use here, and whether it works."""
+"""`tangrax doctor`: launcher, transport, devices and packages of a run started here, and whether they work."""
 
 import importlib.metadata
 import os
@@ -58,8 +58,8 @@ def _all_reduce(transport: Transport) -> float:
     """Seconds of one all-reduce, after one that compiles."""
     rows = transport.place(np.ones((transport.size, SIZE), np.float32))
 
-    def program(collectives: Any, mine: Any, nothing: Any) -> tuple[Any, Any]:
-        return collectives.sum(mine), ()
+    def program(collectives: Any, block: Any, nothing: Any) -> tuple[Any, Any]:
+        return collectives.sum(block), ()
 
     compiled = transport.spmd(program, "a 1 MB all-reduce")
     total = np.asarray(jax.block_until_ready(compiled(rows, ())[0]))

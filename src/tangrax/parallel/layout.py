@@ -1,4 +1,4 @@
-"""How N points are dealt to D shards."""
+"""Layout: how N points are dealt to D shards."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -67,15 +67,15 @@ class Padded:
 
     def __getitem__(self, part: slice) -> np.ndarray:
         start, stop, _ = part.indices(len(self))
-        found = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        rows = np.empty((stop - start, *self.shape[1:]), self.dtype)
         end = min(stop, self.layout.count)
         for first in range(start, end, PIECE):
             last = min(first + PIECE, end)
-            found[first - start : last - start] = self.rows[self.start + first : self.start + last]
+            rows[first - start : last - start] = self.rows[self.start + first : self.start + last]
         if end < stop:
             newest = self.start + self.layout.count
-            found[max(0, end - start) :] = self.rows[newest - 1 : newest]
-        return found
+            rows[max(0, end - start) :] = self.rows[newest - 1 : newest]
+        return rows
 
 
 @dataclass(frozen=True)

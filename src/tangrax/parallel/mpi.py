@@ -52,8 +52,8 @@ class Mpi(Collectives):
             return unravel(mpi_library.bridge().sendrecv(flat, flat, source=before, dest=after, comm=world))
         if sends:
             mpi_library.bridge().send(flat, dest=after, comm=world)
-        came = mpi_library.bridge().recv(flat, source=before, comm=world) if receives else jnp.zeros_like(flat)
-        return unravel(came)
+        received = mpi_library.bridge().recv(flat, source=before, comm=world) if receives else jnp.zeros_like(flat)
+        return unravel(received)
 
 
 class MpiRanks(Transport):
@@ -76,8 +76,8 @@ class MpiRanks(Transport):
         return settings().peers
 
     def place(self, rows):
-        each = len(rows) // self.ranks
-        return jax.device_put(rows[self.rank * each : (self.rank + 1) * each], self.mesh.devices.flat[0])
+        count = len(rows) // self.ranks
+        return jax.device_put(rows[self.rank * count : (self.rank + 1) * count], self.mesh.devices.flat[0])
 
     def replicate(self, tree):
         return jax.device_put(tree, self.mesh.devices.flat[0])
@@ -88,8 +88,8 @@ class MpiRanks(Transport):
 
     def collect(self, rows):
         with self.peers.operation("collecting rows"):
-            each = mpi_library.world().gather(np.asarray(rows))
-        return None if each is None else np.concatenate(each)
+            blocks = mpi_library.world().gather(np.asarray(rows))
+        return None if blocks is None else np.concatenate(blocks)
 
     def local(self, rows):
         return self.rank * len(rows), np.asarray(rows)
@@ -123,7 +123,7 @@ def _place_on_node() -> int:
 
 
 def check_gpu(platform: str, environ: MutableMapping[str, str]) -> None:
-    """What would else fail, or crash, in the middle of the first step on a GPU."""
+    """Raise RuntimeError for what would fail, or crash, in the middle of the first step on a GPU."""
     if platform not in ("gpu", "cuda", "rocm"):
         return
     if not mpi_library.bridge().has_cuda_support():

@@ -1,4 +1,4 @@
-"""Choices that hold for the whole process, and joining it to the others of its run."""
+"""Settings of the process, and joining it to the others of its run."""
 
 import logging
 import os
@@ -101,7 +101,7 @@ def setup(
         if launch.launcher == "single" and os.environ.get("SLURM_JOB_ID"):
             logger.warning(f"one process, {launch.rule}; srun starts the others")
         if launch.processes > 1:
-            _settings = replace(_settings, peers=_join(launch, timeout, limits))
+            _settings = replace(_settings, peers=join_processes(launch, timeout, limits))
         _settings = replace(_settings, launch=launch)
     elif transport not in (None, _settings.launch.transport):
         raise RuntimeError(
@@ -159,15 +159,15 @@ def _limits(environ: Mapping[str, str], heartbeat: float | None, watchdog: float
     return Limits(**given)
 
 
-def _join(launch: Launch, timeout: float, limits: Limits) -> Peers:
+def join_processes(launch: Launch, timeout: float, limits: Limits) -> Peers:
     """Join the processes of a launch; those of xla through `jax.distributed` as well."""
     if launch.transport == "xla" and jax_has_started():
         raise RuntimeError(
             "tx.setup() came too late: JAX has started its devices already. Call it at the top of the script, "
             "before arrays or networks are made, or start the script with `tangrax run script.py`"
         )
-    _check_descriptors(launch.processes)
-    peers, greeting = meet(launch, timeout, limits, os.environ, _certified())
+    check_descriptors(launch.processes)
+    peers, greeting = meet(launch, timeout, limits, os.environ, has_certificates())
     try:
         _start_jax(launch, greeting, timeout, limits)
         peers.heed_sigterm()
@@ -205,7 +205,7 @@ def _start_jax(launch: Launch, greeting: Mapping[str, Any], timeout: float, limi
         )
 
 
-def _check_descriptors(processes: int) -> None:
+def check_descriptors(processes: int) -> None:
     """Refuse to start with fewer than the connections take: JAX's service would try again for ever."""
     held = []
     wanted = DESCRIPTORS + 2 * processes
@@ -222,7 +222,7 @@ def _check_descriptors(processes: int) -> None:
             os.close(each)
 
 
-def _certified() -> bool:
+def has_certificates() -> bool:
     """Whether JAX's service has been given certificates (mTLS), which JAX reads from its own settings."""
     if not hasattr(jax.config, "jax_mtls_cert_file") and os.environ.get("JAX_MTLS_CERT_FILE"):
         raise RuntimeError(

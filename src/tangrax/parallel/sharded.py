@@ -1,4 +1,4 @@
-"""Results that stay on their shards."""
+"""Sharded rows: results that stay on their shards."""
 
 import itertools
 from collections.abc import Sequence
@@ -22,21 +22,21 @@ class ShardedRows:
 
     def __init__(self, blocks: Sequence[jax.Array], layout: Layout, transport: Transport):
         """`blocks` lie side by side: all have every row, each some of the columns."""
-        self._blocks, self._layout, self._transport = list(blocks), layout, transport
+        self.blocks, self.layout, self.transport = list(blocks), layout, transport
 
     @property
     def shape(self) -> tuple[int, ...]:
-        first, *rest = [block.shape[1:] for block in self._blocks]
-        return (self._layout.count, *(first if not rest else (*first[:-1], self._ends[-1])))
+        first, *rest = [block.shape[1:] for block in self.blocks]
+        return (self.layout.count, *(first if not rest else (*first[:-1], self.ends[-1])))
 
     @property
-    def _ends(self) -> list[int]:
+    def ends(self) -> list[int]:
         """Where each block's columns end."""
-        return list(itertools.accumulate(block.shape[-1] for block in self._blocks))
+        return list(itertools.accumulate(block.shape[-1] for block in self.blocks))
 
     @property
     def dtype(self) -> Any:
-        return self._blocks[0].dtype
+        return self.blocks[0].dtype
 
     @property
     def padded(self) -> jax.Array:
@@ -44,32 +44,32 @@ class ShardedRows:
 
         Those of a Jacobian are held as an array for each weight and joined here, for as much memory again.
         """
-        if len(self._blocks) > 1:
+        if len(self.blocks) > 1:
 
             def program(collectives: Collectives, blocks: Any, nothing: Any) -> tuple[Any, Any]:
                 return (), jnp.concatenate(blocks, axis=-1)
 
-            _, joined = self._transport.spmd(program, "joining columns")(self._blocks, ())
-            self._blocks = [joined]
-        return self._blocks[0]
+            _, joined = self.transport.spmd(program, "joining columns")(self.blocks, ())
+            self.blocks = [joined]
+        return self.blocks[0]
 
     @property
     def local(self) -> np.ndarray:
         """The rows that the devices of this process hold, without padding."""
-        held = [self._transport.local(block) for block in self._blocks]
-        return _joined([rows for _, rows in held])[: max(0, self._layout.count - held[0][0])]
+        blocks = [self.transport.local(block) for block in self.blocks]
+        return _joined([rows for _, rows in blocks])[: max(0, self.layout.count - blocks[0][0])]
 
     def gather(self) -> np.ndarray:
         """All N rows as one local array."""
-        return _joined([self._transport.fetch(block) for block in self._blocks])[: self._layout.count]
+        return _joined([self.transport.fetch(block) for block in self.blocks])[: self.layout.count]
 
     def collect(self) -> np.ndarray | None:
         """All N rows on the process that writes, None on all others."""
-        held = [self._transport.collect(block) for block in self._blocks]
-        return None if held[0] is None else _joined(held)[: self._layout.count]  # pyright: ignore[reportArgumentType]
+        blocks = [self.transport.collect(block) for block in self.blocks]
+        return None if blocks[0] is None else _joined(blocks)[: self.layout.count]  # pyright: ignore[reportArgumentType]
 
     def __len__(self) -> int:
-        return self._layout.count
+        return self.layout.count
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.gather(), dtype=dtype, copy=copy)
@@ -89,38 +89,38 @@ class ShardedRows:
         def program(collectives: Collectives, blocks: Any, factors: Any) -> tuple[Any, Any]:
             return (), sum(block @ part for block, part in zip(blocks, factors, strict=True))
 
-        parts = jnp.split(factor, self._ends[:-1])
-        _, product = self._transport.spmd(program, "rows @ vector")(self._blocks, self._transport.replicate(parts))
-        return ShardedRows([product], self._layout, self._transport)
+        parts = jnp.split(factor, self.ends[:-1])
+        _, product = self.transport.spmd(program, "rows @ vector")(self.blocks, self.transport.replicate(parts))
+        return ShardedRows([product], self.layout, self.transport)
 
     def _gram(self, other: "ShardedRows") -> "ShardedRows":
         if len(self.shape) != 2 or self.shape[1:] != other.shape[1:]:
             raise ValueError(f"rows of shape {self.shape} @ rows of shape {other.shape} transposed: sizes differ")
-        count, block = other._layout.count, other._layout.rows
+        count, block = other.layout.count, other.layout.rows
 
         def program(collectives: Collectives, rows: Any, nothing: Any) -> tuple[Any, Any]:
-            mine, theirs = rows
+            own, theirs = rows
             size, rank = collectives.size, collectives.rank
 
             # The other factor's blocks travel once round the ring; no shard ever holds two of them.
             def hop(k: Any, carry: Any) -> Any:
-                columns, held = carry
+                columns, travelling = carry
                 start = ((rank - k) % size) * block
-                product = sum(a @ b.T for a, b in zip(mine, held, strict=True))
+                product = sum(a @ b.T for a, b in zip(own, travelling, strict=True))
                 columns = jax.lax.dynamic_update_slice(columns, product, (jnp.zeros_like(start), start))
-                return columns, collectives.shift(held)
+                return columns, collectives.shift(travelling)
 
-            empty = jnp.zeros((len(mine[0]), size * block), mine[0].dtype)
+            empty = jnp.zeros((len(own[0]), size * block), own[0].dtype)
             columns, _ = jax.lax.fori_loop(0, size, hop, (empty, theirs))
             return (), columns[:, :count]
 
-        alike = self._ends == other._ends
-        pair = (self._blocks, other._blocks) if alike else ([self.padded], [other.padded])
-        _, product = self._transport.spmd(program, "rows @ rows.T")(pair, ())
-        return ShardedRows([product], self._layout, self._transport)
+        alike = self.ends == other.ends
+        pair = (self.blocks, other.blocks) if alike else ([self.padded], [other.padded])
+        _, product = self.transport.spmd(program, "rows @ rows.T")(pair, ())
+        return ShardedRows([product], self.layout, self.transport)
 
     def __repr__(self) -> str:
-        return f"ShardedRows{self.shape} of {self.dtype} on {self._transport.size} device(s)"
+        return f"ShardedRows{self.shape} of {self.dtype} on {self.transport.size} device(s)"
 
 
 def _joined(blocks: Sequence[np.ndarray]) -> np.ndarray:
@@ -139,7 +139,7 @@ class TransposedRows:
 
     def __matmul__(self, other: Any) -> np.ndarray:
         """Σ over points of row times entry: one all-reduce; `other` has one entry (or row) a point."""
-        rows, transport, layout = self.rows, self.rows._transport, self.rows._layout
+        rows, transport, layout = self.rows, self.rows.transport, self.rows.layout
         shape = other.shape if isinstance(other, ShardedRows) else np.shape(other)
         if shape[:1] != (layout.count,):
             raise ValueError(f"J.T @ array of shape {shape}: its first axis must be the {layout.count} points")
@@ -149,11 +149,13 @@ class TransposedRows:
             padded = transport.place(layout.pad(given_array("J.T @ array", other, rows.dtype)))
 
         def program(collectives: Collectives, sharded: Any, nothing: Any) -> tuple[Any, Any]:
-            mine, weights = sharded
+            blocks, weights = sharded
             valid = layout.valid(collectives.rank)
-            kept = jnp.where(valid.reshape(-1, *(1,) * (weights.ndim - 1)), weights, 0)
-            products = [jnp.tensordot(block, kept, axes=(0, 0)) for block in mine]
-            return collectives.sum(products[0] if len(mine) == 1 else jnp.concatenate(products, mine[0].ndim - 2)), ()
+            masked = jnp.where(valid.reshape(-1, *(1,) * (weights.ndim - 1)), weights, 0)
+            products = [jnp.tensordot(block, masked, axes=(0, 0)) for block in blocks]
+            return collectives.sum(
+                products[0] if len(blocks) == 1 else jnp.concatenate(products, blocks[0].ndim - 2)
+            ), ()
 
-        product, _ = transport.spmd(program, "rows.T @ vector")((rows._blocks, padded), ())
+        product, _ = transport.spmd(program, "rows.T @ vector")((rows.blocks, padded), ())
         return np.asarray(product)

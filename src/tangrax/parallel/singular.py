@@ -14,7 +14,7 @@ from .sharded import ShardedRows
 
 
 def singular_values_bytes(rows: int, columns: int, shards: int, itemsize: int) -> int:
-    """What a device holds at least for `singular_values` of so many rows: its part of J twice, and the triangles."""
+    """Least bytes that a device needs for `singular_values` of so many rows: its part of J twice, and the triangles."""
     share, smaller = -(-rows // shards), min(rows, columns)
     part = share if rows >= columns else -(-columns // shards)
     return itemsize * (2 * share * columns + smaller * (shards * min(part, smaller) + smaller))
@@ -43,12 +43,12 @@ def decomposed(
     def message() -> str:
         if not transport.writes:
             return ""
-        held = np.asarray(matrix)
-        if not np.isfinite(held).all():
-            return undefined(len(held), vectors)
+        host = np.asarray(matrix)
+        if not np.isfinite(host).all():
+            return undefined(len(host), vectors)
         if not vectors:
-            return json.dumps([np.linalg.svd(held, compute_uv=False).tolist(), []])
-        _, values, right = np.linalg.svd(held)
+            return json.dumps([np.linalg.svd(host, compute_uv=False).tolist(), []])
+        _, values, right = np.linalg.svd(host)
         return json.dumps([values.tolist(), right[:vectors].T.tolist()])
 
     values, right = json.loads(transport.peers.exchange("decomposing", message)[0])
@@ -57,7 +57,7 @@ def decomposed(
 
 
 def undefined(size: int, vectors: int) -> str:
-    """What is said of a decomposition that is none: NaN for each value, and in each vector."""
+    """The message where there is no decomposition: NaN for each value, and in each vector."""
     return json.dumps([[np.nan] * size, [[np.nan] * vectors] * size])
 
 
@@ -67,7 +67,7 @@ def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors:
     Rows of several components count as so many rows. LAPACK's SVD of the triangle, m x m with m = min(N, P), runs on
     the first host. With `vectors`, so many left singular vectors too: (values, (N, k)), zeros where rows are not kept.
     """
-    transport, layout = rows._transport, rows._layout
+    transport, layout = rows.transport, rows.layout
     components = int(np.prod(rows.shape[1:-1]))
     count, columns = len(rows) * components, rows.shape[-1]
     wide = count < columns
@@ -83,18 +83,18 @@ def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors:
         return triangle(collectives, mine.reshape(-1, mine.shape[-1]), wide), ()
 
     mask = [] if kept is None else [kept.padded]
-    found, _ = transport.spmd(program, "singular values")((rows._blocks, mask), ())
-    values, right = decomposed(transport, found, vectors)
+    reduced, _ = transport.spmd(program, "singular values")((rows.blocks, mask), ())
+    values, right = decomposed(transport, reduced, vectors)
     # Padding is rows of zeros, or columns: singular values of zero at the end.
     values = values[: min(count, columns)]
     if not vectors:
         return values
     if wide:
         return values, right[:count]
-    moved = (rows @ right).gather().reshape(count, vectors)
+    left = (rows @ right).gather().reshape(count, vectors)
     if kept is not None:
-        moved = np.where(np.repeat(kept.gather(), components)[:, None], moved, 0)
-    return values, moved / np.where(values == 0, 1, values)[:vectors]
+        left = np.where(np.repeat(kept.gather(), components)[:, None], left, 0)
+    return values, left / np.where(values == 0, 1, values)[:vectors]
 
 
 def _columns(collectives: Collectives, mine: Float[Array, "rows p"]) -> Float[Array, "all_rows columns"]:
@@ -104,10 +104,10 @@ def _columns(collectives: Collectives, mine: Float[Array, "rows p"]) -> Float[Ar
     padded = jnp.pad(mine, ((0, 0), (0, size * share - mine.shape[1])))
 
     def hop(k: Any, carry: Any) -> Any:
-        found, held = carry
-        own = jax.lax.dynamic_slice_in_dim(held, rank * share, share, axis=1)
-        found = jax.lax.dynamic_update_slice_in_dim(found, own, ((rank - k) % size) * len(mine), axis=0)
-        return found, collectives.shift(held)
+        columns, travelling = carry
+        own = jax.lax.dynamic_slice_in_dim(travelling, rank * share, share, axis=1)
+        columns = jax.lax.dynamic_update_slice_in_dim(columns, own, ((rank - k) % size) * len(mine), axis=0)
+        return columns, collectives.shift(travelling)
 
     empty = jnp.zeros((size * len(mine), share), mine.dtype)
     return jax.lax.fori_loop(0, size, hop, (empty, padded))[0]

@@ -86,14 +86,14 @@ class Devices(Transport):
         if not self.mesh.is_multi_process:
             return np.asarray(rows)
         # A few rows of each shard at a time: what is gathered lies on every device for a moment.
-        each = len(rows) // self.mesh.size
-        found = np.empty(rows.shape, rows.dtype) if self.writes else None
+        count = len(rows) // self.mesh.size
+        collected = np.empty(rows.shape, rows.dtype) if self.writes else None
         step = max(1, COLLECTED // max(1, self.mesh.size * rows.nbytes // len(rows)))
-        for start in range(0, each, step):
-            some = np.asarray(_some_gathered_by(self, min(step, each - start))(rows, start)[0])
-            if found is not None:
-                found.reshape(self.mesh.size, each, *rows.shape[1:])[:, start : start + step] = some
-        return found
+        for start in range(0, count, step):
+            piece = np.asarray(_some_gathered_by(self, min(step, count - start))(rows, start)[0])
+            if collected is not None:
+                collected.reshape(self.mesh.size, count, *rows.shape[1:])[:, start : start + step] = piece
+        return collected
 
     def local(self, rows):
         shards = sorted(rows.addressable_shards, key=lambda shard: shard.index[0].start or 0)

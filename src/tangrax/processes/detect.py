@@ -1,4 +1,4 @@
-"""How the processes of a run came to be, read off the environment."""
+"""Detects the launcher of a run, from the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -121,17 +121,17 @@ def uses_gpus(platforms: str | None) -> bool:
 
 def _place(environ: Mapping[str, str]) -> tuple[str, tuple[int, int] | None]:
     """The launcher, and which of how many processes of the node this one is, where variables tell of it."""
-    found = detect(environ)
-    if found.launcher == "slurm":
-        return found.launcher, (int(environ["SLURM_LOCALID"]), _tasks_on_node(environ))
-    if found.launcher == "tangrax":
-        address = environ.get("JAX_COORDINATOR_ADDRESS") or found.coordinator or ""
-        here = address.startswith(("127.", "localhost:"))
-        return found.launcher, (found.process, found.processes) if here else None
+    launch = detect(environ)
+    if launch.launcher == "slurm":
+        return launch.launcher, (int(environ["SLURM_LOCALID"]), _tasks_on_node(environ))
+    if launch.launcher == "tangrax":
+        address = environ.get("JAX_COORDINATOR_ADDRESS") or launch.coordinator or ""
+        on_this_node = address.startswith(("127.", "localhost:"))
+        return launch.launcher, (launch.process, launch.processes) if on_this_node else None
     for size, rank in MPI_PLACES:
         if environ.get(size) and environ.get(rank):
-            return found.launcher, (int(environ[rank]), int(environ[size]))
-    return found.launcher, None
+            return launch.launcher, (int(environ[rank]), int(environ[size]))
+    return launch.launcher, None
 
 
 def _bound(environ: Mapping[str, str]) -> bool:
@@ -143,19 +143,19 @@ def _bound(environ: Mapping[str, str]) -> bool:
 
 def _narrowed(environ: Mapping[str, str], count: int, tasks: int) -> bool:
     """Whether a Slurm task sees but some of what the job has on its node, though nothing says that it is bound."""
-    here = environ.get("SLURM_GPUS_ON_NODE", "")
-    return int(here) > count if here.isdigit() else count < tasks
+    on_node = environ.get("SLURM_GPUS_ON_NODE", "")
+    return int(on_node) > count if on_node.isdigit() else count < tasks
 
 
 def _tasks_on_node(environ: Mapping[str, str]) -> int:
     """Tasks of the step on this node, from a list such as 4(x2),1 of them node by node."""
     total = environ["SLURM_NTASKS"]
     setting = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_NTASKS_PER_NODE") or total
-    each: list[int] = []
+    per_node: list[int] = []
     for part in setting.split(","):
         tasks, _, times = part.partition("(x")
-        each += [int(tasks)] * int(times.rstrip(")") or 1)
-    return each[min(int(environ.get("SLURM_NODEID") or 0), len(each) - 1)]
+        per_node += [int(tasks)] * int(times.rstrip(")") or 1)
+    return per_node[min(int(environ.get("SLURM_NODEID") or 0), len(per_node) - 1)]
 
 
 def _asked(environ: Mapping[str, str]) -> int:

@@ -48,7 +48,7 @@ class Hub:
         self.size, self.token, self.limits, self.greeting = size, token, limits, greeting
         self.members: dict[int, Member] = {}
         self.refused: dict[str, None] = {}  # the reasons, in the order in which they came
-        self._strangers: dict[asyncio.StreamWriter, None] = {}
+        self.strangers: dict[asyncio.StreamWriter, None] = {}
         self._versions = versions()
         self._complete = asyncio.Event()
         self._messages: dict[int, dict[int, str]] = {}
@@ -74,9 +74,9 @@ class Hub:
                 )
                 return
             server.close()  # those that have come stay connected
-            came = [self.members[rank] for rank in range(self.size)]
-            nodes = len({member.node for member in came})
-            seen = [(member.node, member.gpus) for member in came]
+            members = [self.members[rank] for rank in range(self.size)]
+            nodes = len({member.node for member in members})
+            seen = [(member.node, member.gpus) for member in members]
             self._tell(welcome={**self.greeting(), "nodes": nodes, "seen": seen})
             for member in self.members.values():
                 member.heard = time.monotonic()
@@ -85,9 +85,9 @@ class Hub:
                 self._tell(beat=True)
                 now = time.monotonic()
                 seen = {r: Seen(m.doing, now - m.heard, m.ended) for r, m in sorted(self.members.items())}
-                found = verdict(seen, self.limits)
-                if found:
-                    self._blame(None, found)
+                reason = verdict(seen, self.limits)
+                if reason:
+                    self._blame(None, reason)
 
     async def deserted(self, seconds: float) -> None:
         """Until the others have gone, or for some seconds: JAX aborts those that are there when process 0 is not."""
@@ -97,13 +97,13 @@ class Hub:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
-            self._strangers[writer] = None
-            if len(self._strangers) > STRANGERS:
-                oldest = next(iter(self._strangers))  # ours say who they are as soon as they have connected
-                del self._strangers[oldest]
+            self.strangers[writer] = None
+            if len(self.strangers) > STRANGERS:
+                oldest = next(iter(self.strangers))  # ours say who they are as soon as they have connected
+                del self.strangers[oldest]
                 oldest.transport.abort()
             rank = await self._take_in(reader, writer)
-            self._strangers.pop(writer, None)
+            self.strangers.pop(writer, None)
             if rank is None:
                 return
             member = self.members[rank]

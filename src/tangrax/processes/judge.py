@@ -1,4 +1,4 @@
-"""When a run of several processes has to be given up: a verdict from what each of them last said."""
+"""Verdict on a run of several processes: whether it has to be given up, from the last state of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Doing:
-    """What a process says of itself: the operation it is inside, or finished last, and for how many seconds.
+    """State of a process: the operation it is inside, or finished last, and for how many seconds.
 
     Operations are what all processes do together, numbered from 1. One may `fail` on a process that goes on.
     """
@@ -77,14 +77,14 @@ def verdict(processes: Mapping[int, Seen], limits: Limits) -> str | None:
                 longest[doing.number] = rank
     for rank in longest.values():
         for other, seen in processes.items():
-            found = _trouble_between(rank, processes[rank].doing, other, seen, limits)
-            if found:
-                return found
+            trouble = _trouble_between(rank, processes[rank].doing, other, seen, limits)
+            if trouble:
+                return trouble
     return None
 
 
 def different_ways(number: int, names: Mapping[int, str]) -> str:
-    """What to say where processes call one operation by different names."""
+    """Message where processes call one operation by different names."""
     ways = "; ".join(f"process {rank}: '{name}'" for rank, name in sorted(names.items()))
     return (
         f"the processes went different ways at operation {number} ({ways}). All must call solve, eval and save in the "

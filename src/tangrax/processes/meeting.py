@@ -71,7 +71,7 @@ def _address_by_launcher(
             ) from error
 
         def greeting() -> dict[str, Any]:
-            folder = _private_folder() if loopback and not certified else None
+            folder = private_folder() if loopback and not certified else None
             if folder is not None:
                 return {"jax": f"unix:{folder}/{JAX}", "bind": f"unix:{folder}/{JAX}", "folder": folder}
             jax_port = _free_port(host if loopback else "")
@@ -135,7 +135,7 @@ def _free_port(host: str) -> int:
         return probe.getsockname()[1]
 
 
-def _private_folder() -> str | None:
+def private_folder() -> str | None:
     """A new one that this user alone can enter, fit for a socket; None where the system has no such sockets."""
     try:
         folder = tempfile.mkdtemp(prefix="tangrax-")
