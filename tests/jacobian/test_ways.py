@@ -84,6 +84,15 @@ def test_every_way_that_has_a_class_can_be_requested():
         pde.grad(net).spectrum(way="typo")
 
 
+def test_a_group_of_a_pointwise_field_beside_a_field_of_all_points(devices):
+    """K of both, by rows of all points, against NumPy's product of the rows."""
+    x, net, u, _, options = problem()
+    solver = tx.core([u.mse], **{**options, "devices": devices})
+    J, whole = u.grad(net), (u - u.mean).grad(net)
+    K, left, right, inside = solver.eval([J[x < 0.4].gram(whole), J, whole, x < 0.4])
+    np.testing.assert_allclose(K, left[inside] @ right.T, rtol=0, atol=1e-12 * np.abs(K).max())
+
+
 def test_density():
     """Estimates lie within a few of their standard errors."""
     _, net, u, pde, options = problem(16, n=60)

@@ -59,9 +59,11 @@ class RowsGramWay(RequestWay):
         kernel = left @ (right[0] if right else left).T
         if context.sharded:
             return kernel
-        whole = _gathered(kernel, context)
+        # Of all points, those outside of a group too.
+        blocks = kernel.gather()
+        whole = blocks.reshape(len(blocks) * context.jacobian.components, -1)
         for axis, jacobian in enumerate(context.jacobians * (3 - len(context.jacobians))):
-            if jacobian.group is not None and not jacobian.pointwise:
+            if jacobian.group is not None:
                 inside = context.evaluator.at(jacobian.group, context.points)
                 whole = np.compress(np.repeat(inside, jacobian.components), whole, axis=axis)
         return whole
