@@ -1,6 +1,6 @@
 """Time slab by slab: Lorenz' equations for longer than one network can follow them.
 
-Each slab has a network of its own and starts, by the form of the solution, from where the slab before it ended. Errors
+Each slab has a network of its own and starts, by a hard constraint, from where the slab before it ended. Errors
 grow a hundredfold in five units of time whatever the method: trajectories that start close together part so fast.
 """
 

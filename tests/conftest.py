@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 
 # Busy cores can outlast XLA's rendezvous time-outs. The flags must stand before JAX is first imported.
 os.environ["XLA_FLAGS"] = " ".join(
@@ -20,6 +21,11 @@ import pytest
 # Tests compare in float64 and choose the dtype of each run in tx.core.
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+# Under nohup, or in the background of a shell, these are ignored, by programs that tests start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser):

@@ -1,4 +1,4 @@
-"""The published values of the cavity against finite differences, and the flow by the form of ψ on the walls."""
+"""The published values of the cavity against finite differences, and the hard constraints of ψ on the walls."""
 
 import numpy as np
 import optax

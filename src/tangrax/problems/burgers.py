@@ -31,8 +31,8 @@ def solution(x: np.ndarray, t: np.ndarray, nodes: int = 200) -> np.ndarray:
 def shock(seed: int) -> Task:
     """u_t + u u_x = ν u_xx, u(x, 0) = -sin(πx), u = 0 at x = ±1: a shock of width ν = 0.01/π stands at x = 0.
 
-    u is odd by its form, so that half of the line is enough; starting value and ends by the form too. Points gather
-    round the shock, and the coordinate in which they are even is an input of the net beside x.
+    u is odd by its form, so that half of the line is enough; starting value and ends are hard constraints too.
+    Points gather round the shock, and the coordinate in which they are even is an input of the net beside x.
     """
     s, t = domain.line(n=2000).over_time(0.0, 1.0).variable("interior")
     x, stretch = gathered(s, 0.02)

@@ -88,10 +88,10 @@ def scraped(along: Node, beneath: Node) -> Node:
 
 
 def cavity(seed: int) -> Task:
-    """u·∇ω = Δω / 100 with u = ψ_y, v = -ψ_x, ω = -Δψ: no pressure, and no divergence, by the form.
+    """u·∇ω = Δω / 100 with u = ψ_y, v = -ψ_x, ω = -Δψ: no pressure, and no divergence, by construction.
 
-    Velocities on the boundary by the form of ψ too. In the upper corners they jump, and ω is infinite: the slow flow of
-    both corners is beside the network, and residuals have the weight of the squared distances to them.
+    Velocities on the boundary are hard constraints on ψ. In the upper corners they jump, and ω is infinite: the slow
+    flow of both corners is beside the network, and residuals have the weight of the squared distances to them.
     """
     x, y, _ = domain.rect(n=1500).variable("interior")
     net = nn.mlp(2, width=24, depth=2, key=seed)

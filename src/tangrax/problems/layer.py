@@ -5,7 +5,7 @@ from .problem import Answer, Problem, Task
 
 
 def layer(seed: int) -> Task:
-    """k u' = u'' on (0, 1), u(0) = 0, u(1) = 1 by the form of u, for k from 1 to 20: a layer at x = 1, 1/k wide.
+    """k u' = u'' on (0, 1), u(0) = 0, u(1) = 1 as hard constraints, for k from 1 to 20: a layer at x = 1, 1/k wide.
 
     The second axis is the parameter, along which nothing is derived: one network for all of its values.
     """
