@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 
 from . import analysis, checkpoint, export, jacobian, lower, monitor, nn, optim, parallel
 from .expr import Selection, Trainable, as_jax
@@ -254,7 +255,7 @@ class Solver:
         """Where the points of a tag are now, (N, columns), the last one time; `tag` is its name or a field on it."""
         return self._resampler.coordinates(tag)
 
-    def module(self, net: Any) -> Any:
+    def module(self, net: Any) -> PyTree:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
         trainable = net.selection.trainable
         # Arrays of this process alone, which it can use without the others.

@@ -41,7 +41,7 @@ def optimizers_of(chosen: Mapping[Trainable, Any], names: Mapping[Trainable, str
     return {", ".join(names[member] for member in members): identified(optimizer) for optimizer, members in groups}
 
 
-def identified(optimizer: Any) -> Optimizer:
+def identified(optimizer: object) -> Optimizer:
     """Return kind and settings of an optax transformation, or of an optimizer of Tangrax."""
     if isinstance(optimizer, Settings):
         values = {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}  # pyright: ignore[reportArgumentType]

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from ..expr import PointSet, all_nodes, fingerprint as fingerprint_of_nodes, ops
 from ..parallel import digest
@@ -37,7 +38,7 @@ def environment(mesh: Mesh, processes: int, epoch: int, end: int) -> dict[str, A
     }
 
 
-def fingerprint(terms: Terms, rules: Sequence[str], dtype: Any, parameters: Parameters) -> list[str]:
+def fingerprint(terms: Terms, rules: Sequence[str], dtype: DTypeLike, parameters: Parameters) -> list[str]:
     """Return lines that identify a problem, without points, trackers and trained values; the same on every machine."""
     lines = [*terms.fingerprint(watched=False), *rules, f"trained in {dtype}"]
     for trainable, name in terms.in_losses.items():

@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from .. import nn
 from ..expr import Trainable
@@ -80,7 +81,7 @@ def points_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Mov
     return {name: (domain, int(epoch), arrays[f"points/{name}"]) for name, (domain, epoch) in about["points"].items()}
 
 
-def leaves_of(trainable: Trainable, parameters: Any) -> dict[str, np.ndarray]:
+def leaves_of(trainable: Trainable, parameters: PyTree) -> dict[str, np.ndarray]:
     """Return the parameters of a network by the names of its leaves."""
     return dict(zip(trainable.leaf_names, map(np.asarray, jax.tree.leaves(parameters)), strict=True))
 
@@ -101,7 +102,7 @@ def matched(
     return new
 
 
-def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str | Path) -> Any:
+def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str | Path) -> PyTree:
     """Return saved leaves as parameters of `trainable`; ValueError, with differences, if they are another network's."""
     expected = dict(zip(trainable.leaf_names, trainable.leaf_shapes, strict=True))
     shapes = {name: leaf.shape for name, leaf in leaves.items()}
@@ -117,7 +118,7 @@ def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str |
     return jax.tree.structure(trainable.initial).unflatten(list(leaves.values()))
 
 
-def load(path: str | Path, like: Any = None) -> Any:
+def load(path: str | Path, like: PyTree = None) -> PyTree:
     """Load a trained network from a file that `solver.save` wrote, without the problem it was trained on.
 
     Networks made by `tx.nn.mlp` and its like need only the path. For others give `like`, a module of the same
@@ -144,6 +145,6 @@ def load(path: str | Path, like: Any = None) -> Any:
     return networks if len(networks) > 1 else next(iter(networks.values()))
 
 
-def rebuilt(trainable: Trainable, parameters: Any) -> Any:
+def rebuilt(trainable: Trainable, parameters: PyTree) -> PyTree:
     """Return a network or module with other parameters."""
     return eqx.combine(parameters, trainable.module)

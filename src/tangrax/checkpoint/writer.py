@@ -269,7 +269,7 @@ class CheckpointWriter:
         self._directory.close()
 
 
-def whole_number(name: str, value: Any) -> int:
+def whole_number(name: str, value: object) -> int:
     """An argument of `solve` that counts; ValueError where it does not."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise ValueError(f"solve({name}={value!r}): give a whole number, 1 or more")

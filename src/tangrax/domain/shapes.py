@@ -167,7 +167,7 @@ class Pieced(Shape):
         return Surface(points, normals[pieces], sides, np.ones(len(points), bool))
 
 
-def is_own_name(name: Any) -> bool:
+def is_own_name(name: object) -> bool:
     """Whether a piece of a boundary can have that name."""
     return isinstance(name, str) and fault(name) is None and name not in OTHER_TAGS
 

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import DTypeLike
 
 Place = tuple[int, ...]
 TWO_FIELDS = "there are real numbers alone here: write a complex value as two real ones, its real and imaginary part"
 
 
-def given_array(what: str, values: Any, dtype: Any = None) -> np.ndarray:
+def given_array(what: str, values: Any, dtype: DTypeLike | None = None) -> np.ndarray:
     """Numbers as a NumPy array; ValueError where one is masked, since what stands beneath the mask is no data.
 
     `what` names them in errors. TypeError for complex numbers and, of a type of floats, dates: their conversion drops a
@@ -43,13 +44,13 @@ def as_jax(array: Any) -> jax.Array:
     return jax.device_put(copied.astype(jax.dtypes.canonicalize_dtype(copied.dtype), copy=False))
 
 
-def refuse_complex(what: str, dtype: Any) -> None:
+def refuse_complex(what: str, dtype: DTypeLike) -> None:
     """Raise TypeError where `what` has complex numbers, of which a conversion would drop the imaginary part."""
     if np.dtype(dtype).kind == "c":
         raise TypeError(f"{what}: complex numbers ({dtype}); {TWO_FIELDS}")
 
 
-def refuse_masked(what: str, values: Any) -> None:
+def refuse_masked(what: str, values: object) -> None:
     """Raise where a masked array, or a list of such, has an entry that is masked."""
     place = _masked(values)
     if place is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 LIBRARIES = {"tangrax", "jax", "jaxlib", "equinox", "numpy", "jaxtyping", "beartype", *sys.stdlib_module_names}
 ADVICE: dict[type[Exception], str] = {
@@ -20,7 +21,7 @@ ADVICE: dict[type[Exception], str] = {
 KEYLESS = "networks are called without a random key: give eqx.nn.inference_mode(module)"
 
 
-def shape_of(function: Callable[..., Any], structs: Any, refusal: Callable[[Exception], str]) -> Any:
+def shape_of(function: Callable[..., Any], structs: PyTree, refusal: Callable[[Exception], str]) -> Any:
     """Shape and type of what a function returns; ValueError with the text of `refusal` where it raises."""
     try:
         return jax.eval_shape(function, *structs)
@@ -50,7 +51,7 @@ def is_of_shapes(error: Exception) -> bool:
     return isinstance(error, (TypeError, ValueError, IndexError)) and not isinstance(error, of_jax)
 
 
-def explanation(error: Exception, function: Any = None) -> str:
+def explanation(error: Exception, function: object = None) -> str:
     """The exception, what to do about it where that is known, and the user's line; else where `function` begins."""
     first_line = next(iter(str(error).strip().splitlines()), "")
     advice = next((text for kind, text in ADVICE.items() if isinstance(error, kind)), "")

@@ -123,7 +123,7 @@ def relative_l2(u: Any, exact: Any) -> Node:
     return apply(jnp.sqrt, "sqrt", within(field - reference, *group).mse / exact.mse)
 
 
-def stop_gradient(node: Any) -> Any:
+def stop_gradient(node: Any) -> Node:
     """The same value, treated as a constant by training and by parameter Jacobians."""
     if not isinstance(node, Node):
         return jax.lax.stop_gradient(node)

@@ -12,7 +12,7 @@ from .ops import Apply, Gradient, Jacobian, Label, RowMean
 from .trainable import Selection
 
 
-def cosine(a: Any, b: Any = None, *, per_leaf: bool = False) -> Any:
+def cosine(a: Any, b: Any = None, *, per_leaf: bool = False) -> Node:
     """Cosine similarity of gradients, normalised: 1 they help each other, 0 independent, -1 they conflict.
 
     `cosine(a, b)` of two terms of P numbers (`term.grad(net)`, `J[group].mean`) is one number;
@@ -36,12 +36,12 @@ def is_cosine(node: Node) -> bool:
     return function in (_pair, _matrix) or isinstance(function, _LeafByLeaf)
 
 
-def norms(vectors: Any) -> Any:
+def norms(vectors: Any) -> Node:
     """Euclidean norms of G gradients (`term.grad(net)`, `J[group].mean`), (G,). Larger arrays are flattened."""
     return _applied(_lengths, "norms", _vectors("norms", vectors, least=1))
 
 
-def projections(vectors: Any) -> Any:
+def projections(vectors: Any) -> Node:
     """How far each of G gradients goes along each other: entry [i, j] is aᵢ·aⱼ/|aⱼ|, (G, G).
 
     Negative where aᵢ goes against aⱼ; |aᵢ| on the diagonal; zero where aⱼ is zero. Larger arrays are flattened.

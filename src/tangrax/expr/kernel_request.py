@@ -147,7 +147,7 @@ def _facts(request: Request) -> list[tuple[str, Any]]:
     return [*facts, *((name, str(value)) for name, value in request.options)]
 
 
-def spectrum_options(node: "Node", k: Any, way: Any, vectors: Any) -> tuple[tuple[str, Any], ...]:
+def spectrum_options(node: "Node", k: int | None, way: str | None, vectors: int | None) -> tuple[tuple[str, Any], ...]:
     """Checked options of a spectrum, without those left out."""
     if way not in (None, *WAYS):
         raise ValueError(f"{node}.spectrum(way={way!r}): one of {', '.join(WAYS)}, or leave it out")
@@ -155,7 +155,7 @@ def spectrum_options(node: "Node", k: Any, way: Any, vectors: Any) -> tuple[tupl
     for name, value in (("k", k), ("vectors", vectors or None)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
             raise ValueError(f"{node}.spectrum({name}={value!r}): a number of eigenvalues, from 1 to P = {most}")
-    if k is not None and vectors > k:
+    if k is not None and vectors is not None and vectors > k:
         raise ValueError(f"{node}.spectrum(k={k}, vectors={vectors}): eigenvectors of those k alone can be had")
     if way == "density" and (k is not None or vectors):
         raise ValueError(f"{node}.spectrum(way='density'): it has no single eigenvalues, leave out k and vectors")

@@ -1,7 +1,6 @@
 """Tables of HTML, as notebooks show objects. Every text is escaped, as the tree is written out."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -34,7 +33,7 @@ def element(tag: str, *children: Child, **attributes: str) -> Element:
     return node
 
 
-def code(text: Any) -> Element:
+def code(text: object) -> Element:
     return element("code", str(text), style="background: none; color: inherit; padding: 0")
 
 
@@ -62,7 +61,7 @@ def view(title: str, *children: Child) -> str:
     return ElementTree.tostring(box, encoding="unicode", method="html")
 
 
-def figure(value: Any) -> str:
+def figure(value: object) -> str:
     """A number as a person reads it; of an array its few entries, or how many there are and their range."""
     if isinstance(value, (int, np.integer)):
         return f"{value:,}"
@@ -77,6 +76,6 @@ def figure(value: Any) -> str:
     return f"{len(entries)} numbers{lost} from {finite.min():.4g} to {finite.max():.4g}"
 
 
-def printable(text: Any) -> str:
+def printable(text: object) -> str:
     """Without characters that a page cannot hold."""
     return "".join(c for c in str(text) if c in "\n\t" or (c.isprintable() and c.encode(errors="ignore")))

@@ -1,7 +1,5 @@
 """The one rule for names that are given to terms, trackers, fields, networks, parameters and tags."""
 
-from typing import Any
-
 LONGEST = 200  # characters: room for any name, and for what is put beside it in a file's own
 
 
@@ -16,7 +14,7 @@ def fault(name: str) -> str | None:
     return None if odd is None else f"{odd!r} cannot be printed"
 
 
-def checked_name(where: str, name: Any) -> str:
+def checked_name(where: str, name: object) -> str:
     """A name as it was given. Raises TypeError for what is no text, ValueError for one that breaks the rule."""
     if not isinstance(name, str):
         raise TypeError(f"{where}: {name!r} is no name: give a text such as 'u'")

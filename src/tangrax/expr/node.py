@@ -373,7 +373,7 @@ class Node(Symbolic):
         return apply(jnp.not_equal, "!=", self, other)
 
 
-def as_node(value: Any) -> Node:
+def as_node(value: object) -> Node:
     """A node as it is, anything else as a constant."""
     if isinstance(value, (list, tuple)) and any(isinstance(entry, Node) for entry in value):
         raise TypeError(f"{value} holds expressions: tx.np.stack makes one of them")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .constants import given_array
 from .facts import Facts as Facts, Op as Op, one_point_set as one_point_set
@@ -203,7 +204,7 @@ class Component:
     index: tuple[Any, ...]
 
     @classmethod
-    def of(cls, index: Any) -> "Component":
+    def of(cls, index: ArrayLike) -> "Component":
         parts = index if isinstance(index, tuple) else (index,)
         for part in parts:
             if part is not Ellipsis and not isinstance(part, (int, slice)):

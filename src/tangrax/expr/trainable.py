@@ -8,18 +8,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from ..processes import refuse_fork
 from .constants import as_jax, refuse_complex, refuse_masked
 from .names import checked_name
 
 
-def is_parameter(leaf: Any) -> bool:
+def is_parameter(leaf: object) -> bool:
     """Whether a leaf can be trained: an array of floats. Numbers, Python's and NumPy's, are part of the function."""
     return isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def parted(what: str, tree: Any) -> tuple[Any, Any]:
+def parted(what: str, tree: PyTree) -> tuple[Any, Any]:
     """A tree's parameters, as arrays of JAX, and the rest of it; TypeError for complex parameters."""
     refuse_fork(what)
     parameters, rest = eqx.partition(tree, is_parameter)
@@ -40,9 +41,9 @@ class Trainable:
     def __init__(
         self,
         name: str,
-        initial: Any,
+        initial: PyTree,
         apply: Callable[[Any, Any], Any],
-        module: Any,
+        module: PyTree,
         recipe: dict[str, Any] | None = None,
     ):
         self.name = checked_name("a network or parameter", name)
@@ -118,12 +119,12 @@ class Selection:
         """P, the number of selected parameters."""
         return sum(self.leaf_sizes)
 
-    def take(self, parameters: Any) -> list[Any]:
+    def take(self, parameters: PyTree) -> list[Any]:
         """The selected leaves."""
         leaves = jax.tree.leaves(parameters)
         return [leaf for leaf, flag in zip(leaves, self.flags, strict=True) if flag]
 
-    def put(self, parameters: Any, selected: Iterable[Any]) -> Any:
+    def put(self, parameters: PyTree, selected: Iterable[Any]) -> PyTree:
         """`parameters` with the selected leaves replaced."""
         leaves, tree = jax.tree.flatten(parameters)
         new = iter(selected)

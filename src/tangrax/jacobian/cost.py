@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from ..parallel import Transport, settings
 from .factors import Split
@@ -36,7 +37,7 @@ class Rates:
         return uses * (self.matrix(shape[0]) + self.matrix(shape[1]) + self.pair)
 
 
-def rates(transport: Transport, dtype: Any) -> Rates:
+def rates(transport: Transport, dtype: DTypeLike) -> Rates:
     """Rates measured once for each kind of device and dtype; every process has those of the first."""
     if transport.processes == 1:
         return measured(transport.mesh.devices.flat[0].device_kind, np.dtype(dtype).name)

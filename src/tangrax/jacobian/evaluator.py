@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 
 from .. import lower
 from ..expr import Node, PointSet, Trainable, split
@@ -24,7 +25,7 @@ class Evaluator:
     parameters: Callable[[Trainable], Any]
     plans: dict[Any, Any] = field(default_factory=dict)  # by request and shapes
 
-    def in_dtype(self, dtype: Any) -> "Evaluator":
+    def in_dtype(self, dtype: DTypeLike) -> "Evaluator":
         """An evaluator in another precision, of the same parameters and points."""
         executor = self.executor.in_dtype(dtype)
 

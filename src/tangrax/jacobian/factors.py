@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from .weight_tracing import Function, Reader, Use, Weight, read_shapes
@@ -87,12 +88,12 @@ def laid_out(factors: Factors) -> Factors:
     return Factors(left, right, rows, factors.ones)
 
 
-def kernel(p: Factors, q: Factors, dtype: Any = None) -> Float[Array, "n m"]:
+def kernel(p: Factors, q: Factors, dtype: DTypeLike | None = None) -> Float[Array, "n m"]:
     """J_p J_qᵀ from the factors of two sets of points, as `factors_at` gives them, C rows a point."""
     return product(laid_out(_one_axis(p)), laid_out(_one_axis(q)), dtype)
 
 
-def product(p: Factors, q: Factors, dtype: Any = None) -> Float[Array, "n m"]:
+def product(p: Factors, q: Factors, dtype: DTypeLike | None = None) -> Float[Array, "n m"]:
     """J_p J_qᵀ of factors that are laid out, added up in `dtype`."""
     total: Any = 0
     if p.rows is not None and q.rows is not None:

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PyTree
 
 from ..parallel import Collectives, Layout
 from .cost import Rates, split_leaves
@@ -44,7 +45,7 @@ class Rows:
         return self.layout.count * self.components
 
     @property
-    def one(self) -> Any:
+    def one(self) -> PyTree:
         """Abstract (ShapeDtypeStruct) version of one point."""
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), self.points)
 
@@ -79,7 +80,7 @@ class Rows:
         shapes = jax.eval_shape(at, points)
         return jax.lax.fori_loop(0, tiling.tiles, step, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
 
-    def counted(self, rank: Any) -> Any:
+    def counted(self, rank: int | Array) -> Array:
         """True for points of the shard that count: no padding, and those kept."""
         valid = self.layout.valid(rank)
         return valid if self.kept is None else valid & self.kept
@@ -103,7 +104,7 @@ def choose(sides: Sequence[Rows], rates: Rates | None, held: bool = True) -> Cho
     return Choice(chosen, int(np.clip(PRODUCT // most, *TILES)), max(CHUNK, FACTORS // most), held)
 
 
-def accumulation(dtype: Any) -> Any:
+def accumulation(dtype: DTypeLike) -> DTypeLike:
     """Accumulation dtype: float64 if x64 is enabled, else the input's."""
     return jnp.promote_types(dtype, jnp.result_type(float))
 
@@ -143,7 +144,7 @@ class Moments:
     square: Any
 
     @property
-    def effective_rank(self) -> Any:
+    def effective_rank(self) -> Array:
         """tr(K)² / ‖K‖²_F."""
         quotient = jnp.where(self.square == 0, 0, self.trace**2 / jnp.where(self.square == 0, 1, self.square))
         # Where only Σ λ² has overflown the quotient would be 0.
@@ -200,7 +201,9 @@ class Chunk:
     rows: Any = None
 
 
-def over_points(rows: Rows, rank: Any, add: Callable[[Any, Chunk], Any], state: Any, size: int = CHUNK) -> Any:
+def over_points(
+    rows: Rows, rank: int | Array, add: Callable[[Any, Chunk], Any], state: PyTree, size: int = CHUNK
+) -> PyTree:
     """Folds `add(state, chunk)` over a shard's points, at most `size` at a time; each counts once."""
     points = rows.layout.rows
     tiling = Tiling(points, evenly(points, size), rows.components)
@@ -217,7 +220,9 @@ def over_points(rows: Rows, rank: Any, add: Callable[[Any, Chunk], Any], state: 
     return jax.lax.fori_loop(0, tiling.tiles, step, state)
 
 
-def over_chunks(rows: Rows, rank: Any, add: Callable[[Any, Chunk], Any], state: Any, size: int = CHUNK) -> Any:
+def over_chunks(
+    rows: Rows, rank: int | Array, add: Callable[[Any, Chunk], Any], state: PyTree, size: int = CHUNK
+) -> PyTree:
     """Folds `add(state, chunk)` over a shard's points, with the rows of J of each chunk."""
 
     def add_rows(state: Any, chunk: Chunk) -> Any:

@@ -1,7 +1,7 @@
 """J of an expression as shards hold it, and programs that run on it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ Body = Callable[..., tuple[Any, Any]]
 
 
 def run_in_shards(
-    name: str, jacobians: Sequence[ShardedJacobian], evaluator: Evaluator, key: Any, body: Body, *arrays: Any
+    name: str, jacobians: Sequence[ShardedJacobian], evaluator: Evaluator, key: Hashable, body: Body, *arrays: Any
 ) -> tuple[Any, Any]:
     """Runs `body(collectives, sides, *arrays)` on every shard; returns (a value the same on all, rows of each).
 

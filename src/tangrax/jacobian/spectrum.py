@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from ..expr import markup
@@ -23,7 +24,7 @@ class NotFinite(ValueError):
     """Eigenvalues that are NaN or infinite."""
 
 
-def eigenvalue_error(dtype: Any) -> float:
+def eigenvalue_error(dtype: DTypeLike) -> float:
     """Error of an eigenvalue of a K that was formed, or applied, in `dtype`, relative to λ_max."""
     return EIGENVALUE_ULPS * float(jnp.finfo(dtype).eps)
 

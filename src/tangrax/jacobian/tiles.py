@@ -12,7 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..parallel import Collectives
 from .factors import Factors, product
@@ -51,20 +51,20 @@ class Tiling:
     def tiles(self) -> int:
         return -(-self.points // self.tile)
 
-    def start(self, index: Any) -> Any:
+    def start(self, index: int | Array) -> int | Array:
         """First point of a tile; the last tile overlaps the one before it, so that all have one size."""
         return jnp.minimum(index * self.tile, self.points - self.tile)
 
-    def fresh(self, index: Any, first: Any) -> Bool[Array, " n"]:
+    def fresh(self, index: int | Array, first: int | Array) -> Bool[Array, " n"]:
         """True for rows of a tile that lie in no tile before it, nor before the `first` point."""
         points = self.start(index) + jnp.arange(self.tile)
         return jnp.repeat(points >= jnp.maximum(index * self.tile, first), self.components)
 
-    def factors(self, shard: ShardFactors, index: Any) -> Factors:
+    def factors(self, shard: ShardFactors, index: int | Array) -> Factors:
         """Factors of a tile."""
         return self._with_rows(self.slice(shard, self.start(index), self.tile))
 
-    def slice(self, shard: ShardFactors, start: Any, points: int) -> ShardFactors:
+    def slice(self, shard: ShardFactors, start: int | Array, points: int) -> ShardFactors:
         """Factors of `points` points from `start` on."""
         first, count = start * self.components, points * self.components
 
@@ -111,7 +111,7 @@ class TileFold:
     visit: Visit
     dtype: Any
 
-    def symmetric(self, side: Tiling, local: ShardFactors, state: Any) -> Any:
+    def symmetric(self, side: Tiling, local: ShardFactors, state: PyTree) -> PyTree:
         """K of one set of points with itself: half of each pair of mirrored tiles."""
         size, rank = self.collectives.size, self.collectives.rank
         state = self._triangle(side, local, state)
@@ -126,7 +126,9 @@ class TileFold:
             state, _ = jax.lax.fori_loop(1, (size - 1) // 2 + 1, hop, (state, local))
         return self._opposite(side, local, state) if size % 2 == 0 else state
 
-    def rectangular(self, first: Tiling, local: ShardFactors, second: Tiling, remote: ShardFactors, state: Any) -> Any:
+    def rectangular(
+        self, first: Tiling, local: ShardFactors, second: Tiling, remote: ShardFactors, state: PyTree
+    ) -> PyTree:
         """K between two sets of points: all tiles."""
         size, rank = self.collectives.size, self.collectives.rank
         state = self._block((first, local), (second, remote), _Block(rank), state)

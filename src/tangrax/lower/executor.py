@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 
 from ..expr import Node, PointSet, Trainable, all_nodes, describe
 from ..expr.ops import Constant, Scattered
@@ -74,7 +75,7 @@ class Executor:
                 f'made: call tx.setup(dtype="float64") again, or make it anew'
             )
 
-    def in_dtype(self, dtype: Any) -> "Executor":
+    def in_dtype(self, dtype: DTypeLike) -> "Executor":
         """One for another precision, whose points move with these."""
         return Executor(self.transport, dtype, self.limit, self.moved)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..expr import Node, PointSet
 from ..expr.ops import Gradient, Scattered
@@ -72,7 +72,7 @@ class SumGradient:
                     pullbacks.append(((self, (s, index)), self._pull([s], [unit])))
         return pullbacks
 
-    def take(self, key: Any, share: "Share") -> None:
+    def take(self, key: tuple[Node, int] | None, share: "Share") -> None:
         """Keep the result of a pull-back, summed over shards."""
         if key is None:
             self._joint_shares.append(share)
@@ -161,7 +161,7 @@ def swept_gradient(
     return flattened(jax.tree.map(jnp.add, direct, total_over_shards(local)))
 
 
-def flattened(selected: Any) -> Float[Array, " p"]:
+def flattened(selected: PyTree) -> Float[Array, " p"]:
     """Selected leaves one after the other: the column order of every Jacobian."""
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(selected)])
 

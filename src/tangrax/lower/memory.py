@@ -60,7 +60,7 @@ def _bytes_of(jaxpr: Any, results: Collection[Any] = ()) -> int:
     return total
 
 
-def inner_jaxprs(value: Any) -> list[Any]:
+def inner_jaxprs(value: object) -> list[Any]:
     if isinstance(value, ClosedJaxpr):
         return [value.jaxpr]
     if isinstance(value, Jaxpr):

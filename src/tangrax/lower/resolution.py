@@ -1,8 +1,7 @@
 """Whether a precision tells the points of a tag apart."""
 
-from typing import Any
-
 import numpy as np
+from jax.typing import DTypeLike
 
 from ..expr import PointSet
 from ..expr.points import Rows
@@ -13,7 +12,7 @@ COARSEST = 1e-4
 CONSTANT = 1e-13  # of a coordinate: what rounding in double precision makes of one that is the same at all points
 
 
-def refuse_merged(tag: PointSet, rows: Rows, dtype: Any) -> None:
+def refuse_merged(tag: PointSet, rows: Rows, dtype: DTypeLike) -> None:
     """Raise where points far from the origin would be moved by their cast to `dtype`, onto each other or an edge."""
     # Points that are made as they are asked for lie in a domain whose spans are known: one tells how far away it is.
     known = (rows if isinstance(rows, np.ndarray) else rows[:1])[:, : len(tag.axes)]

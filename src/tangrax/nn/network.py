@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from ..expr import Node, Selection, Trainable, as_array, as_node, ops, parted
 
@@ -56,12 +57,12 @@ class Network:
         return self.selection.leaf_names
 
     @property
-    def module(self) -> Any:
+    def module(self) -> PyTree:
         """The module as it was wrapped (trained parameters are in `solver.module(net)`)."""
         return self.trainable.module
 
     @property
-    def params(self) -> Any:
+    def params(self) -> PyTree:
         """The module's parameters as they were wrapped: its arrays of floats, None elsewhere."""
         return self.trainable.initial
 
@@ -69,7 +70,9 @@ class Network:
         return f"<network '{self.trainable.name}' of {self.trainable.size} parameters>"
 
 
-def wrap(module: Any, params: Any = None, *, name: str | None = None, recipe: dict[str, Any] | None = None) -> Network:
+def wrap(
+    module: PyTree, params: PyTree = None, *, name: str | None = None, recipe: dict[str, Any] | None = None
+) -> Network:
     """A network for use in expressions.
 
     `wrap(module)` takes any Equinox module, called per point with one vector of its inputs; `wrap(f, params)` a
@@ -104,7 +107,7 @@ def wrap(module: Any, params: Any = None, *, name: str | None = None, recipe: di
     return Network(Trainable(name or label, initial, apply, whole, recipe))
 
 
-def check_optimizer(optimizer: Any, name: str) -> None:
+def check_optimizer(optimizer: object, name: str) -> None:
     """Raise TypeError for what is no optax optimizer with `init` and `update`."""
     if getattr(optimizer, "governs_all", False):
         raise TypeError(

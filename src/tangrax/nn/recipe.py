@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from .layers import ACTIVATIONS
 from .mlp import MLP
@@ -18,7 +19,7 @@ from .siren import Siren
 KINDS: dict[str, Callable[..., Any]] = {"mlp": MLP, "modified_mlp": ModifiedMLP, "siren": Siren, "pirate": PirateNet}
 
 
-def from_recipe(recipe: dict[str, Any], leaves: Mapping[str, Any] | None = None) -> Any:
+def from_recipe(recipe: dict[str, Any], leaves: Mapping[str, Any] | None = None) -> PyTree:
     """A module of the same architecture as the one that the recipe is of, to be filled with saved parameters.
 
     Raises ValueError where these, the `leaves` of a file, are not of its shapes, before anything of its size is made.

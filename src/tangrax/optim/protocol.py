@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..expr import Selection, Trainable
 from ..lower import ShardContext
@@ -41,16 +41,16 @@ class Optimizer(Protocol):
         """Names, in the history, of the numbers in an update's info."""
         ...
 
-    def init(self, parameters: Parameters) -> Any:
+    def init(self, parameters: Parameters) -> PyTree:
         """The state before the first update."""
         ...
 
     def update(
-        self, parameters: Parameters, state: Any, context: UpdateContext
+        self, parameters: Parameters, state: PyTree, context: UpdateContext
     ) -> tuple[Parameters, Any, tuple[Any, ...]]:
         """New parameters, new state, and info: the values of `measures`."""
         ...
 
-    def trouble(self, state: Any) -> str | None:
+    def trouble(self, state: PyTree) -> str | None:
         """Why the last updates did not lower the loss, if the optimizer can tell."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..expr import Node, PointSet, Selection, Trainable, all_nodes, ops, split, within
 from ..jacobian import RULES
@@ -72,11 +72,11 @@ class ShardResidual:
     rows: Rows
     scale: Any  # of each residual, so that the loss is the sum of their squares
 
-    def values(self, leaves: Any, points: Any) -> Float[Array, " n"]:
+    def values(self, leaves: PyTree, points: Any) -> Float[Array, " n"]:
         """Residuals at some points, unscaled, one after the other."""
         return jax.vmap(lambda point: jnp.ravel(self.rows.function(leaves, point)))(points).reshape(-1)
 
-    def first(self, chunk: Chunk, rank: Any) -> Any:
+    def first(self, chunk: Chunk, rank: int | Array) -> Any:
         """The offset of a chunk's rows among the shard's."""
         return (chunk.index[0] - rank * self.rows.layout.rows) * self.rows.components
 

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 
 from ..processes import Peers
 from .collectives import Collectives
@@ -44,7 +45,7 @@ class Transport(eqx.Module):
         """Padded rows of all shards, each shard's on its own device."""
 
     @abc.abstractmethod
-    def replicate(self, tree: Any) -> Any:
+    def replicate(self, tree: PyTree) -> PyTree:
         """A copy of every array on every device."""
 
     @abc.abstractmethod

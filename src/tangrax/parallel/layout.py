@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool
 
 PIECE = 2**18  # rows that are made and rounded at once
@@ -31,11 +32,11 @@ class Layout:
         """Rows past the end, of all shards."""
         return self.rows * self.shards - self.count
 
-    def pad(self, rows: Any, dtype: Any = None) -> "Padded":
+    def pad(self, rows: Any, dtype: DTypeLike | None = None) -> "Padded":
         """All shards' rows, one after the other; of an array, or of what makes the rows of a slice when asked."""
         return Padded(rows, self, np.dtype(rows.dtype if dtype is None else dtype))
 
-    def batches(self, rows: Any, dtype: Any) -> "Batched":
+    def batches(self, rows: Any, dtype: DTypeLike) -> "Batched":
         """The same of more rows than `count`: one batch of `count` beside the other."""
         return Batched(rows, self, np.dtype(dtype))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
+from jax.typing import DTypeLike
 
 from ..processes import (
     Launch,
@@ -131,7 +132,7 @@ def run_dtype(requested: str | None, networks: str) -> str:
     return dtype
 
 
-def precision_of(dtype: Any) -> str:
+def precision_of(dtype: DTypeLike) -> str:
     """In words, of numbers and of matrix products."""
     return f"{dtype}, products {_settings.matmul_precision}"
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from ..expr import PointSet
@@ -16,6 +17,7 @@ from .training_problem import CompiledTracker, Problem, State
 
 LONGEST = 1000  # epochs in a stretch: what is recorded in one has this many rows
 
+Count = TypeVar("Count", int, Array)  # on the host, or in a program
 Buffers = list[Any]  # room for values that are recorded together
 
 
@@ -27,8 +29,8 @@ def stretch_program(
     state: State,
     last: State,
     constants: Sequence[Any],
-    first: Any,
-    count: Any,
+    first: ArrayLike,
+    count: ArrayLike,
 ) -> tuple[Any, ...]:
     """Train up to `count` epochs in one shard, from `state`; `last` is the state one epoch earlier.
 
@@ -48,7 +50,7 @@ def stretch_program(
     return state, last, done, epochs.finite, epochs.gradient_finite, epochs.record, [*of_rules, *of_trackers]
 
 
-def fired_before(epoch: Any, interval: int) -> Any:
+def fired_before(epoch: Count, interval: int) -> Count:
     """How many times a tracker has been due before an epoch."""
     return (epoch + interval - 1) // interval
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PyTree
 
 from ..expr import Selection, Trainable
 from ..lower import put_selected
@@ -60,7 +61,7 @@ class FirstOrder:
             states = jax.tree.map(lambda old, new: old.astype(new.dtype), states, after)
         return states
 
-    def trouble(self, state: Any) -> str | None:
+    def trouble(self, state: PyTree) -> str | None:
         """None: an optax transformation does not know whether its updates lower the loss."""
         return None
 
@@ -135,7 +136,7 @@ def by_optimizer(optimizers: Mapping[Trainable, Any]) -> list[tuple[Any, list[Tr
     return list(groups.values())
 
 
-def strong(tree: Any, dtype: Any) -> Any:
+def strong(tree: PyTree, dtype: DTypeLike) -> PyTree:
     """A tree without weak types: floats of such a type get `dtype`, as they do beside numbers of that.
 
     JAX compiles a program once for weak types and once for others, which steps return sooner or later.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from ..expr import Node, PointSet
@@ -35,7 +36,7 @@ class ShardProblem:
     batches: Mapping[PointSet, Array]
     constants: Mapping[Node, Any]
 
-    def update(self, state: State, epoch: Any) -> Update:
+    def update(self, state: State, epoch: ArrayLike) -> Update:
         """One step of the optimizer."""
         parameters, shard = self._parameters(state), self._batch(state, epoch)
         gradient, loss, *terms = self._gradient_and_terms(state, shard, epoch)
@@ -47,7 +48,7 @@ class ShardProblem:
         trained = tuple(new[trainable] for trainable in self.problem.trainables)
         return Update(replace(state, parameters=trained, optimizers=optimizers), record, finite, gradient_finite)
 
-    def update_rule(self, index: int, state: State, epoch: Any) -> tuple[tuple[Any, Any], list[Any]]:
+    def update_rule(self, index: int, state: State, epoch: ArrayLike) -> tuple[tuple[Any, Any], list[Any]]:
         """The next state and numbers of points of a rule, and the values that it records."""
         rule, program = self.problem.rules[index].rule, self.problem.rules[index].program
         measured = self._run(program, self._parameters(state), self._shard(state))

@@ -1,7 +1,7 @@
 """A request with its Jacobians on their devices, and the base class of ways to answer it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -64,7 +64,7 @@ class RequestContext:
         """Everything that plans depend on beside parameters' shapes."""
         return self.request, tuple(jacobian.layout for jacobian in self.jacobians), self.sharded, self.limit
 
-    def run(self, name: str, key: Any, body: Body, *arrays: Any) -> tuple[Any, Any]:
+    def run(self, name: str, key: Hashable, body: Body, *arrays: Any) -> tuple[Any, Any]:
         """`run_in_shards` for these Jacobians."""
         return run_in_shards(name, self.jacobians, self.evaluator, key, body, *arrays)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jax.typing import ArrayLike, DTypeLike
+from jaxtyping import Array, PyTree
 
 from ...expr import Node, PointSet, Selection, Trainable, ops
 
@@ -14,7 +15,7 @@ from ...expr import Node, PointSet, Selection, Trainable, ops
 class AdaptiveWeight(Trainable):
     """Positive numbers in terms that a rule sets, where an optimizer would train them."""
 
-    def __init__(self, name: str, initial: Any):
+    def __init__(self, name: str, initial: PyTree):
         value = jnp.asarray(np.asarray(initial), dtype=float)
         super().__init__(name, value, lambda current, arguments: current, value)
 
@@ -37,22 +38,22 @@ class AdaptiveRule(abc.ABC):
     columns: tuple[PointSet, ...] = ()  # tags whose points have a weight each, column by column
 
     @abc.abstractmethod
-    def init(self, dtype: Any) -> Any:
+    def init(self, dtype: DTypeLike) -> PyTree:
         """The state before the first update, the same on all shards."""
 
     @abc.abstractmethod
-    def update(self, state: Any, rows: Any, values: Sequence[Any], epoch: Any) -> tuple[Any, Any]:
+    def update(self, state: PyTree, rows: Any, values: Sequence[Any], epoch: ArrayLike) -> tuple[Any, Any]:
         """The next state, and state of each point, from the values of `measured`."""
 
     @abc.abstractmethod
-    def recorded(self, state: Any, values: Sequence[Any]) -> list[Any]:
+    def recorded(self, state: PyTree, values: Sequence[Any]) -> list[Any]:
         """The numbers recorded under `names`, after an update from the values of `measured`."""
 
-    def term_weights(self, state: Any) -> dict[Trainable, Any]:
+    def term_weights(self, state: PyTree) -> dict[Trainable, Any]:
         """The values of trainables that it sets in the terms."""
         return {}
 
-    def init_rows(self, dtype: Any) -> Any:
+    def init_rows(self, dtype: DTypeLike) -> PyTree:
         """The state of one point before the first update, for each column."""
         return ()
 
@@ -73,7 +74,7 @@ class AdaptiveMethod(abc.ABC):
         """The rule for the terms of a problem; raises ValueError where it does not go with them."""
 
 
-def check_interval(what: str, every: Any) -> None:
+def check_interval(what: str, every: object) -> None:
     """Raise ValueError unless `every` is a whole number of epochs."""
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise ValueError(f"{what}: every={every!r} must be a whole number of epochs, at least 1")

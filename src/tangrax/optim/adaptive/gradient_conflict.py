@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ...expr import Node, Selection, cosine, ops
@@ -22,10 +23,10 @@ class Conflict(AdaptiveMethod):
     interval: int
 
     @abc.abstractmethod
-    def combined(self, lengths: Float[Array, " g"], units: Float[Array, "g p"], epoch: Any) -> Float[Array, " p"]:
+    def combined(self, lengths: Float[Array, " g"], units: Float[Array, "g p"], epoch: ArrayLike) -> Float[Array, " p"]:
         """One vector from lengths and directions of all gradients; the direction of a gradient of zeros is zeros."""
 
-    def direction(self, gradients: Sequence[Float[Array, " p"]], epoch: Any) -> Float[Array, " p"]:
+    def direction(self, gradients: Sequence[Float[Array, " p"]], epoch: ArrayLike) -> Float[Array, " p"]:
         """One vector from all gradients."""
         stacked = jnp.stack(gradients)
         # Scaled before they are squared: squares of small float32 gradients would underflow.

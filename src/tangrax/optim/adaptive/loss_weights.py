@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax.typing import ArrayLike, DTypeLike
+from jaxtyping import Array, Float, PyTree
 
 from ...expr import Node, Selection, Trainable, norms, ops, within
 from ..residuals import squares_of
@@ -26,12 +27,12 @@ class LossBalance(AdaptiveMethod):
         """Expressions whose values are together T numbers, one a term."""
 
     @abc.abstractmethod
-    def first(self, count: int, dtype: Any) -> Any:
+    def first(self, count: int, dtype: DTypeLike) -> Any:
         """The memory before the first update."""
 
     @abc.abstractmethod
     def follow(
-        self, weights: Float[Array, " t"], memory: Any, numbers: Float[Array, " t"], epoch: Any
+        self, weights: Float[Array, " t"], memory: PyTree, numbers: Float[Array, " t"], epoch: ArrayLike
     ) -> tuple[Float[Array, " t"], Any]:
         """New weights and memory."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ...expr import Node, PointSet, apply, ops, within
 from ..residuals import MeanSquare, squares_of
@@ -41,7 +41,7 @@ class PointWeighting(AdaptiveMethod):
 
     @abc.abstractmethod
     def follow(
-        self, weights: Float[Array, " n"], memory: Any, squares: Float[Array, " n"], largest: Any
+        self, weights: Float[Array, " n"], memory: PyTree, squares: Float[Array, " n"], largest: Any
     ) -> tuple[Float[Array, " n"], Any]:
         """New λ, and memory, from |r|² of the points and the largest of all points'."""
 

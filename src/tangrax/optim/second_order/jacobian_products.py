@@ -22,7 +22,7 @@ PASS = 2048  # points that a product takes at once, with one vector
 TYPICAL = Rates(multiply=1.0, entry=10.0, pair=50.0)
 
 
-def linearized_residuals(part: ShardResidual, vector: Float[Array, " p"], rank: Any) -> Float[Array, " n"]:
+def linearized_residuals(part: ShardResidual, vector: Float[Array, " p"], rank: int | Array) -> Float[Array, " n"]:
     """r - J v at a shard's points, by forward mode; zeros where points do not count."""
     leaves, rows = list(part.rows.leaves), part.rows
     along = _as_leaves(part, vector)
@@ -35,7 +35,9 @@ def linearized_residuals(part: ShardResidual, vector: Float[Array, " p"], rank: 
     return jnp.where(rows.counted(rank)[:, None], values, 0).reshape(-1)
 
 
-def transposed_product(parts: Sequence[ShardResidual], weights: Float[Array, " n"], rank: Any) -> Float[Array, " p"]:
+def transposed_product(
+    parts: Sequence[ShardResidual], weights: Float[Array, " n"], rank: int | Array
+) -> Float[Array, " p"]:
     """A shard's share of Jᵀ w; `weights` are those of all residuals of all shards."""
     total = jnp.zeros(_columns(parts), weights.dtype)
     ends = _ends(parts)
@@ -53,7 +55,9 @@ def transposed_product(parts: Sequence[ShardResidual], weights: Float[Array, " n
     return total
 
 
-def residual_gradient(parts: Sequence[ShardResidual], vector: Float[Array, " p"], rank: Any) -> Float[Array, " p"]:
+def residual_gradient(
+    parts: Sequence[ShardResidual], vector: Float[Array, " p"], rank: int | Array
+) -> Float[Array, " p"]:
     """A shard's share of Jᵀ(r - J v)."""
     total = jnp.zeros_like(vector)
     for part in parts:
@@ -66,7 +70,9 @@ def residual_gradient(parts: Sequence[ShardResidual], vector: Float[Array, " p"]
     return total
 
 
-def normal_products(parts: Sequence[ShardResidual], vectors: Float[Array, "k p"], rank: Any) -> Float[Array, "k p"]:
+def normal_products(
+    parts: Sequence[ShardResidual], vectors: Float[Array, "k p"], rank: int | Array
+) -> Float[Array, "k p"]:
     """A shard's share of JᵀJ v for several v, in one pass over the points."""
     total = jnp.zeros_like(vectors)
     for part in parts:
@@ -79,7 +85,7 @@ def normal_products(parts: Sequence[ShardResidual], vectors: Float[Array, "k p"]
     return total
 
 
-def squared_norm(parts: Sequence[ShardResidual], rank: Any) -> Float[Array, ""]:
+def squared_norm(parts: Sequence[ShardResidual], rank: int | Array) -> Float[Array, ""]:
     """A shard's share of ‖J‖²_F, which is the trace of JJᵀ and of JᵀJ."""
     total = jnp.zeros((), accumulation(parts[0].rows.leaves[0].dtype))
     for part in parts:
@@ -91,7 +97,7 @@ def squared_norm(parts: Sequence[ShardResidual], rank: Any) -> Float[Array, ""]:
     return total
 
 
-def normal_matrix(parts: Sequence[ShardResidual], rank: Any) -> tuple[Float[Array, "p p"], Float[Array, " p"]]:
+def normal_matrix(parts: Sequence[ShardResidual], rank: int | Array) -> tuple[Float[Array, "p p"], Float[Array, " p"]]:
     """A shard's shares of JᵀJ and of Jᵀr, from rows of J a chunk at a time."""
     columns, dtype = _columns(parts), accumulation(parts[0].rows.leaves[0].dtype)
     state = jnp.zeros((columns, columns), dtype), jnp.zeros(columns, dtype)

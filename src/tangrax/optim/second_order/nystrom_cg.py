@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax.scipy.linalg import solve_triangular
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ...parallel import Collectives
@@ -48,7 +49,7 @@ class Solution:
 def conjugate_gradients(
     product: Callable[[Array], Array],
     right: Float[Array, " p"],
-    damping: Any,
+    damping: ArrayLike,
     probes: Float[Array, "k p"],
     sketched: Float[Array, "k p"],
     tolerance: float,

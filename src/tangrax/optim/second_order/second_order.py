@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ...expr import Node, Selection, Trainable
 from ...jacobian.gram import CHUNK, over_points
@@ -51,19 +51,21 @@ class SecondOrder(abc.ABC):
         """Names, in the history, of the numbers recorded of each step."""
 
     @abc.abstractmethod
-    def init(self, parameters: Parameters) -> Any:
+    def init(self, parameters: Parameters) -> PyTree:
         """The state before the first step."""
 
     @abc.abstractmethod
-    def step(self, parameters: Parameters, state: Any, shard: ShardContext) -> tuple[Parameters, Any, tuple[Any, ...]]:
+    def step(
+        self, parameters: Parameters, state: PyTree, shard: ShardContext
+    ) -> tuple[Parameters, Any, tuple[Any, ...]]:
         """New parameters after one full step, new state, and the values of `measures`."""
 
     @abc.abstractmethod
-    def trouble(self, state: Any) -> str | None:
+    def trouble(self, state: PyTree) -> str | None:
         """Why the last steps did not lower the loss, once there are `STALLED` of them."""
 
     def update(
-        self, parameters: Parameters, state: Any, context: UpdateContext
+        self, parameters: Parameters, state: PyTree, context: UpdateContext
     ) -> tuple[Parameters, Any, tuple[Any, ...]]:
         """The part `context.step_scale` of a step; its loss and gradient are not used: a step makes its own."""
         new, state, info = self.step(parameters, state, context.shard)
@@ -137,7 +139,7 @@ def losses_at(
     return losses, () if residual_gradients is None else residual_gradients.finish(gradients)
 
 
-def from_first_shard(collectives: Collectives, tree: Any) -> Any:
+def from_first_shard(collectives: Collectives, tree: PyTree) -> PyTree:
     """The first shard's arrays, on all shards: two LAPACKs differ in rounding."""
     if collectives.size == 1:
         return tree

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.scipy.fft import dct, idct
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Int
 
 
@@ -27,7 +28,7 @@ class CosineSketch:
         return len(self.indices)
 
     @classmethod
-    def sample(cls, key: Any, columns: int, size: int, dtype: Any) -> "CosineSketch":
+    def sample(cls, key: ArrayLike, columns: int, size: int, dtype: DTypeLike) -> "CosineSketch":
         first, last = jax.random.split(key)
         signs = jax.random.rademacher(first, (columns,), dtype)
         return cls(signs, jax.random.choice(last, columns, (size,), replace=False))
@@ -55,7 +56,9 @@ class FullSpace:
         return coordinates
 
 
-def count_sketch(key: Any, index: Any, components: int, rows: Float[Array, "n m"], size: int) -> Float[Array, "size m"]:
+def count_sketch(
+    key: ArrayLike, index: ArrayLike, components: int, rows: Float[Array, "n m"], size: int
+) -> Float[Array, "size m"]:
     """Rows added up, with random signs, in `size` random buckets: a count sketch.
 
     `index` numbers the points of the rows, `components` rows each: a point's buckets depend on its number alone, so

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 
@@ -57,7 +58,7 @@ class AcceptedStep:
 
 
 def largest_acceptable_step(
-    loss: Any, losses: Float[Array, " k"], predicted: Float[Array, " k"], target: float
+    loss: ArrayLike, losses: Float[Array, " k"], predicted: Float[Array, " k"], target: float
 ) -> AcceptedStep:
     """The largest step whose reduction is at least `target` times the predicted one, else the best one.
 
@@ -71,6 +72,8 @@ def largest_acceptable_step(
     return AcceptedStep(jnp.where(actual[index] > 0, index, -1), ratio[index])
 
 
-def damping_grid(damping: Any, decades: tuple[float, float], count: int, least: Any) -> Float[Array, " count"]:
+def damping_grid(
+    damping: ArrayLike, decades: tuple[float, float], count: int, least: ArrayLike
+) -> Float[Array, " count"]:
     """`count` dampings, rising evenly in their logarithms round the last one."""
     return jnp.maximum(damping * 10.0 ** jnp.linspace(*decades, count), least)
