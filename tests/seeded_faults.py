@@ -65,7 +65,7 @@ FAULTS = {
     ),
     "tracker": Fault(
         "a tracker is evaluated one epoch after it is due",
-        "solve/compiled.py",
+        "solve/compiled_loop.py",
         (
             ("epoch, tracker.interval)\n", "epoch - 1, tracker.interval)\n"),
             ("epoch % tracker.interval == 0, write", "epoch % tracker.interval == 1 % tracker.interval, write"),
@@ -112,13 +112,13 @@ FAULTS = {
     ),
     "ring": Fault(
         "half a ring without its last hop",
-        "jacobian/tiles.py",
+        "jacobian/gram_tiles.py",
         (("fori_loop(1, (size - 1) // 2 + 1, hop,", "fori_loop(1, (size - 1) // 2, hop,"),),
         ("tests/jacobian",),
     ),
     "factors": Fault(
         "one use of a weight that is used several times has no factors",
-        "jacobian/factors.py",
+        "jacobian/weight_factors.py",
         (
             (
                 "    return (vectors, cotangents) if use.axis == 0 else (cotangents, vectors)",
@@ -154,7 +154,7 @@ FAULTS = {
     ),
     "rad": Fault(
         "points are drawn where the residual is small",
-        "optim/sampling.py",
+        "optim/adaptive_sampling.py",
         (("    return scaled / np.mean(scaled) + offset", "    return np.mean(scaled) / (scaled + 1e-9) + offset"),),
         ("tests/solve",),
     ),

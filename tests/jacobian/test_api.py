@@ -10,8 +10,8 @@ from hypothesis import given, settings, strategies as st
 
 import tangrax as tx
 from tangrax.jacobian import sharded_jacobian
-from tangrax.jacobian.factors import Split
 from tangrax.jacobian.gram import Choice, Rows, choose, moments, stored
+from tangrax.jacobian.weight_factors import Split
 from tangrax.parallel import Layout, make_transport
 
 POINTS = np.random.default_rng(0).random((11, 2))

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tangrax.jacobian.cost import Rates, split_leaves
-from tangrax.jacobian.factors import Split, factors_at, kernel
+from tangrax.jacobian.cost_model import Rates, split_leaves
+from tangrax.jacobian.weight_factors import Split, factors_at, kernel
 from tangrax.jacobian.weight_tracing import trace_weights
 
 KEY = jax.random.key(0)

@@ -13,8 +13,8 @@ import pytest
 from tangrax.parallel.setup import check_descriptors, has_certificates
 from tangrax.processes import Limits
 from tangrax.processes.hub import HELLO_BYTES, REFUSED, STRANGERS, Hub, versions
-from tangrax.processes.meeting import private_folder
-from tangrax.processes.wire import encoded, receive
+from tangrax.processes.messages import encoded, receive
+from tangrax.processes.rendezvous import private_folder
 
 
 def hello(rank, size=2, token="right", **more):

@@ -3,7 +3,7 @@
 import pytest
 
 from tangrax.processes import Limits
-from tangrax.processes.judge import Doing, Seen, verdict
+from tangrax.processes.failure_verdict import Doing, Seen, verdict
 
 LIMITS = Limits(heartbeat=40, watchdog=50)
 FINISHED = Doing(6, "evaluation", False, 3.0)

@@ -7,7 +7,7 @@ from scipy import stats
 
 import tangrax as tx
 from tangrax.optim import SamplingContext
-from tangrax.optim.sampling import above_mean, density, weighted_draw
+from tangrax.optim.adaptive_sampling import above_mean, density, weighted_draw
 
 DOMAIN = tx.domain.line(mesh_size=0.02)
 X, _ = DOMAIN.variable("interior")

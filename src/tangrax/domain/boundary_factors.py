@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .boolean import Combined, Named
 from .ellipses import Ellipse
 from .extrusion import Extruded
 from .polygons import Polygon
 from .samplers import sobol
+from .set_operations import Combined, Named
 from .shapes import Ball, Box, Shape
 from .transforms import Moved
 

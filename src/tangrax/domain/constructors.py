@@ -8,12 +8,12 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
-from .boolean import Combined, Named
 from .domain import Domain
 from .ellipses import Ellipse
 from .extrusion import Extruded
 from .mesh_files import Names, Source, read_mesh
 from .polygons import Polygon
+from .set_operations import Combined, Named
 from .shapes import Ball, Box, Shape
 
 Corner = Sequence[float] | np.ndarray

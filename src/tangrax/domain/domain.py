@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..expr import Node, PointSet, apply, conform
-from .boolean import Combined, Named
 from .boundary_factors import Factor, largest
 from .lazy_points import LazyPoints, lazy_points
 from .measurements import coordinate_fields, measured, rows_and_columns
 from .point_memory import grid_points, refuse_beyond
 from .samplers import FINE, GAUSS, SAMPLERS, Cube, Sampling, Seed, TimeSpan, product_weights
+from .set_operations import Combined, Named
 from .shapes import ROUNDED, OutwardNormal, Shape, is_own_name
 from .table_files import Table
 from .transforms import Vector, rotated, scaled, translated

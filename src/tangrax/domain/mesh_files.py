@@ -10,10 +10,10 @@ import numpy as np
 import shapely
 
 from ..expr import given_array
-from .boolean import Combined
 from .meshes import Mesh, PerTriangle, library
 from .polygons import Polygon
 from .samplers import sobol
+from .set_operations import Combined
 from .shapes import FLAT, NEAR, OTHER_TAGS, Shape, is_own_name
 
 LOOKED_AT = 1024  # points at which the surface must go round none or once

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .boolean import Combined, Named
 from .ellipses import Ellipse
 from .extrusion import Extruded
 from .meshes import Mesh
 from .polygons import Polygon
+from .set_operations import Combined, Named
 from .shapes import Ball, Box, Shape
 from .transforms import Moved
 

@@ -9,10 +9,10 @@ from ..checkpoint.atomic_files import atomic_write, refuse_unwritable
 from ..expr import Trainable
 from ..jacobian import Evaluator
 from .arguments import ExportedFields
+from .exported_function import Function
+from .field_values import Values, rows_of
 from .formats import check_vtk, library, write_csv, write_npz, write_vtk
-from .function import Function
 from .parameters import by_name
-from .values import Values, rows_of
 
 FUNCTION, ARRAYS, TABLE, VTK = ".jax", ".npz", ".csv", (".vtu", ".vtk")
 

@@ -122,7 +122,7 @@ class SpectrumRequest(Request):
         They are in `history` as name/effective_rank, name/largest, name/trace and name/eigenvalues. `warn_below` is for
         the effective rank.
         """
-        from .tracker import Tracker  # which is built on requests
+        from .tracker import Tracker
 
         return Tracker(self, interval, name, warn_below)
 

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
 
+from .argument_checks import axis_of, checked_selections, refuse_group, refuse_point_values
 from .foreign import Symbolic
 from .groups import split
 from .held_out import held_out
@@ -31,7 +32,6 @@ from .products import TransposedJacobian, along
 from .reductions import integral, integral_error
 from .tracker import Tracker
 from .traversal import Texts, describe, local_nodes
-from .validation import axis_of, checked_selections, refuse_group, refuse_point_values
 
 N = TypeVar("N", bound="Node")
 interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()

@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike
 
 from ..expr import given_array
 from ..parallel import ShardedRows
-from .density import Density
 from .evaluate import RESULT_LIMIT, evaluate, plan_of
 from .jacobian_operator import Products
 from .plain_function import Function, MeshLike, jacobian_of, traced
 from .plan import Plan
 from .sharded_jacobian import ShardedJacobian
+from .spectral_density import Density
 from .spectrum import Spectrum
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from ..expr import DualGramRequest, GramRequest, Request, SpectrumRequest, Tracker, as_node
 from ..lower import Program, expand
-from .evaluator import Evaluator
-from .limits import plan_of_values
+from .expression_evaluator import Evaluator
 from .plan import Plan
 from .rewrite_rules import RULES
+from .size_limits import plan_of_values
 from .ways import RequestContext, RequestWay, dual_gram_plan, gram_plan, spectrum_plan
 
 RESULT_LIMIT = 2**30  # bytes of a result returned as one array

@@ -11,9 +11,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
 from ..parallel import Collectives, Layout
-from .cost import Rates, split_leaves
-from .factors import Split, factors_at, laid_out
-from .tiles import ShardFactors, TileFold, TilePosition, Tiling
+from .cost_model import Rates, split_leaves
+from .gram_tiles import ShardFactors, TileFold, TilePosition, Tiling
+from .weight_factors import Split, factors_at, laid_out
 from .weight_tracing import Function, trace_weights
 
 CHUNK = 256  # points whose rows are formed at once: enough to keep a core busy, temporaries of a few MB

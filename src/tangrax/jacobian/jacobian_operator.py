@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from ..expr import as_jax, given_array
 from .evaluate import RESULT_LIMIT, evaluate
-from .evaluator import Evaluator
+from .expression_evaluator import Evaluator
 from .lanczos import jacobian_product, transposed_product
 from .sharded_jacobian import ShardedJacobian, run_in_shards
 

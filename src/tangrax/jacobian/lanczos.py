@@ -15,7 +15,7 @@ from matfree import decomp
 
 from ..parallel import Collectives
 from .gram import CHUNK, Rows
-from .tiles import Tiling
+from .gram_tiles import Tiling
 
 PASS = 2048  # points that a product takes at once
 SEED = 0  # of starting vectors: any will do, the same on every shard

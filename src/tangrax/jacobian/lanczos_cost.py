@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .cost import split_leaves
-from .factors import Split, factors_at
+from .cost_model import split_leaves
 from .gram import CHUNK, Rows
 from .lanczos import PASS
 from .plan import Cost
+from .weight_factors import Split, factors_at
 from .weight_tracing import trace_weights
 
 

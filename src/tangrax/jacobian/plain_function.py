@@ -28,7 +28,7 @@ from ..expr import (
 )
 from ..lower import AtPoint, Executor
 from ..parallel import make_transport, run_dtype
-from .evaluator import Evaluator
+from .expression_evaluator import Evaluator
 
 Function = Callable[[Any, Any], Any]  # (params, one point) to a number or an array
 MeshLike = int | Mesh | None

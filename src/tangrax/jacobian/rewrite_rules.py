@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from ..expr import Node, apply, ops, split, within
 from ..expr.products import RowSquares
 from ..lower import AtPoint, at_point, gradient_of, mean, shared
-from .cost import split_leaves
-from .factors import Split, factors_at, kernel
+from .cost_model import split_leaves
+from .weight_factors import Split, factors_at, kernel
 from .weight_tracing import TracedWeights, trace_weights
 
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from ..expr import Node, Selection, Trainable, ops
 from ..lower import at_point, expand, shared, trainables_of
 from ..parallel import Collectives, Layout
-from .cost import rates
-from .evaluator import Evaluator
+from .cost_model import rates
+from .expression_evaluator import Evaluator
 from .gram import Choice, Rows, choose
 from .rewrite_rules import RULES
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ..expr import Node, PointSet, Request, Selection, Trainable, ops
 from ..lower import ShardContext, expand, shared
-from .evaluator import Evaluator
+from .expression_evaluator import Evaluator
 from .gram import Choice, squares
 from .lanczos import largest, steps_for
 from .rewrite_rules import RULES

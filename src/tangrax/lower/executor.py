@@ -17,9 +17,9 @@ from ..expr.ops import Constant, Scattered
 from ..expr.points import Rows
 from ..parallel import Collectives, Layout, Transport
 from ..processes import refuse_fork
+from .coordinate_resolution import refuse_merged
 from .levels import trainables_of
 from .program import Program, ShardContext
-from .resolution import refuse_merged
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..parallel import Collectives, Transport
 from ..solve import Loop, State
-from ..solve.compiled import LONGEST, fired_before
+from ..solve.compiled_loop import LONGEST, fired_before
 
 SECONDS = 0.2  # that one timing takes, if it can be chosen
 MOST, LEAST = 7, 2  # how often each is timed; the fastest counts

@@ -16,14 +16,7 @@ from .adaptive import (
     residual_attention as residual_attention,
     self_adaptive as self_adaptive,
 )
-from .protocol import (
-    LossAndGradient as LossAndGradient,
-    Optimizer as Optimizer,
-    Parameters as Parameters,
-    UpdateContext as UpdateContext,
-)
-from .residuals import squares_of as squares_of
-from .sampling import (
+from .adaptive_sampling import (
     Resampling as Resampling,
     SamplingContext as SamplingContext,
     r3 as r3,
@@ -31,6 +24,13 @@ from .sampling import (
     rar_d as rar_d,
     uniform as uniform,
 )
+from .optimizer_protocol import (
+    LossAndGradient as LossAndGradient,
+    Optimizer as Optimizer,
+    Parameters as Parameters,
+    UpdateContext as UpdateContext,
+)
+from .residuals import squares_of as squares_of
 from .second_order import (
     GaussNewton as GaussNewton,
     SecondOrder as SecondOrder,

@@ -3,8 +3,15 @@
 from . import doctor as doctor
 from .base import Transport as Transport, digest as digest
 from .collectives import Collectives as Collectives, Local as Local, Xla as Xla
+from .distributed_svd import (
+    decomposed as decomposed,
+    singular_values as singular_values,
+    singular_values_bytes as singular_values_bytes,
+    triangle as triangle,
+    undefined as undefined,
+)
 from .layout import Layout as Layout
-from .mpi import Mpi as Mpi
+from .mpi_transport import Mpi as Mpi
 from .operation import ProcessMismatch as ProcessMismatch, compare as compare
 from .setup import (
     Settings as Settings,
@@ -14,11 +21,4 @@ from .setup import (
     setup as setup,
 )
 from .sharded import ShardedRows as ShardedRows, TransposedRows as TransposedRows
-from .singular import (
-    decomposed as decomposed,
-    singular_values as singular_values,
-    singular_values_bytes as singular_values_bytes,
-    triangle as triangle,
-    undefined as undefined,
-)
 from .transport import make_transport as make_transport

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..processes import detect, mpi_library
 from .base import Transport
-from .mpi import make_mpi_transport
+from .mpi_transport import make_mpi_transport
 from .transport import make_transport
 
 PACKAGES = ("tangrax", "jax", "jaxlib", "equinox", "optax", "mpi4jax", "mpi4py")

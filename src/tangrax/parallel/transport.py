@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ..processes import Peers, SingleProcess, detect, refuse_fork
 from .base import AXIS, Transport
 from .collectives import Collectives, Local, Xla
-from .mpi import make_mpi_transport
+from .mpi_transport import make_mpi_transport
 from .setup import settings
 
 SINGLE_PROCESS = SingleProcess()

@@ -1,6 +1,18 @@
 """All problems by name."""
 
-from . import allen_cahn, burgers, cavity, elasticity, flows, heat, helmholtz, layer, lorenz, poisson, waves
+from . import (
+    allen_cahn,
+    boundary_layer as layer,
+    burgers,
+    cavity,
+    elasticity,
+    flows,
+    heat,
+    helmholtz,
+    lorenz,
+    poisson,
+    waves,
+)
 from .problem import Problem
 
 MODULES = (poisson, helmholtz, heat, waves, burgers, allen_cahn, flows, cavity, elasticity, layer, lorenz)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .detect import detect
+from .launcher_detection import detect
 
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")  # HIP counts among those of ROCR
 DEVICE_FILES = "/dev/nvidia[0-9]*"

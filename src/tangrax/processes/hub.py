@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .judge import Doing, Limits, Seen, different_ways, verdict
-from .wire import encoded, receive, send, send_line
+from .failure_verdict import Doing, Limits, Seen, different_ways, verdict
+from .messages import encoded, receive, send, send_line
 
 HELLO_BYTES = 2**16  # of the line in which who connects says who it is
 HELLO = 5.0  # seconds that who connects has to say who it is

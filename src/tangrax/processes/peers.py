@@ -18,10 +18,10 @@ from dataclasses import asdict, replace
 from types import FrameType
 from typing import Any
 
+from .failure_verdict import Doing, Limits
 from .gpus import visible_gpus
 from .hub import Hub, versions
-from .judge import Doing, Limits
-from .wire import LONGEST, receive, send
+from .messages import LONGEST, receive, send
 
 GRACE = 1.5  # seconds that a process has to end by itself, with its own traceback, once the run is lost
 TERM = signal.SIGTERM

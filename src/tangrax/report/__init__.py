@@ -3,7 +3,7 @@
 from .canvas import COLOURS as COLOURS, REFERENCE as REFERENCE, save as save
 from .cosines import cosine_history as cosine_history, cosine_matrix as cosine_matrix, leaf_cosines as leaf_cosines
 from .fields import field as field, inside_of as inside_of, triangles as triangles
-from .kernel import (
+from .kernel_pictures import (
     eigenfunction as eigenfunction,
     eigenfunctions as eigenfunctions,
     spectrum as spectrum,

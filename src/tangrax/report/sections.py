@@ -8,7 +8,7 @@ import numpy as np
 
 from ..analysis import Record, findings
 from ..solve import TOTAL, History
-from . import cosines, fields, kernel, plots
+from . import cosines, fields, kernel_pictures as kernel, plots
 from .canvas import COLOURS, finish, new_axes, plain
 from .page import Element, details, element, picture, section, slider, table
 

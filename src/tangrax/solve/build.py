@@ -19,9 +19,9 @@ from ..lower import Executor, Placed, Program, expand, gradient_of, group_sizes,
 from ..optim import AdaptiveRules, Optimizer
 from .batches import Batches
 from .loop import Loop, Points, Timing
+from .loss_terms import TOTAL, Terms
 from .resampling import MOVED, Resampler
 from .rollback import STEP_SCALE
-from .terms import TOTAL, Terms
 from .training_problem import CompiledTracker, ConflictFree, Problem, ScheduledRule
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from .compiled import LONGEST
+from .compiled_loop import LONGEST
 from .history import History
 from .training_problem import State
 

@@ -11,7 +11,7 @@ from ..expr import Node, Selection, Trainable, as_jax, ops
 from ..jacobian import RESULT_LIMIT, Evaluator, evaluate
 from ..parallel import Transport
 from .first_order import Parameters
-from .terms import describe_trouble
+from .loss_terms import describe_trouble
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
 from .callbacks import Listener, Run, Stretch
 from .checkpointer import Checkpointer
-from .compiled import LONGEST, fired_before, stretch_program
+from .compiled_loop import LONGEST, fired_before, stretch_program
 from .first_order import Parameters, strong
 from .history import History
+from .loss_terms import TOTAL, NonFiniteLoss
 from .resampling import MOVED, Resampler
 from .rollback import SHORTER, STEP_SCALE, Anchor, Anchors
-from .terms import TOTAL, NonFiniteLoss
 from .training_problem import CompiledTracker, Problem, ScheduledRule, State
 
 FIRST = 10  # epochs in the first stretch, which tells how long an epoch takes

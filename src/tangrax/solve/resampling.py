@@ -13,8 +13,8 @@ from ..expr import Node, PointSet, all_nodes, apply, ops
 from ..jacobian import RULES, Evaluator
 from ..lower import Placed, Program, expand, refuse_merged, trainables_of
 from ..optim import Resampling, SamplingContext
-from .compiled import LONGEST
-from .terms import NonFiniteLoss, Terms
+from .compiled_loop import LONGEST
+from .loss_terms import NonFiniteLoss, Terms
 
 POINTS, NOISE = 2, 3  # first words of the keys of points and of noise; held-out points have another
 IN_TEXT = "field", "interval"  # what the text of a rule says

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..density import Density
 from ..lanczos import PROBES, quadrature
 from ..lanczos_cost import lanczos_cost
+from ..spectral_density import Density
 from .request_way import RequestContext
 from .spectrum_way import SpectrumWay
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...expr import Node, Request
 from ...lower import refuse_unknown
-from ..evaluator import Evaluator
+from ..expression_evaluator import Evaluator
 from ..gram import Choice, Rows
 from ..plan import Way
 from ..sharded_jacobian import Body, ShardedJacobian, abstract_rows, cheapest_choice, run_in_shards

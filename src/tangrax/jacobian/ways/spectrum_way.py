@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from ..density import Density
 from ..gram import over_chunks
+from ..spectral_density import Density
 from ..spectrum import NotFinite, Spectrum
 from .request_way import RequestContext, RequestWay
 

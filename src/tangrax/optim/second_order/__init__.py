@@ -1,5 +1,5 @@
 """Second-order steps on the residuals of a loss."""
 
 from .gauss_newton import GaussNewton as GaussNewton, gauss_newton as gauss_newton
-from .second_order import SecondOrder as SecondOrder, Settings as Settings
+from .second_order_optimizer import SecondOrder as SecondOrder, Settings as Settings
 from .spring import Spring as Spring, spring as spring

@@ -12,10 +12,10 @@ from ...expr import Selection
 from ...jacobian.gram import over_chunks
 from ...lower import ShardContext
 from ...parallel import Collectives, triangle
-from ..protocol import Parameters
+from ..optimizer_protocol import Parameters
 from ..residuals import Residual, ShardResidual
 from .residual_gradients import BucketGradients, RowGradients
-from .second_order import STALLED, SecondOrder, Settings, from_first_shard, losses_at, points_at_once
+from .second_order_optimizer import STALLED, SecondOrder, Settings, from_first_shard, losses_at, points_at_once
 from .sketch import CosineSketch, FullSpace, count_sketch
 from .trust_region import Model, damping_grid, largest_acceptable_step
 

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from ...jacobian.cost import Rates
+from ...jacobian.cost_model import Rates
 from ...jacobian.gram import Choice, Chunk, Rows, accumulation, choose, over_chunks, over_points, stored
 from ...parallel import Collectives
 from ..residuals import ShardResidual
-from .second_order import MEMORY, points_at_once
+from .second_order_optimizer import MEMORY, points_at_once
 
 PASS = 2048  # points that a product takes at once, with one vector
 # Between factors and rows of J: ratios measured on CPUs. A step is compiled before a device could be timed.

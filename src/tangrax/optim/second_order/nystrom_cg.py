@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from ...parallel import Collectives
-from .second_order import from_first_shard
+from .second_order_optimizer import from_first_shard
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from ...expr import Selection
 from ...lower import ShardContext
 from ...parallel import Collectives
-from ..protocol import Parameters
+from ..optimizer_protocol import Parameters
 from ..residuals import Residual, ShardResidual
 from .jacobian_products import (
     kernel_matrix,
@@ -32,7 +32,7 @@ from .jacobian_products import (
     transposed_product,
 )
 from .nystrom_cg import conjugate_gradients
-from .second_order import STALLED, SecondOrder, Settings, from_first_shard, losses_at
+from .second_order_optimizer import STALLED, SecondOrder, Settings, from_first_shard, losses_at
 
 WAYS = ("gram", "cg")
 LARGEST = 4000  # rows of a matrix that is formed and factorised: 128 MB in double precision

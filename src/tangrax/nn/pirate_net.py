@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .dense_layers import perceptron
 from .layers import Activation, Dense, Frequencies, check_sizes, embed, quick
-from .modified import Encoders, mixed
+from .modified_mlp import Encoders, mixed
 from .network import Network
-from .perceptron import perceptron
 
 
 class Block(eqx.Module):

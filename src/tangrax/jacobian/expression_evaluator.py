@@ -11,8 +11,8 @@ from jax.typing import DTypeLike
 from .. import lower
 from ..expr import Node, PointSet, Trainable, split
 from ..parallel import ShardedRows, Transport
-from .limits import blocks, refuse_oversized
 from .rewrite_rules import RULES
+from .size_limits import blocks, refuse_oversized
 
 Points = Mapping[str, Any]
 

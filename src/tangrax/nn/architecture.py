@@ -12,8 +12,8 @@ from jaxtyping import PyTree
 
 from .layers import ACTIVATIONS
 from .mlp import MLP
-from .modified import ModifiedMLP
-from .pirate import PirateNet
+from .modified_mlp import ModifiedMLP
+from .pirate_net import PirateNet
 from .siren import Siren
 
 KINDS: dict[str, Callable[..., Any]] = {"mlp": MLP, "modified_mlp": ModifiedMLP, "siren": Siren, "pirate": PirateNet}

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..parallel import Collectives
-from .factors import Factors, product
+from .weight_factors import Factors, product
 
 
 class ShardFactors(eqx.Module):

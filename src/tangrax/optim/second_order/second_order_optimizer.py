@@ -14,7 +14,7 @@ from ...expr import Node, Selection, Trainable
 from ...jacobian.gram import CHUNK, over_points
 from ...lower import ShardContext, put_selected
 from ...parallel import Collectives
-from ..protocol import Parameters, UpdateContext
+from ..optimizer_protocol import Parameters, UpdateContext
 from ..residuals import Residual, ShardResidual, residual_in_shard, residuals_of
 from .residual_gradients import BucketGradients, RowGradients
 

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .dense_layers import hidden_layers, perceptron
 from .layers import Activation, Dense, Frequencies, check_sizes, embed, embedded_size, quick
 from .network import Network
-from .perceptron import hidden_layers, perceptron
 
 
 class Encoders(eqx.Module):

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import mpi_library
-from .detect import Launch
+from .failure_verdict import Limits
 from .hub import Hub
-from .judge import Limits
+from .launcher_detection import Launch
 from .peers import ConnectedProcess, Peers
 
 logger = logging.getLogger(__name__)

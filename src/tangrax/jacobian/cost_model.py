@@ -13,7 +13,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ..parallel import Transport, settings
-from .factors import Split
+from .weight_factors import Split
 from .weight_tracing import TracedWeights
 
 SIDE = 512  # rows of the matrices that are timed: as many as a tile has, times its uses
