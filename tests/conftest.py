@@ -1,8 +1,10 @@
 """Every worker has 8 emulated devices, which cannot change later; tests use the first k of them."""
 
 import gc
+import math
 import os
 import signal
+from pathlib import Path
 
 # Busy cores can outlast XLA's rendezvous time-outs. The flags must stand before JAX is first imported.
 os.environ["XLA_FLAGS"] = " ".join(
@@ -22,6 +24,8 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+
+ROOM = 1.2e9  # bytes of a worker up to which programs stay for the next modules
 
 # Under nohup, or in the background of a shell, these are ignored, by programs that tests start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,10 +53,20 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_of_a_module():
-    """Lets compiled programs go with the module that asked for them: a worker would grow to 5 GB."""
+    """Lets compiled programs go after a module, where they are many: a worker would grow to 5 GB."""
     yield
-    jax.clear_caches()
-    gc.collect()
+    if resident() > ROOM:
+        jax.clear_caches()
+        gc.collect()
+
+
+def resident() -> float:
+    """Bytes of this process in memory; infinity where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return math.inf
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def pytest_terminal_summary(terminalreporter):

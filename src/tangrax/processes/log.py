@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 _logger = logging.getLogger("tangrax")
 
@@ -15,7 +15,7 @@ class _PlainLines(logging.StreamHandler[TextIO]):
         self.setFormatter(logging.Formatter("tangrax: %(message)s"))
 
     @property
-    def stream(self) -> TextIO:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def stream(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
         return sys.stderr
 
     def filter(self, record: logging.LogRecord) -> bool:
