@@ -1,10 +1,8 @@
 """Every worker has 8 emulated devices, which cannot change later; tests use the first k of them."""
 
 import gc
-import math
 import os
 import signal
-from pathlib import Path
 
 # Busy cores can outlast XLA's rendezvous time-outs. The flags must stand before JAX is first imported.
 os.environ["XLA_FLAGS"] = " ".join(
@@ -19,11 +17,11 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import pytest
+from resident import resident
 
 # Tests compare in float64 and choose the dtype of each run in tx.core.
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
 
 ROOM = 1.2e9  # bytes of a worker up to which programs stay for the next modules
 
@@ -58,15 +56,6 @@ def programs_of_a_module():
     if resident() > ROOM:
         jax.clear_caches()
         gc.collect()
-
-
-def resident() -> float:
-    """Bytes of this process in memory; infinity where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return math.inf
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -105,7 +105,7 @@ class Solver:
         self.history = History()
         self.timing = Timing()
         self._held.place({t: t.initial for t in terms.trainables})
-        self._order()
+        self._joint_optimizer()
         lower.warn_of_rough(terms.roots, self._transport)
 
     def __repr__(self) -> str:
@@ -148,7 +148,7 @@ class Solver:
             if trainable not in trained:
                 raise ValueError(f"optimizer: '{trainable.name}' is not trained in this problem")
         own = {**self._own_optimizers, **dict.fromkeys(chosen, optimizer)}
-        self._order(own)  # refuses before anything changes
+        self._joint_optimizer(own)  # refuses before anything changes
         self._own_optimizers = own
         self._forget_optimizer()
         return self
@@ -184,16 +184,16 @@ class Solver:
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
         self._executor.check("solve")
-        told = [*listeners, *([monitor.ProgressBar()] if progress and self._transport.writes else [])]
+        notified = [*listeners, *([monitor.ProgressBar()] if progress and self._transport.writes else [])]
         if on_nonfinite not in (STOP, ROLLBACK):
             raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
         end, rollbacks = self.epoch + int(epochs), ROLLBACKS if on_nonfinite == ROLLBACK else 0
         interval = checkpoint.whole_number("checkpoint_every", checkpoint_every)
         shown = analysis.ReportData(show or {}, self._terms.losses)
         profiling = monitor.profiling(profile, self._transport, self.timing, run_dir)
-        told = profiling.listeners(told)
+        notified = profiling.listeners(notified)
         if run_dir is None:
-            self._train(end, told, NoCheckpoints(interval) if rollbacks else NoCheckpoints(), rollbacks)
+            self._train(end, notified, NoCheckpoints(interval) if rollbacks else NoCheckpoints(), rollbacks)
             profiling.finish(self._loop, self._state, self._last)
             return self
         problem = checkpoint.fingerprint(self._terms, self._rules, self._dtype, self._parameters)
@@ -212,7 +212,7 @@ class Solver:
             writer.describe()
             if self.epoch >= end:
                 writer.show(self.epoch)
-            self._train(end, told, writer, rollbacks)
+            self._train(end, notified, writer, rollbacks)
             profiling.finish(self._loop, self._state, self._last)
         return self
 
@@ -342,7 +342,7 @@ class Solver:
     def _forget_optimizer(self) -> None:
         self._state = self._last = self._loop = None
 
-    def _order(self, own: Mapping[Trainable, Any] | None = None) -> optim.Optimizer:
+    def _joint_optimizer(self, own: Mapping[Trainable, Any] | None = None) -> optim.Optimizer:
         """The optimizers of everything trained as one; refuses those that do not go together."""
         return joint_optimizer(self._chosen(own), self._adaptive, self._dtype)
 
@@ -361,7 +361,7 @@ class Solver:
         return self._loop
 
     def _build_loop(self) -> Loop:
-        optimizer, moving = self._order(), (self._resampler, self._batches)
+        optimizer, moving = self._joint_optimizer(), (self._resampler, self._batches)
         # Nothing that the loop holds may hold the solver: it goes, with its programs and points, when its user lets go.
         explain = partial(explained, self._terms.losses, optimizer.wrt, self._evaluator, self._held)
         return build_loop(self._terms, self._adaptive, optimizer, self._evaluator, *moving, explain, self.timing)

@@ -24,14 +24,14 @@ class Runs:
         self.jobs: dict[str, str] = {}
 
     def submit(self, name: str, nodes: str, *options: str, pause: str = "0.6", **environment: str) -> None:
-        told = {**SETTINGS, "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}", **environment}
+        variables = {**SETTINGS, "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}", **environment}
         self.jobs[name] = self.cluster.submit(
             self.clone / "slurm" / "train.sbatch",
             PROGRAM,
             self.out(name),
             pause,
             options=[*SIZE, f"--nodelist={nodes}", *options],
-            environment=told,
+            environment=variables,
             folder=self.clone,
         )
 

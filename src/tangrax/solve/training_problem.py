@@ -84,7 +84,7 @@ class Problem:
     optimizer: Optimizer
     trainables: tuple[Trainable, ...]
     constants: tuple[Node, ...]  # values that training does not change
-    limit: int | None  # points evaluated at once, for the memory they take
+    limit: int | None  # bytes of temporaries of a round, on one device
 
 
 @dataclass(frozen=True)

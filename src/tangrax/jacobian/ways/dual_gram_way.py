@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from ..gram import dual
@@ -20,7 +21,12 @@ class DualGramWay(RequestWay):
         return cls("chunks of rows", *dual_cost(side))
 
     def run(self, context: RequestContext) -> np.ndarray:
-        return np.asarray(context.run("JᵀJ", (), lambda collectives, sides: (dual(collectives, sides[0]), ()))[0])
+        return np.asarray(dual_gram(context))
+
+
+def dual_gram(context: RequestContext) -> jax.Array:
+    """JᵀJ, (P, P), on every device; all processes call it."""
+    return context.run("JᵀJ", (), lambda collectives, sides: (dual(collectives, sides[0]), ()))[0]
 
 
 def dual_gram_plan(context: RequestContext) -> Plan[RequestWay]:

@@ -8,9 +8,10 @@ import numpy as np
 import scipy.linalg
 
 from ...parallel import undefined
-from ..gram import Choice, accumulation, dual, stored
+from ..gram import Choice, accumulation, stored
 from ..gram_cost import dual_cost, gram_cost
 from ..spectrum import Spectrum, eigenvalue_error
+from .dual_gram_way import dual_gram
 from .eigenvectors import by_component, left_singular_vectors
 from .request_way import RequestContext
 from .spectrum_way import SpectrumWay, truncated
@@ -73,7 +74,7 @@ class GramEigenvaluesWay(SpectrumWay):
         return truncated(whole, k)
 
     def _dual_on_first_host(self, context: RequestContext) -> np.ndarray | None:
-        matrix, _ = context.run("JᵀJ", (), lambda collectives, sides: (dual(collectives, sides[0]), ()))
+        matrix = dual_gram(context)
         return np.asarray(matrix) if context.evaluator.transport.writes else None
 
     def _gram_on_first_host(self, context: RequestContext) -> np.ndarray | None:

@@ -34,7 +34,7 @@ class TiledGramWay(RequestWay):
 
         _, rows = context.run("tangent kernel", self.choice, body)
         kernel = ShardedRows([rows], context.jacobian.layout, context.evaluator.transport)
-        return kernel if context.sharded else _gathered(kernel, context)
+        return kernel if context.sharded else kernel.gather().reshape(context.jacobian.size, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +93,3 @@ def _shape(context: RequestContext) -> tuple[int, int]:
 
 def _bytes(context: RequestContext) -> int:
     return math.prod(_shape(context)) * np.dtype(accumulation(context.evaluator.dtype)).itemsize
-
-
-def _gathered(kernel: ShardedRows, context: RequestContext) -> np.ndarray:
-    """K as one array, (N·C, M·C')."""
-    return kernel.gather().reshape(context.jacobian.size, -1)
