@@ -17,13 +17,10 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import pytest
-from resident import resident
 
 # Tests compare in float64 and choose the dtype of each run in tx.core.
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-ROOM = 1.2e9  # bytes of a worker up to which programs stay for the next modules
 
 # Under nohup, or in the background of a shell, these are ignored, by programs that tests start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,11 +48,10 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_of_a_module():
-    """Lets compiled programs go after a module, where they are many: a worker would grow to 5 GB."""
+    """Lets compiled programs go with the module that asked for them: a worker would grow to 5 GB."""
     yield
-    if resident() > ROOM:
-        jax.clear_caches()
-        gc.collect()
+    jax.clear_caches()
+    gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter):
