@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if command.profile is not None:
             os.environ[PROFILE] = str(command.profile.absolute())  # for all that the script solves
         name, *rest = command.program
-        if name not in problems.names():
+        if name not in problems.every_name():
             run_script(command)
             return
         solve = tyro.cli(Solve, prog=f"tangrax run {name}", args=rest)
@@ -180,7 +180,7 @@ def ended(words: Sequence[str]) -> list[str]:
 
 def refuse_unknown(command: str, program: Sequence[str]) -> None:
     """End the process where the first word of a program names neither a script nor a problem."""
-    known = problems.names()
+    known = problems.every_name()
     if not program:
         sys.exit("tangrax: name what to run, a file that ends in .py or a problem: tangrax problems lists them")
     name = program[0]

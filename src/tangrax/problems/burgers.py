@@ -7,7 +7,7 @@ from numpy.polynomial.hermite import hermgauss
 
 from .. import domain, nn, numpy as tnp
 from .coordinates import evenly, gathered, spread
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
 VISCOSITY = 0.01 / π
@@ -45,4 +45,6 @@ def shock(seed: int) -> Task:
     return Task({"pde": (stretch * pde).mse}, {"u": Answer(u, exact, at, {"x": x, "t": t})})
 
 
-PROBLEMS = (Problem("burgers", "u_t + u u_x = 0.01/π u_xx", "integral of Cole and Hopf", shock, 300, 1e-7, 20, 1e-1),)
+PROBLEMS = (
+    LibraryProblem("burgers", "u_t + u u_x = 0.01/π u_xx", "integral of Cole and Hopf", shock, 300, 1e-7, 20, 1e-1),
+)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from .library import PROBLEMS
-from .problem import Problem, Solved
+from .library import LIBRARY
+from .problem import BenchmarkProblem, LibraryProblem, Problem, Solved
 from .results import Measured, measured
 
 
@@ -13,7 +13,7 @@ def rows(error: Callable[[Measured], str]) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = [
         ("problem", "equation", "reference", "error", "seconds", "epochs", "points", "parameters")
     ]
-    for name, problem in PROBLEMS.items():
+    for name, problem in LIBRARY.items():
         measurement = measurements.get(name)
         figures = ["-"] * 5
         if measurement is not None:
@@ -38,7 +38,13 @@ def report(problem: Problem, solved: Solved) -> str:
     solver = solved.solver
     lines = [f"loss {solver.history['loss'][-1]:.1e} after {solver.epoch} epochs and {solved.seconds:.0f} s"]
     lines += [f"  {name}: relative error {error:.1e}" for name, error in solved.errors.items()]
-    if solver.epoch == problem.epochs and solved.error > problem.target:
+    if isinstance(problem, BenchmarkProblem):
+        lines.append(
+            f"  all outputs together: {solved.score:.1e}; "
+            f"the least published is {problem.published:.1e} ({problem.published_by})"
+        )
+    complete = solver.epoch == problem.epochs
+    if isinstance(problem, LibraryProblem) and complete and solved.error > problem.target:
         lines.append(f"The library expects {problem.target:.0e}: another --seed may get there.")
     if solver.stalled:
         lines.append(f"ended: {solver.stalled}")
