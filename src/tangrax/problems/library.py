@@ -15,11 +15,17 @@ from . import (
     poisson,
     waves,
 )
+from .dsgnar import EXPERIMENTS as DSGNAR
+from .pinnacle import CASES as PINNACLE
 from .problem import LibraryProblem, Problem
 
 MODULES = (poisson, helmholtz, heat, waves, burgers, allen_cahn, flows, cavity, elasticity, layer, lorenz)
 LIBRARY: Mapping[str, LibraryProblem] = {problem.name: problem for module in MODULES for problem in module.PROBLEMS}
-FAMILIES: Mapping[str, Mapping[str, Problem]] = {"library": LIBRARY}
+FAMILIES: Mapping[str, Mapping[str, Problem]] = {
+    "library": LIBRARY,
+    "pinnacle": PINNACLE,
+    "dsgnar": DSGNAR,
+}
 
 
 def families() -> list[str]:
