@@ -37,16 +37,20 @@ def korteweg_de_vries(modes: int, steps: int, times: int = 50) -> np.ndarray:
     return method.march(start, steps, steps // times)
 
 
-def on_nodes(series: np.ndarray, count: int) -> np.ndarray:
-    """Return values at `count` even places of the period, time by time: (times, count)."""
+def on_nodes(series: np.ndarray, count: int, first: float = 0.0) -> np.ndarray:
+    """Return values at `count` even places of the period, time by time: (times, count).
+
+    The first place is given as a share of the period.
+    """
     k = np.arange(series.shape[1])
-    waves = np.exp(2j * np.pi * np.outer(k, np.arange(count)) / count)
+    waves = np.exp(2j * np.pi * np.outer(k, first + np.arange(count) / count))
     return ((np.where(k == 0, 1, 2) * series) @ waves).real
 
 
 def reference(series, modes: int, steps: int, lower: float, length: float, text: str) -> Reference:
     """Return values at 64 places and 50 times after the first; the error is by twice the step and 3/4 of the modes."""
-    fine, coarse = (on_nodes(each, 64)[1:] for each in (series(modes, steps), series(modes * 3 // 4, steps // 2)))
+    both = series(modes, steps), series(modes * 3 // 4, steps // 2)
+    fine, coarse = (on_nodes(each, 64, lower / length)[1:] for each in both)
     x, t = np.meshgrid(lower + length * np.arange(64) / 64, np.arange(1, 51) / 50)
     at = np.column_stack([x.ravel(), t.ravel()])
     # Of order 4: the finer error is a sixteenth of the coarser one, if that of the modes is below both.

@@ -26,8 +26,9 @@ class Etdrk4:
             weights[1] += (-4 - z + e * (4 - 3 * z + z**2)) / z**3
             weights[2] += 2 * (2 + z + e * (z - 2)) / z**3
             weights[3] += (-4 - 3 * z - z**2 + e * (4 - z)) / z**3
-        weights = [step / nodes * (each if np.iscomplexobj(linear) else each.real) for each in weights]
-        self.middle, self.first, self.second, self.last = weights
+        means = (step / nodes * each for each in weights)
+        kept = means if np.iscomplexobj(linear) else map(np.real, means)
+        self.middle, self.first, self.second, self.last = kept
 
     def __call__(self, u: Array, t: float) -> Array:
         """Return u at t + step from u at t."""

@@ -1,11 +1,10 @@
 """The problems of DSGNAR by name."""
 
 from collections.abc import Mapping
-from types import ModuleType
 
 from ..problem import BenchmarkProblem
+from . import evolutions, steady_states
 
-MODULES: tuple[ModuleType, ...] = ()
 EXPERIMENTS: Mapping[str, BenchmarkProblem] = {
-    problem.name: problem for module in MODULES for problem in module.PROBLEMS
+    problem.name: problem for module in (evolutions, steady_states) for problem in module.PROBLEMS
 }

@@ -42,7 +42,7 @@ def steady(seed: int, *, sign: float = -1.0) -> Task:
     nodes = np.stack(np.meshgrid(np.linspace(0, 1, 50), np.linspace(0, 1, 50), indexing="ij"), -1).reshape(-1, 2)
     read_x, read_y, _ = plate.points("readings", nodes)
     noise = np.random.default_rng(0).normal(scale=NOISE, size=len(nodes))
-    readings = plate.values("readings", product(*nodes.T, np) + noise)
+    readings = plate.values("readings", product(nodes[:, 0], nodes[:, 1], np) + noise)
     net = network(2, 2, seed)
     out = net(x, y)
     u, a = out[0], out[1]
