@@ -82,7 +82,7 @@ class GaborNetwork(eqx.Module):
         self.output_layer = nn.Dense(filters, 1, False, key=last)
 
     def __call__(self, inputs: Points) -> Float[Array, " outputs"]:
-        distance = jnp.sum((inputs - self.centers) ** 2, axis=-1)
+        distance = jnp.sum((inputs[None] - self.centers) ** 2, axis=-1)
         bell = jnp.exp(-(self.widths**2) * distance / 2)
         return self.output_layer(bell * jnp.sin(self.frequencies @ inputs + self.phases))
 
