@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from ..problem import BenchmarkProblem
-from . import five_dimensions, noisy_readings, patterns, square_plates, standing_waves, viscous_burgers
+from . import domains_with_holes, five_dimensions, noisy_readings, patterns, square_plates, standing_waves, viscous_burgers
 
 MODULES: tuple[ModuleType, ...] = (
+    domains_with_holes,
     viscous_burgers,
     square_plates,
     standing_waves,
