@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.special import k0, k1
+
 from tangrax.problems.pinnacle.domains_with_holes import CHARGED, COOLED, Hole
 
 from .reference import Reference, difference, scattered

@@ -32,7 +32,8 @@ def plate(half_width: float, half_height: float, **holes: Sequence[Hole]) -> Dom
     """Return a rectangle round 0 without the holes, each kind under its name; the outer boundary is `sides`."""
     shape = domain.rect((-half_width, -half_height), (half_width, half_height)).named("sides")
     for name, kind in holes.items():
-        shape = shape - functools.reduce(operator.or_, [domain.disk(each[:2], each.radius) for each in kind]).named(name)
+        disks = [domain.disk(each[:2], each.radius) for each in kind]
+        shape = shape - functools.reduce(operator.or_, disks).named(name)
     return shape
 
 
