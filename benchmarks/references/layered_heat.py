@@ -15,6 +15,7 @@ from scipy.sparse.linalg import LinearOperator, bicgstab, cg
 
 from tangrax.problems.pinnacle.rough_coefficients import PIXELS, positive
 
+from .lanczos_decay import decaying
 from .reference import Reference, difference, nodes
 
 π = math.pi
@@ -70,25 +71,6 @@ class Plate:
             raise RuntimeError(f"{method.__name__} did not converge in {failed} steps")
         return u.reshape(b.shape)
 
-    def fading(self, b: np.ndarray, times: np.ndarray, steps: int = 20, shift: float = 0.02) -> np.ndarray:
-        """Return exp(-At) b at times, (times, n, n), A = -div(a ∇·), by Lanczos on (1 + shift A)⁻¹."""
-        basis = [b / np.linalg.norm(b)]
-        matrix = np.zeros((steps, steps))
-        for j in range(steps):
-            w = self.solve(basis[j], 1.0, shift)
-            for _ in range(2):
-                for i, v in enumerate(basis):
-                    part = np.vdot(v, w)
-                    matrix[i, j] += part
-                    w = w - part * v
-            if j + 1 < steps:
-                matrix[j + 1, j] = np.linalg.norm(w)
-                basis.append(w / matrix[j + 1, j])
-        values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-        rates = (1 / values - 1) / shift
-        weights = (np.exp(-np.outer(times, rates)) * vectors[0]) @ vectors.T * np.linalg.norm(b)
-        return np.tensordot(weights, np.stack(basis), 1)
-
 
 @functools.lru_cache(maxsize=2)
 def temperature(m: int) -> np.ndarray:
@@ -99,7 +81,8 @@ def temperature(m: int) -> np.ndarray:
     state = plate.solve(source, 1j * π)  # u = Im(state exp(iπt)) is at rest with the source
     kept = slice(m - 1, None, m)
     swinging = (np.exp(1j * π * TIMES)[:, None, None] * state[kept, kept]).imag
-    return swinging - plate.fading(state.imag, TIMES)[:, kept, kept]
+    start, shift = state.imag, 0.02
+    return swinging - decaying(lambda v: plate.solve(v, 1.0, shift), start, TIMES, shift, 20)[:, kept, kept]
 
 
 def reference(m: int = 5, count: int = 5000) -> Reference:

@@ -115,8 +115,15 @@ class Flow:
                 return unknowns
         raise RuntimeError("Newton's method did not converge")
 
+    def reader(self, points: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function of the unknowns that gives u, v and p, (n, 3), at points, (n, 2)."""
+        flow, pressure = self.velocity.probes(points.T), self.pressure.probes(points.T)
+
+        def read(unknowns: np.ndarray) -> np.ndarray:
+            return np.column_stack([*(flow @ unknowns[: self.count]).reshape(2, -1), pressure @ unknowns[self.count :]])
+
+        return read
+
     def at(self, unknowns: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Return u, v and p, (n, 3), at points, (n, 2)."""
-        flow = self.velocity.probes(points.T) @ unknowns[: self.count]
-        pressure = self.pressure.probes(points.T) @ unknowns[self.count :]
-        return np.column_stack([flow.reshape(2, -1).T, pressure])
+        return self.reader(points)(unknowns)

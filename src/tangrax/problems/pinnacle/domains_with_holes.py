@@ -26,6 +26,12 @@ class Hole(NamedTuple):
 
 COOLED = tuple(Hole(x, y, 0.1) for x in (0.3, -0.3) for y in (0.3, -0.3))
 CHARGED = Hole(0.5, 0.5, 0.2), Hole(0.4, -0.4, 0.4), Hole(-0.2, -0.7, 0.1), Hole(-0.6, 0.5, 0.3)
+HEATED = tuple(Hole(*at, 1.0) for at in (
+    (4.0, 3.0), (4.0, -3.0), (-4.0, 3.0), (-4.0, -3.0), (4.0, 9.0), (4.0, -9.0), (-4.0, 9.0), (-4.0, -9.0), (0.0, 0.0),
+    (0.0, 6.0), (0.0, -6.0),
+))  # fmt: skip
+WARMED = tuple(Hole(x, y, 0.4) for x in (3.2, -3.2) for y in (6.0, -6.0, 0.0))
+BALLS = (0.4, 0.3, 0.6, 0.2), (0.6, 0.7, 0.6, 0.2), (0.2, 0.8, 0.7, 0.1), (0.6, 0.2, 0.3, 0.1)  # center, radius
 
 
 def plate(half_width: float, half_height: float, **holes: Sequence[Hole]) -> Domain:
@@ -68,6 +74,50 @@ def charged(seed: int) -> Task:
         "holes": (net(*area.variable("holes")[:2]) - 1).mse,
     }
     kept = stored("pinnacle/poisson2d-cg")
+    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+
+
+def heated(seed: int) -> Task:
+    """u_t = Δu on [-8, 8] x [-12, 12] without 17 disks until t = 3, u = 0 at the start.
+
+    u_n = 5 - u on the 11 holes of radius 1, 1 - u on the 6 of radius 2/5, 1/10 - u on the sides; n points out of the
+    plate, into the holes.
+    """
+    area = plate(8.0, 12.0, large=HEATED, small=WARMED).sample(n=INTERIOR[3], boundary=BOUNDARY[3])
+    area = area.over_time(0.0, 3.0, initial=INITIAL[3])
+    x, y, t = area.variable("interior")
+    net = network(3, 1, seed)
+    u = net(x, y, t)
+    terms = {"pde": (u.d(t) - u.laplacian(x, y)).mse, "start": net(*area.variable("initial")).mse}
+    for tag, name, given in (("large", "large holes", 5.0), ("small", "small holes", 1.0), ("sides", "sides", 0.1)):
+        xs, ys, ts = area.variable(tag)
+        nx, ny = area.normal(tag)
+        rim = net(xs, ys, ts)
+        terms[name] = (nx * rim.d(xs) + ny * rim.d(ys) + rim - given).mse
+    kept = stored("pinnacle/heat2d-cg")
+    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+
+
+def layered_cube(seed: int) -> Task:
+    """-Δu + k²u = f on [0, 1]³ without four balls, k = 8 where z < 1/2, else 10; u_n = 0 on the faces and the balls.
+
+    f = 20 exp(sin πx + sin 10πy + sin 5πz) (r² - 1)/(r² + 1) + 100 sin(πx) sin(10πy) sin(5πz), r² = x² + y² + z².
+    """
+    balls = functools.reduce(operator.or_, [domain.ball(each[:3], each[3]) for each in BALLS]).named("balls")
+    area = domain.box((0.0,) * 3, (1.0,) * 3).named("faces") - balls
+    area = area.sample(n=INTERIOR[3], boundary=BOUNDARY[3])
+    x, y, z, _ = area.variable("interior")
+    net = network(3, 1, seed)
+    u = net(x, y, z)
+    square, waves = x**2 + y**2 + z**2, (sin(π * x), sin(10 * π * y), sin(5 * π * z))
+    source = 20 * tnp.exp(waves[0] + waves[1] + waves[2]) * (square - 1) / (square + 1)
+    source = source + 100 * waves[0] * waves[1] * waves[2]
+    terms = {"pde": (tnp.where(z < 0.5, 64.0, 100.0) * u - u.laplacian(x, y, z) - source).mse}
+    for tag in ("faces", "balls"):
+        *rim, _ = area.variable(tag)
+        side = net(*rim)
+        terms[tag] = functools.reduce(operator.add, [n * side.d(c) for n, c in zip(area.normal(tag), rim, strict=True)]).mse
+    kept = stored("pinnacle/poisson3d-cg")
     return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
 
 
