@@ -34,7 +34,9 @@ def upward(v, w):
 
 def history(cells: int, steps: int, points: np.ndarray) -> np.ndarray:
     """Return u, v and p at points, (TIMES, points, 3), by 2 cells x cells; `steps` between two of the times."""
-    mesh = skfem.MeshQuad.init_tensor(graded(0.0, 2.0, cells=2 * cells, strength=0.5), graded(0.0, 1.0, cells=cells, strength=0.5))
+    mesh = skfem.MeshQuad.init_tensor(
+        graded(0.0, 2.0, cells=2 * cells, strength=0.5), graded(0.0, 1.0, cells=cells, strength=0.5)
+    )
     flow = Flow(mesh, VISCOSITY, outlet=lambda at: at[0] == 2)
     dt, n = END / (TIMES * steps), flow.count
     weights, force = mass.assemble(flow.velocity), -upward.assemble(flow.velocity)

@@ -6,6 +6,7 @@ import numpy as np
 import skfem
 from scipy.sparse.linalg import LinearOperator, cg
 from skfem.helpers import dot, grad
+
 from tangrax.problems.pinnacle.domains_with_holes import BALLS
 
 from .reference import Reference, difference, scattered
@@ -43,7 +44,7 @@ def potential(size: float, points: np.ndarray) -> np.ndarray:
     return probed(basis, points) @ u
 
 
-def reference(size: float = 0.05) -> Reference:
+def reference(size: float = 0.03) -> Reference:
     """Return values by tetrahedra of that size; the error is what those of 4/3 the size have."""
     at = scattered(POINTS, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), BALLS)
     fine, coarse = potential(size, at), potential(4 / 3 * size, at)

@@ -9,6 +9,7 @@ import numpy as np
 import skfem
 from scipy.sparse.linalg import splu
 from skfem.helpers import dot, grad
+
 from tangrax.problems.pinnacle.domains_with_holes import HEATED, WARMED
 
 from .lanczos_decay import decaying
@@ -104,7 +105,10 @@ def reference(size: float = 0.1) -> Reference:
     )
     rows = np.column_stack([at, np.repeat(TIMES, POINTS)])
     return Reference(
-        rows.astype(np.float32), values.reshape(-1, 1).astype(np.float32), difference(rough, values), "quadratic elements"
+        rows.astype(np.float32),
+        values.reshape(-1, 1).astype(np.float32),
+        difference(rough, values),
+        "quadratic elements",
     )
 
 

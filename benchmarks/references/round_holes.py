@@ -10,7 +10,6 @@ from scipy.sparse import csr_matrix
 from scipy.spatial import KDTree
 
 
-
 def arc(hole: Sequence[float], start: float, end: float, size: float) -> np.ndarray:
     """Return points of a circle (x, y, radius) between two angles, ends included, about `size` apart."""
     count = max(3, int(np.ceil(abs(end - start) * hole[2] / size)))
@@ -72,7 +71,13 @@ def tetrahedra(balls: Sequence[Sequence[float]], size: float) -> skfem.MeshTet2:
         away = vertices[on] - center
         vertices[on] = center + radius * away / np.linalg.norm(away, axis=1, keepdims=True)
     flat = skfem.MeshTet(vertices.T, np.array(built.elements).T)
-    edges = np.unique(np.sort(np.concatenate([flat.facets[list(pair)][:, flat.boundary_facets()].T for pair in ((0, 1), (1, 2), (0, 2))]), axis=1), axis=0)
+    edges = np.unique(
+        np.sort(
+            np.concatenate([flat.facets[list(pair)][:, flat.boundary_facets()].T for pair in ((0, 1), (1, 2), (0, 2))]),
+            axis=1,
+        ),
+        axis=0,
+    )
     return curved(skfem.MeshTet2.from_mesh(flat), flat.p[:, edges.T], balls)
 
 

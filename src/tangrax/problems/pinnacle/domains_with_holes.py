@@ -116,7 +116,9 @@ def layered_cube(seed: int) -> Task:
     for tag in ("faces", "balls"):
         *rim, _ = area.variable(tag)
         side = net(*rim)
-        terms[tag] = functools.reduce(operator.add, [n * side.d(c) for n, c in zip(area.normal(tag), rim, strict=True)]).mse
+        terms[tag] = functools.reduce(
+            operator.add, [n * side.d(c) for n, c in zip(area.normal(tag), rim, strict=True)]
+        ).mse
     kept = stored("pinnacle/poisson3d-cg")
     return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
 
@@ -141,5 +143,15 @@ PROBLEMS = (
         reference_error=5e-12,
         published=0.0143,
         published_by="NTK",
+    ),
+    BenchmarkProblem(
+        "pinnacle/heat2d-cg",
+        "u_t = Δu, 17 holes, u_n = g - u",
+        "quadratic finite elements",
+        heated,
+        EPOCHS,
+        reference_error=1.5e-5,
+        published=0.0239,
+        published_by="LAAF",
     ),
 )

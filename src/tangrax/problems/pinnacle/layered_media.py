@@ -106,4 +106,14 @@ PROBLEMS = (
         published=0.212,
         published_by="LRA",
     ),
+    BenchmarkProblem(
+        "pinnacle/poisson2d-ms",
+        "div(a ∇u) + f = 0, a of 5 x 5 blocks",
+        "finite elements of many degrees",
+        blocks,
+        EPOCHS,
+        reference_error=3.6e-4,
+        published=0.59,
+        published_by="MultiAdam",
+    ),
 )
