@@ -5,16 +5,18 @@ Ascher, Ruuth and Wetton, SIAM J. Numer. Anal. 32 (1995), 797-823).
 """
 
 import math
+from typing import Any
 
 import numpy as np
+import scipy
 import skfem
-from scipy.sparse import bmat
 from scipy.sparse.linalg import splu
 
 from .reference import Reference, difference, nodes
 from .taylor_hood import Flow, convection, graded, mass
 
 π = math.pi
+sparse: Any = scipy.sparse
 VISCOSITY, END, TIMES = 0.01, 5.0, 50
 PLACES = (39, 19)  # where values are kept: inner nodes of a grid of steps 1/20
 # By order: the weights of the new and the last values in the derivative, and of the last ones in what is extrapolated.
@@ -28,29 +30,29 @@ def breath(t: float) -> float:
 
 
 @skfem.LinearForm
-def upward(v, w):
+def upward(v: Any, w: Any) -> Any:
     return np.sin(π * w.x[0]) * np.sin(π * w.x[1]) * v[1]
 
 
 def history(cells: int, steps: int, points: np.ndarray) -> np.ndarray:
     """Return u, v and p at points, (TIMES, points, 3), by 2 cells x cells; `steps` between two of the times."""
-    mesh = skfem.MeshQuad.init_tensor(
-        graded(0.0, 2.0, cells=2 * cells, strength=0.5), graded(0.0, 1.0, cells=cells, strength=0.5)
-    )
+    x, y = graded(0.0, 2.0, cells=2 * cells, strength=0.5), graded(0.0, 1.0, cells=cells, strength=0.5)
+    mesh = skfem.MeshQuad.init_tensor(x, y)
     flow = Flow(mesh, VISCOSITY, outlet=lambda at: at[0] == 2)
     dt, n = END / (TIMES * steps), flow.count
     weights, force = mass.assemble(flow.velocity), -upward.assemble(flow.velocity)
     inflow = flow.bounded(lambda x, y: np.stack([np.sin(π * y) * (x == 0), 0 * x]))
     read = flow.reader(points)
     unknowns = np.zeros(len(inflow))
+    implicit = {}
+    for order, (new, *_) in DERIVATIVE.items():
+        matrix = (flow.stokes + sparse.bmat([[new / dt * weights, None], [None, 0 * flow.stokes[n:, n:]]])).tocsr()
+        implicit[order] = splu(matrix[flow.free][:, flow.free].tocsc()), (matrix @ inflow)[flow.free]
     velocities, convections, kept = [unknowns[:n]], [np.zeros(n)], []
     for step in range(1, TIMES * steps + 1):
         order, t = min(step, 3), step * dt
-        new, *old = DERIVATIVE[order]
-        if step <= 3:
-            matrix = (flow.stokes + bmat([[new / dt * weights, None], [None, 0 * flow.stokes[n:, n:]]])).tocsr()
-            factors = splu(matrix[flow.free][:, flow.free].tocsc())
-            given = (matrix @ inflow)[flow.free]
+        old = DERIVATIVE[order][1:]
+        factors, given = implicit[order]
         load = np.zeros(len(inflow))
         load[:n] = force * math.sin(π * t) - weights @ sum(c * u for c, u in zip(old, velocities, strict=True)) / dt
         load[:n] -= sum(c * each for c, each in zip(EXTRAPOLATION[order], convections, strict=True))

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-from scipy.sparse.linalg import LinearOperator, bicgstab, cg
 
 from tangrax.problems.pinnacle.rough_coefficients import PIXELS, positive
 
@@ -19,7 +18,8 @@ from .lanczos_decay import decaying
 from .reference import Reference, difference, nodes
 
 π = math.pi
-fft: Any = scipy.fft
+fft: Any = scipy.fft  # annotations allow for what is no array
+linalg: Any = scipy.sparse.linalg
 CELLS = PIXELS - 1
 TIMES = np.arange(1, 51) / 10
 TOLERANCE = 1e-11
@@ -63,9 +63,9 @@ class Plate:
             return (shift * u.reshape(b.shape) + scale * self.apply(u.reshape(b.shape))).ravel()
 
         operator, preconditioner = (
-            LinearOperator((size, size), matvec=each, dtype=complex_or_real) for each in (whole, near)
+            linalg.LinearOperator((size, size), matvec=each, dtype=complex_or_real) for each in (whole, near)
         )
-        method = bicgstab if np.iscomplexobj(b) or isinstance(shift, complex) else cg
+        method = linalg.bicgstab if np.iscomplexobj(b) or isinstance(shift, complex) else linalg.cg
         u, failed = method(operator, b.ravel().astype(complex_or_real), rtol=TOLERANCE, M=preconditioner)
         if failed:
             raise RuntimeError(f"{method.__name__} did not converge in {failed} steps")
@@ -80,8 +80,8 @@ def temperature(m: int) -> np.ndarray:
     source = 200 * np.outer(np.sin(π * x), np.sin(5 * π * x))
     state = plate.solve(source, 1j * π)  # u = Im(state exp(iπt)) is at rest with the source
     kept = slice(m - 1, None, m)
-    swinging = (np.exp(1j * π * TIMES)[:, None, None] * state[kept, kept]).imag
-    start, shift = state.imag, 0.02
+    swinging = np.imag(np.exp(1j * π * TIMES)[:, None, None] * state[kept, kept])
+    start, shift = np.imag(state), 0.02
     return swinging - decaying(lambda v: plate.solve(v, 1.0, shift), start, TIMES, shift, 20)[:, kept, kept]
 
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
+import scipy
 import skfem
-from scipy.sparse.linalg import LinearOperator, cg
-from skfem.helpers import dot, grad
+from skfem import helpers
 
 from tangrax.problems.pinnacle.domains_with_holes import BALLS
 
@@ -13,13 +13,15 @@ from .reference import Reference, difference, scattered
 from .round_holes import probed, tetrahedra
 
 π = np.pi
+linalg: Any = scipy.sparse.linalg
+of: Any = helpers  # their annotations allow for what is no array
 POINTS = 3000
 
 
 @skfem.BilinearForm
 def operator(u: Any, v: Any, w: Any) -> Any:
     """-Δu + k²u, k = 8 below z = 1/2, 10 above."""
-    return dot(grad(u), grad(v)) + np.where(w.x[2] < 0.5, 64.0, 100.0) * u * v
+    return of.dot(of.grad(u), of.grad(v)) + np.where(w.x[2] < 0.5, 64.0, 100.0) * u * v
 
 
 @skfem.LinearForm
@@ -37,8 +39,8 @@ def potential(size: float, points: np.ndarray) -> np.ndarray:
     basis = skfem.Basis(mesh, skfem.ElementTetP2(), intorder=6)
     matrix, load = operator.assemble(basis), source.assemble(basis)
     scale = 1 / matrix.diagonal()
-    near = LinearOperator(matrix.shape, matvec=lambda r: scale * r, dtype=float)
-    u, failed = cg(matrix, load, rtol=1e-8, M=near)
+    near = linalg.LinearOperator(matrix.shape, matvec=lambda r: scale * r, dtype=float)
+    u, failed = linalg.cg(matrix, load, rtol=1e-8, M=near)
     if failed:
         raise RuntimeError(f"conjugate gradients did not converge in {failed} steps")
     return probed(basis, points) @ u

@@ -1,13 +1,16 @@
-"""Meshes of domains with round holes: curved triangles, by Triangle, and curved tetrahedra, by TetGen, through MeshPy."""
+"""Meshes of domains with round holes: curved triangles and tetrahedra, by Triangle and TetGen through MeshPy."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import scipy
 import skfem
 import trimesh
 from meshpy import tet, triangle
-from scipy.sparse import csr_matrix
-from scipy.spatial import KDTree
+
+sparse: Any = scipy.sparse
+tree: Any = scipy.spatial.KDTree
 
 
 def arc(hole: Sequence[float], start: float, end: float, size: float) -> np.ndarray:
@@ -71,14 +74,9 @@ def tetrahedra(balls: Sequence[Sequence[float]], size: float) -> skfem.MeshTet2:
         away = vertices[on] - center
         vertices[on] = center + radius * away / np.linalg.norm(away, axis=1, keepdims=True)
     flat = skfem.MeshTet(vertices.T, np.array(built.elements).T)
-    edges = np.unique(
-        np.sort(
-            np.concatenate([flat.facets[list(pair)][:, flat.boundary_facets()].T for pair in ((0, 1), (1, 2), (0, 2))]),
-            axis=1,
-        ),
-        axis=0,
-    )
-    return curved(skfem.MeshTet2.from_mesh(flat), flat.p[:, edges.T], balls)
+    rims = flat.facets[:, flat.boundary_facets()]
+    edges = np.unique(np.sort(np.concatenate([rims[[0, 1]], rims[[1, 2]], rims[[0, 2]]], axis=1), axis=0), axis=1)
+    return curved(skfem.MeshTet2.from_mesh(flat), flat.p[:, edges], balls)
 
 
 def curved(mesh: skfem.Mesh, edges: np.ndarray, holes: Sequence[Sequence[float]]) -> skfem.Mesh:
@@ -90,7 +88,7 @@ def curved(mesh: skfem.Mesh, edges: np.ndarray, holes: Sequence[Sequence[float]]
         holes: (…center, radius).
     """
     nodes = mesh.doflocs.copy()
-    _, middle = KDTree(nodes.T).query(edges.mean(axis=1).T)
+    _, middle = tree(nodes.T).query(edges.mean(axis=1).T)
     for *center, radius in holes:
         at = np.array(center)[:, None]
         ends = np.linalg.norm(edges - at[:, None], axis=0)
@@ -100,7 +98,7 @@ def curved(mesh: skfem.Mesh, edges: np.ndarray, holes: Sequence[Sequence[float]]
     return type(mesh)(nodes, mesh.t)
 
 
-def probed(basis: skfem.CellBasis, points: np.ndarray, candidates: int = 24) -> csr_matrix:
+def probed(basis: Any, points: np.ndarray, candidates: int = 24) -> Any:
     """Return the values of a scalar basis at points, (points, basis), as scikit-fem has no finder for curved cells.
 
     Raises:
@@ -108,7 +106,7 @@ def probed(basis: skfem.CellBasis, points: np.ndarray, candidates: int = 24) -> 
     """
     mesh, mapping = basis.mesh, basis.mapping
     centers = mesh.p[:, mesh.t].mean(axis=1)
-    _, near = KDTree(centers.T).query(points, k=min(candidates, mesh.t.shape[1]))
+    _, near = tree(centers.T).query(points, k=min(candidates, mesh.t.shape[1]))
     x = points.T[:, :, None]
     deepest = np.full(len(points), -np.inf)
     cells, local = near[:, 0].copy(), np.empty(points.T.shape)
@@ -126,4 +124,4 @@ def probed(basis: skfem.CellBasis, points: np.ndarray, candidates: int = 24) -> 
     values = np.stack([basis.elem.lbasis(local, k)[0] for k in range(basis.Nbfun)], axis=1)
     rows = np.repeat(np.arange(len(points)), basis.Nbfun)
     columns = basis.element_dofs[:, cells].T.ravel()
-    return csr_matrix((values.ravel(), (rows, columns)), shape=(len(points), basis.N))
+    return sparse.csr_matrix((values.ravel(), (rows, columns)), shape=(len(points), basis.N))

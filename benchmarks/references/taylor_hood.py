@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy
 import skfem
-from scipy.sparse import bmat, csr_matrix
 from scipy.sparse.linalg import splu
-from skfem.helpers import ddot, dot, grad, mul
+from skfem import helpers
 
+of: Any = helpers  # their annotations allow for what is no array
+sparse: Any = scipy.sparse
 Velocity = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of x and y, (2, …)
 
 
@@ -24,28 +26,28 @@ def graded(*stops: float, cells: int, strength: float = 0.8) -> np.ndarray:
 
 @skfem.BilinearForm
 def stress(u: Any, v: Any, _: Any) -> Any:
-    return ddot(grad(u), grad(v))
+    return of.ddot(of.grad(u), of.grad(v))
 
 
 @skfem.BilinearForm
 def mass(u: Any, v: Any, _: Any) -> Any:
-    return dot(u, v)
+    return of.dot(u, v)
 
 
 @skfem.BilinearForm
 def divergence(u: Any, q: Any, _: Any) -> Any:
-    return -(grad(u)[0, 0] + grad(u)[1, 1]) * q
+    return -of.trace(of.grad(u)) * q
 
 
 @skfem.BilinearForm
 def carried(u: Any, v: Any, w: Any) -> Any:
     """The derivative of w·∇w."""
-    return dot(mul(grad(w["w"]), u) + mul(grad(u), w["w"]), v)
+    return of.dot(of.mul(of.grad(w["w"]), u) + of.mul(of.grad(u), w["w"]), v)
 
 
 @skfem.LinearForm
 def convection(v: Any, w: Any) -> Any:
-    return dot(mul(grad(w["w"]), w["w"]), v)
+    return of.dot(of.mul(of.grad(w["w"]), w["w"]), v)
 
 
 class Flow:
@@ -82,11 +84,11 @@ class Flow:
         self.free = np.setdiff1d(np.arange(self.count + self.pressure.N), self.given)
 
     @cached_property
-    def stokes(self) -> csr_matrix:
+    def stokes(self) -> Any:
         """The matrix of -νΔu + ∇p, div u."""
         a = self.viscosity * stress.assemble(self.velocity)
         b = divergence.assemble(self.velocity, self.pressure)
-        return bmat([[a, b.T], [b, None]]).tocsr()
+        return sparse.bmat([[a, b.T], [b, None]]).tocsr()
 
     def bounded(self, velocity: Velocity) -> np.ndarray:
         """Return unknowns that are the given velocity on the boundary, else 0."""

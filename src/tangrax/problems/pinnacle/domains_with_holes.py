@@ -10,7 +10,7 @@ from ... import domain, numpy as tnp
 from ...domain import Domain
 from ..problem import Answer, BenchmarkProblem, Task
 from ..stored import stored
-from .setting import BOUNDARY, EPOCHS, INTERIOR, network
+from .setting import BOUNDARY, EPOCHS, INITIAL, INTERIOR, network
 
 π = math.pi
 sin = tnp.sin
@@ -116,9 +116,8 @@ def layered_cube(seed: int) -> Task:
     for tag in ("faces", "balls"):
         *rim, _ = area.variable(tag)
         side = net(*rim)
-        terms[tag] = functools.reduce(
-            operator.add, [n * side.d(c) for n, c in zip(area.normal(tag), rim, strict=True)]
-        ).mse
+        nx, ny, nz = area.normal(tag)
+        terms[tag] = (nx * side.d(rim[0]) + ny * side.d(rim[1]) + nz * side.d(rim[2])).mse
     kept = stored("pinnacle/poisson3d-cg")
     return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
 
