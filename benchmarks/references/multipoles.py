@@ -4,6 +4,7 @@ What vanishes on the sides is odd about each of them: a multipole's images lie i
 alternating sign. Where these fade slowly, harmonic polynomials stand for those left out.
 """
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -95,18 +96,23 @@ def ratio(f: np.ufunc, k: float, x: np.ndarray) -> np.ndarray:
     return f(k * x) / f(k)
 
 
+def charged_columns(x: np.ndarray, y: np.ndarray, orders: int) -> np.ndarray:
+    """Return the multipoles about all holes."""
+    return np.column_stack([screened_multipoles(x, y, hole, orders) for hole in CHARGED])
+
+
+@functools.cache
+def charges(orders: int) -> np.ndarray:
+    """Return the coefficients of the multipoles, fitted on the holes' rims."""
+    angle = 2 * π * np.arange(256) / 256
+    x = np.concatenate([hole.x + hole.radius * np.cos(angle) for hole in CHARGED])
+    y = np.concatenate([hole.y + hole.radius * np.sin(angle) for hole in CHARGED])
+    return np.linalg.lstsq(charged_columns(x, y, orders), 1 - without_holes(x, y), rcond=1e-14)[0]
+
+
 def charged_plate(x: np.ndarray, y: np.ndarray, orders: int = 50) -> np.ndarray:
     """Return u at points: -Δu + 64u = f, 1/5 on the sides of [-1, 1]², 1 on four holes."""
-    angle = 2 * π * np.arange(256) / 256
-    rim_x = np.concatenate([hole.x + hole.radius * np.cos(angle) for hole in CHARGED])
-    rim_y = np.concatenate([hole.y + hole.radius * np.sin(angle) for hole in CHARGED])
-
-    def columns(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.column_stack([screened_multipoles(x, y, hole, orders) for hole in CHARGED])
-
-    wanted = 1 - without_holes(rim_x, rim_y)
-    coefficients = np.linalg.lstsq(columns(rim_x, rim_y), wanted, rcond=1e-14)[0]
-    return without_holes(x, y) + columns(x, y) @ coefficients
+    return without_holes(x, y) + charged_columns(x, y, orders) @ charges(orders)
 
 
 def cooled_reference() -> Reference:

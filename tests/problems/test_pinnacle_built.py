@@ -8,14 +8,19 @@ import tangrax as tx
 from tangrax import numpy as tnp
 from tangrax.expr import all_nodes
 from tangrax.problems.pinnacle import domains_with_holes, layered_media, navier_stokes
-from tangrax.problems.pinnacle.rough_coefficients import positive
+from tangrax.problems.pinnacle.rough_coefficients import blocks, positive
 
 π = np.pi
 SLOPES = {
     "poisson2d-c": [(0.3, -0.2)],
     "poisson2d-cg": [(0.3, -0.2)],
+    "poisson3d-cg": [(0.3, -0.2, 0.4)],
+    "heat2d-cg": [(0.3, -0.2, 0.1)],
     "heat2d-vc": [(0.3, -0.2, 0.1), (0.1, 0.2, 0.3), (0.2, -0.1, 0.2)],
+    "poisson2d-ms": [(0.03, -0.02), (0.01, 0.02), (0.02, -0.01)],
     "ns2d-c": [(0.3, -0.2), (0.1, 0.4), (-0.2, 0.5)],
+    "ns2d-cg": [(0.3, -0.2), (0.1, 0.4), (-0.2, 0.5)],
+    "ns2d-lt": [(0.3, -0.2, 0.6), (0.1, 0.4, -0.7), (-0.2, 0.5, 0.3)],
 }
 
 
@@ -72,6 +77,47 @@ def test_terms_of_plates_with_holes(term):
             close(value, u - wanted)
 
 
+def slope(columns, holes, slopes):
+    """The factor ∂/∂n of exp(a·x) has on the rims of holes: n points to the center."""
+    places = columns[: len(holes[0]) - 1]
+    gaps = [np.linalg.norm(places.T - hole[:-1], axis=1) - hole[-1] for hole in holes]
+    nearest = np.argmin(np.abs(gaps), axis=0)
+    centers, radii = np.array(holes)[nearest, :-1], np.array(holes)[nearest, -1]
+    return ((centers - places.T) / radii[:, None]) @ slopes[: len(places)]
+
+
+def test_terms_of_a_cube_without_balls(term):
+    a = np.array(SLOPES["poisson3d-cg"][0])
+    (u,), (x, y, z, _), value = term("poisson3d-cg", "pde")
+    square = x**2 + y**2 + z**2
+    waves = np.sin(π * x), np.sin(10 * π * y), np.sin(5 * π * z)
+    source = 20 * np.exp(sum(waves)) * (square - 1) / (square + 1) + 100 * np.prod(waves, axis=0)
+    close(value, (np.where(z < 0.5, 8, 10) ** 2 - a @ a) * u - source)
+    (u,), columns, value = term("poisson3d-cg", "balls")
+    close(value, slope(columns, domains_with_holes.BALLS, a) * u)
+    (u,), columns, value = term("poisson3d-cg", "faces")
+    axis = np.argmax(abs(columns[:3] - 0.5), axis=0)
+    close(value, a[axis] * u)
+
+
+def test_terms_of_a_heated_plate(term):
+    *a, c = SLOPES["heat2d-cg"][0]
+    (u,), _, value = term("heat2d-cg", "pde")
+    close(value, (c - np.dot(a, a)) * u)
+    (u,), columns, value = term("heat2d-cg", "start")
+    assert not columns[2].any()
+    close(value, u)
+    for name, holes, given in (
+        ("large holes", domains_with_holes.HEATED, 5),
+        ("small holes", domains_with_holes.WARMED, 1),
+    ):
+        (u,), columns, value = term("heat2d-cg", name)
+        close(value, slope(columns, holes, a) * u + u - given)
+    (u,), columns, value = term("heat2d-cg", "sides")
+    axis = np.argmax(abs(columns[:2]) == [[8], [12]], axis=0)
+    close(value, np.take(a, axis) * np.sign(columns[axis, np.arange(len(axis))]) * u + u - 0.1)
+
+
 def test_points_of_plates_lie_on_sides_and_holes(values):
     for name, holes, half in (
         ("poisson2d-c", domains_with_holes.COOLED, 0.5),
@@ -95,6 +141,19 @@ def test_conductivity_is_that_of_the_nearest_pixel(term):
     close(value, 0.1 * u - 0.1 * p + 0.1 * q - 200 * np.sin(π * x) * np.sin(5 * π * y) * np.sin(π * t))
 
 
+def test_blocks_have_their_coefficients(term):
+    a, mean, bump = blocks()
+    (u, p, q), (x, y, _), value = term("poisson2d-ms", "flux")
+    i, j = (np.searchsorted([-6, -2, 2, 6], each) for each in (x, y))
+    close(value, p - a[i, j] * 0.03 * u, q + a[i, j] * 0.02 * u)
+    (u, p, q), (x, y, _), value = term("poisson2d-ms", "balance")
+    shape = abs(np.sin(π * (x + 10) / 4) * np.sin(π * (y + 10) / 4))
+    close(value, 0.01 * p - 0.01 * q + mean[i, j] + bump[i, j] * shape)
+    (u, p, q), columns, value = term("poisson2d-ms", "sides")
+    axis = np.argmax(abs(columns[:2]), axis=0)
+    close(value, np.where(axis == 0, p, q) * np.sign(columns[axis, np.arange(len(axis))]) + u)
+
+
 def test_flow_in_a_cavity(term):
     (u, v, p), _, value = term("ns2d-c", "momentum x")
     close(value, 0.3 * u**2 - 0.2 * v * u - 0.2 * p - 0.01 * 0.13 * u)
@@ -106,3 +165,30 @@ def test_flow_in_a_cavity(term):
     assert set(y) == {1.0}
     close(value, u - 4 * x * (1 - x), v)
     assert term("ns2d-c", "pressure")[2] == 1.0
+
+
+def test_flow_over_a_step(term):
+    (u, v, p), (x, y, _), value = term("ns2d-cg", "inlet")
+    assert not x.any()
+    assert y.max() <= 1
+    close(value, u - 4 * y * (1 - y), v)
+    (u, v, p), (x, y, _), value = term("ns2d-cg", "outlet")
+    assert set(x) == {4.0}
+    close(value, v, p)
+    (u, v, p), (x, y, _), value = term("ns2d-cg", "walls")
+    assert np.all((y == 0) | (y == 2) | (y == 1) & (x <= 2) | (x == 2) & (y >= 1))
+    close(value, u, v)
+
+
+def test_flow_through_a_breathing_inlet(term):
+    (u, v, p), _, value = term("ns2d-lt", "momentum x")
+    close(value, 0.6 * u + 0.3 * u**2 - 0.2 * v * u - 0.2 * p - 0.01 * 0.13 * u)
+    (u, v, p), (x, y, t), value = term("ns2d-lt", "momentum y")
+    force = np.sin(π * x) * np.sin(π * y) * np.sin(π * t)
+    close(value, -0.7 * v + 0.1 * u * v + 0.4 * v**2 + 0.5 * p - 0.01 * 0.17 * v + force)
+    (u, v, p), (x, y, t), value = term("ns2d-lt", "inlet")
+    assert not x.any()
+    close(value, u - np.sin(π * y) * (np.sin(π * t) + np.sin(3 * π * t) + np.sin(5 * π * t)), v)
+    (u, v, p), (x, _, _), value = term("ns2d-lt", "outlet")
+    assert set(x) == {2.0}
+    close(value, v, p)

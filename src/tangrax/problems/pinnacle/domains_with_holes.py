@@ -153,4 +153,14 @@ PROBLEMS = (
         published=0.0239,
         published_by="LAAF",
     ),
+    BenchmarkProblem(
+        "pinnacle/poisson3d-cg",
+        "-Δu + k²u = f, four balls, k of two layers",
+        "quadratic finite elements",
+        layered_cube,
+        EPOCHS,
+        reference_error=4.7e-4,
+        published=0.102,
+        published_by="LRA",
+    ),
 )
