@@ -60,25 +60,29 @@ class Plate:
 
     def mirrored(self, u: Array) -> Array:
         """Return u with the nodes beyond the sides as those within."""
-        for k in range((self.degree + 1) // 2):
-            u = u.at[k].set(u[self.degree - k]).at[-1 - k].set(u[-1 - self.degree + k])
-        for k in range((self.degree + 1) // 2):
-            u = u.at[:, k].set(u[:, self.degree - k]).at[:, -1 - k].set(u[:, -1 - self.degree + k])
-        return u
+        half = self.degree // 2
+        u = jnp.concatenate([u[2 * half : half : -1], u[half:-half], u[-half - 2 : -2 * half - 2 : -1]])
+        left, right = u[:, 2 * half : half : -1], u[:, -half - 2 : -2 * half - 2 : -1]
+        return jnp.concatenate([left, u[:, half:-half], right], axis=1)
 
-    def forces(self, u: Array, c: Array) -> Array:
-        """Return -∫ c u' φ' along the first axis; c is by elements and nodes."""
+    def forces(self, u: Array, c: Array, axis: int) -> Array:
+        """Return -∫ c u' φ' along an axis; c is by elements along that axis and nodes along the other."""
         p, n = self.degree, len(u)
-        parts = [u[k : k + n - p : p] for k in range(p + 1)]
+
+        def every(first: int) -> Array:
+            return jax.lax.slice_in_dim(u, first, first + n - p, p, axis)
+
+        parts = [every(k) for k in range(p + 1)]
         found = [-c * sum(self.stiffness[a, b] * parts[b] for b in range(p + 1)) for a in range(p + 1)]
-        whole = jnp.stack(found[:p], axis=1).reshape(n - 1, -1)
-        whole = jnp.concatenate([whole, jnp.zeros_like(u[:1])])
-        return whole.at[p::p].add(found[p])
+        # The last node of an element is the first of the next.
+        following, before = (np.s_[1:], np.s_[:-1]) if axis == 0 else (np.s_[:, 1:], np.s_[:, :-1])
+        found[0] = found[0].at[following].add(found[p][before])
+        whole = jnp.stack(found[:p], axis + 1).reshape((n - 1, n) if axis == 0 else (n, n - 1))
+        return jnp.concatenate([whole, jax.lax.slice_in_dim(found[p], PIXELS - 1, PIXELS, 1, axis)], axis)
 
     def apply(self, u: Array) -> Array:
         """Return div(c ∇u), as polynomials between the nodes have it in the mean."""
-        inner = self.forces(u, self.along) + self.forces(u.T, self.across.T).T
-        return self.mirrored(self.scale * inner)
+        return self.mirrored(self.scale * (self.forces(u, self.along, 0) + self.forces(u, self.across, 1)))
 
 
 def displacement(degree: int) -> np.ndarray:
