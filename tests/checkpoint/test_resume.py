@@ -65,6 +65,7 @@ def stopped(solver, epochs, at, run_dir, number=signal.SIGTERM, error=SystemExit
 
 
 HOW = ["watched", "moving", "growing", "pointwise", "batches", "conflict", "gauss_newton", "spring", "lbfgs"]
+HOW += ["engd", "self_scaled_broyden", "soap"]
 
 
 @pytest.mark.parametrize("how", slow_but(HOW, "moving", "pointwise", "conflict", "gauss_newton"))

@@ -39,11 +39,11 @@ def self_scaled_bfgs(
     """BFGS with a dense inverse Hessian that is scaled before each update, by τ = min(1, 1/b).
 
     For smooth losses that are no sum of squares, or small networks: the state has P² numbers, 8 P² bytes in float64,
-    on each device, and a device holds about five of it while it trains. Every step starts from H = identity until
-    there is a pair; the first pair scales it (Nocedal and Wright, Numerical Optimization, eq. 6.20). A pair without
-    positive curvature, yᵀs at most round-off, is left out. Where H no longer gives a direction of descent, or the line
-    search finds no step that does not raise the loss, H starts anew from the identity, and in the latter case nothing
-    moves in this epoch. s and y are of one step: points that move between steps, or batches, do not falsify them.
+    on each device, and a device holds seven such matrices while it trains. H is the identity until there is a pair;
+    the first pair scales it (Nocedal and Wright, Numerical Optimization, eq. 6.20). A pair without positive curvature,
+    yᵀs at most round-off, is left out. Where H no longer gives a direction of descent, or the line search finds no step
+    that does not raise the loss, H starts anew from the identity, and in the latter case nothing moves in this epoch.
+    s and y are of one step: points that move between steps, or batches, do not falsify them.
 
     Args:
         linesearch: of optax, with the value and gradient that it ends with in its state. Left out:
@@ -54,7 +54,7 @@ def self_scaled_bfgs(
         ValueError: for a line search without gradients, and when training starts with too many parameters.
 
     Source:
-        Al-Baali 1998; Urbán, Stefanou, Pons, arXiv 2405.04230, eqs. 8 to 11.
+        Al-Baali 1998; Urbán, Stefanou, Pons, arXiv 2405.04230, eq. 11.
     """
     return _transformation("self_scaled_bfgs", False, linesearch, limit)
 
@@ -76,7 +76,7 @@ def self_scaled_broyden(
         ValueError: as `self_scaled_bfgs`.
 
     Source:
-        Al-Baali 1998; Urbán, Stefanou, Pons, arXiv 2405.04230, eqs. 8 and 13 to 23.
+        Al-Baali 1998; Urbán, Stefanou, Pons, arXiv 2405.04230, eqs. 13 to 23.
     """
     return _transformation("self_scaled_broyden", True, linesearch, limit)
 
@@ -95,7 +95,7 @@ def _transformation(
         )
     if limit < 1:
         raise ValueError(f"{name}(limit={limit}): bytes that the inverse Hessian may have")
-    method = SelfScaled(name, broyden, linesearch, limit)
+    method: Any = SelfScaled(name, broyden, linesearch, limit)  # optax's types know no arguments without defaults
     return optax.GradientTransformationExtraArgs(method.init, method.update)
 
 
@@ -117,7 +117,7 @@ class SelfScaled:
             raise ValueError(
                 f"{self.name}: {count:,} parameters in {dtype} have an inverse Hessian of {as_size(size)}, and "
                 f"limit={self.limit} is {as_size(self.limit)}: train with optax.lbfgs() or tx.optim.spring(), take a "
-                f"smaller network, or give limit={size}; a device holds about five such matrices"
+                f"smaller network, or give limit={size}; a device holds seven such matrices"
             )
         return SelfScaledState(jnp.zeros((count, count), dtype), jnp.zeros((), jnp.int32))
 
@@ -134,11 +134,17 @@ class SelfScaled:
     ) -> tuple[PyTree, SelfScaledState]:
         """The step to the point that the line search found, and the state with its pair."""
         if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
+            raise ValueError(f"{self.name}: give update(...) the parameters, where the line search starts")
         gradient, leaves_of = ravel_pytree(updates)
         direction, pairs = _direction(state, gradient)
         steps, end = self.linesearch.update(
-            leaves_of(direction), self.linesearch.init(params), params, value=value, grad=grad, value_fn=value_fn, **more
+            leaves_of(direction),
+            self.linesearch.init(params),
+            params,
+            value=value,
+            grad=grad,
+            value_fn=value_fn,
+            **more,
         )
         step = ravel_pytree(steps)[0]
         # A comparison with NaN is false. A search that leaves the domain at every trial returns a step of zero.

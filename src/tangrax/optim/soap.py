@@ -6,7 +6,7 @@ Q_R their eigenvectors. Vyas et al., arXiv 2409.11321, algorithm 3; for PINNs Wa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ BASIS = Float[Array, "d d"] | None
 class SoapState(NamedTuple):
     """What a step passes to the next one; of each leaf in order, one entry an axis."""
 
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
     adam: optax.ScaleByAdamState  # in the bases
     averages: tuple[tuple[BASIS, ...], ...]  # L and R
     bases: tuple[tuple[BASIS, ...], ...]  # Q_L and Q_R
@@ -36,9 +36,9 @@ def soap(
 ) -> optax.GradientTransformation:
     """Adam in the eigenbasis of Shampoo's preconditioner: steps of equal size along directions that belong together.
 
-    Vectors and numbers (biases) have no basis: for them it is Adam. An array of more than two axes has a basis for each.
+    Vectors and numbers (biases) have no basis: for them it is Adam. Arrays of more than two axes have a basis for each.
     The first step only measures: nothing moves in it, as in the authors' program. State beside Adam's: 2 (m² + n²)
-    numbers for an m x n matrix. An axis of more than 4096 has no basis, as in the paper.
+    numbers for an m x n matrix. An axis of more than 4096 has no basis; the authors leave out long ones too.
 
     Eigenvectors of equal eigenvalues are what rounding makes of them, and those of L and R that gradients have not
     touched are all equal. A diagonal of √(machine epsilon) of the trace, falling along it, decides them, so that
@@ -61,7 +61,7 @@ def soap(
         raise ValueError(f"soap(eps={eps}): 0 or above")
     if every < 1:
         raise ValueError(f"soap(every={every}): steps between two refreshments of the bases, at least 1")
-    scaled = Soap(b1, b2, eps, every)
+    scaled: Any = Soap(b1, b2, eps, every)  # optax's types know no states but trees of arrays
     return optax.chain(
         optax.GradientTransformation(scaled.init, scaled.update), optax.scale_by_learning_rate(learning_rate)
     )
@@ -83,7 +83,8 @@ class Soap:
     def init(self, params: PyTree) -> SoapState:
         """Zeros: the first step fills them."""
         empty = tuple(_empty(leaf) for leaf in jax.tree.leaves(params))
-        return SoapState(jnp.zeros((), jnp.int32), self.adam.init(params), empty, empty)
+        adam: Any = self.adam.init(params)
+        return SoapState(jnp.zeros((), jnp.int32), adam, empty, empty)
 
     def update(self, updates: PyTree, state: SoapState, params: PyTree = None) -> tuple[PyTree, SoapState]:
         """The direction, and the state with the averages and bases of the next step."""
@@ -98,7 +99,7 @@ class Soap:
             rotated = structure.unflatten([_into(g, q) for g, q in zip(leaves, state.bases, strict=True)])
             steps, adam = self.adam.update(rotated, state.adam)
             back = [_out_of(step, q) for step, q in zip(jax.tree.leaves(steps), state.bases, strict=True)]
-            due = state.count % self.every == 0
+            due = state.steps % self.every == 0
             return back, *jax.lax.cond(due, refreshed, lambda adam: (adam, state.bases), adam)
 
         def refreshed(adam: optax.ScaleByAdamState) -> tuple[optax.ScaleByAdamState, tuple[tuple[BASIS, ...], ...]]:
@@ -111,8 +112,8 @@ class Soap:
                 nu.append(_reordered(two, order))
             return adam._replace(mu=structure.unflatten(mu), nu=structure.unflatten(nu)), bases
 
-        steps, adam, bases = jax.lax.cond(state.count == 0, first, later)
-        return structure.unflatten(steps), SoapState(state.count + 1, adam, averages, bases)
+        steps, adam, bases = jax.lax.cond(state.steps == 0, first, later)
+        return structure.unflatten(steps), SoapState(state.steps + 1, adam, averages, bases)
 
     def _averaged(self, gradient: Array, old: tuple[BASIS, ...]) -> tuple[BASIS, ...]:
         """Moving averages of the products of the gradient with itself, over all axes but one."""
@@ -130,9 +131,7 @@ def _empty(leaf: Array) -> tuple[BASIS, ...]:
     """Room for a matrix an axis, or None: of vectors, of axes of one and of those that are too long."""
     shape = jnp.shape(leaf)
     dtype = jnp.result_type(leaf)
-    return tuple(
-        jnp.zeros((size, size), dtype) if len(shape) > 1 and 1 < size <= LARGEST else None for size in shape
-    )
+    return tuple(jnp.zeros((size, size), dtype) if len(shape) > 1 and 1 < size <= LARGEST else None for size in shape)
 
 
 def _into(array: Array, bases: Sequence[BASIS]) -> Array:
