@@ -14,7 +14,7 @@ import pytest
 from marks import slow_but
 
 import tangrax as tx
-from tangrax.solve import FirstOrder
+from tangrax.optim import FirstOrder
 
 X, _ = tx.domain.line(mesh_size=0.1).variable("interior")
 # They want more than a gradient, a key, or matrices alone, multiply arrays of several ranks, or are deprecated.

@@ -24,6 +24,8 @@ from .adaptive_sampling import (
     rar_d as rar_d,
     uniform as uniform,
 )
+from .build_optimizer import Chosen as Chosen, joint_optimizer as joint_optimizer
+from .first_order import FirstOrder as FirstOrder, by_optimizer as by_optimizer
 from .optimizer_protocol import (
     LossAndGradient as LossAndGradient,
     Optimizer as Optimizer,
