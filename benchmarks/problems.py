@@ -25,7 +25,7 @@ from storing import stored
 from timing import spread
 
 import tangrax as tx
-from tangrax.problems import Measured
+from tangrax.problems import LibraryProblem, Measured
 from tangrax.problems.tables import rows
 
 FIGURES = Path(tx.problems.__file__).parent / "measured.json"
@@ -63,7 +63,7 @@ def measure(options: Options) -> list[str]:
         runs = [run(options, name, seed) for seed in range(options.seeds)]
         errors = [each["error"] for each in runs]
         middle = statistics.median(errors)
-        target, budget = tx.problems.get(name).target, tx.problems.get(name).budget
+        target, budget = problem(name).target, problem(name).budget
         seconds = statistics.median(each["seconds"] for each in runs)
         if not middle <= target or seconds > budget:
             missed.append(name)
@@ -87,7 +87,7 @@ def run(options: Options, name: str, seed: int) -> dict[str, Any]:
     """A solution's figures, from the store if this commit's are there."""
 
     def solve() -> dict[str, Any]:
-        solved = tx.problems.get(name).solve(seed=seed, progress=False)
+        solved = problem(name).solve(seed=seed, progress=False)
         task = solved.task
         return {
             "errors": solved.errors,
@@ -133,8 +133,14 @@ def smoke(options: Options) -> list[str]:
     return [name for name, error in zip(options.names, found, strict=True) if not error <= limit(name)]
 
 
+def problem(name: str) -> LibraryProblem:
+    found = tx.problems.get(name)
+    assert isinstance(found, LibraryProblem)
+    return found
+
+
 def limit(name: str) -> float:
-    return tx.problems.get(name).limit
+    return problem(name).limit
 
 
 def short(name: str) -> float:
@@ -156,8 +162,7 @@ def one(name: str) -> None:
     """What `short` starts: error and seconds of a short run."""
     began = time.perf_counter()
     tx.setup(dtype="float64")
-    problem = tx.problems.get(name)
-    print(problem.solve(epochs=problem.quick, devices=1, progress=False).error, time.perf_counter() - began)
+    print(problem(name).solve(epochs=problem(name).quick, devices=1, progress=False).error, time.perf_counter() - began)
 
 
 if __name__ == "__main__":

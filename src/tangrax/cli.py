@@ -32,7 +32,7 @@ Program = Annotated[
 
 @dataclass
 class Run:
-    """Run a script, or solve a problem of the library, as one of the processes that Slurm, mpirun or `tangrax launch`
+    """Run a script, or solve a problem, as one of the processes that Slurm, mpirun or `tangrax launch`
     started.
 
     The processes are joined before the script is loaded, so that it needs no line for it. What follows the
@@ -47,7 +47,7 @@ class Run:
     profile: Path | None = None
     """directory for a trace, and a table of what took how long"""
     program: Program = ()
-    """a file that ends in .py or a problem of the library, and its own arguments"""
+    """a file that ends in .py or a problem, and its own arguments"""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Launch:
     mpi: bool = False
     """start them with mpirun, to talk through mpi4jax"""
     program: Program = ()
-    """a file that ends in .py or a problem of the library, and its own arguments"""
+    """a file that ends in .py or a problem, and its own arguments"""
 
 
 @dataclass
@@ -101,7 +101,11 @@ class Init:
 
 @dataclass
 class Problems:
-    """List the problems of the library: equation, reference, error and time as they were measured."""
+    """List the problems of a family: equation, reference, and the errors that were measured or published."""
+
+    family: Literal["library", "pinnacle", "dsgnar"] = "library"
+    """library: settings that are known to solve them, with errors and times as measured; others: benchmarks as they
+    are stated elsewhere, with the least error that was published"""
 
 
 @dataclass
@@ -111,7 +115,7 @@ class Doctor:
 
 @dataclass
 class Solve:
-    """Train in float64 with the settings of the library, and compare with the reference."""
+    """Train in float64 with the settings of the problem, and compare with the reference."""
 
     devices: int | None = None
     """number of devices that share the points; all visible ones unless said"""
@@ -142,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if command.profile is not None:
             os.environ[PROFILE] = str(command.profile.absolute())  # for all that the script solves
         name, *rest = command.program
-        if name not in problems.names():
+        if name not in problems.every_name():
             run_script(command)
             return
         solve = tyro.cli(Solve, prog=f"tangrax run {name}", args=rest)
@@ -180,7 +184,7 @@ def ended(words: Sequence[str]) -> list[str]:
 
 def refuse_unknown(command: str, program: Sequence[str]) -> None:
     """End the process where the first word of a program names neither a script nor a problem."""
-    known = problems.names()
+    known = problems.every_name()
     if not program:
         sys.exit("tangrax: name what to run, a file that ends in .py or a problem: tangrax problems lists them")
     name = program[0]
@@ -205,7 +209,7 @@ def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
     if isinstance(command, Doctor):
         return doctor.report()
     if isinstance(command, Problems):
-        show(problems.table())
+        show(problems.table(command.family))
         return 0
     if isinstance(command, Init):
         for path in write_starter(command.directory, cpu=command.cpu):
@@ -242,7 +246,7 @@ def run_script(command: Run) -> None:
 
 
 def solve_problem(name: str, options: Solve, run: Run) -> None:
-    """Solve a problem of the library and say how far off the answers are."""
+    """Solve a problem and say how far off the answers are."""
     if options.epochs is not None and options.epochs < 1:
         sys.exit(f"tangrax run {name} --epochs {options.epochs}: give 1 or more")
     if not -(2**63) <= options.seed < 2**63:

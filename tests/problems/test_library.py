@@ -7,7 +7,7 @@ import pytest
 from marks import with_slow
 
 import tangrax as tx
-from tangrax.problems import Answer, Problem, Task, measured, table
+from tangrax.problems import Answer, LibraryProblem, Task, measured, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "problems.md"
 
@@ -64,7 +64,7 @@ def linear(seed):
 @pytest.mark.parametrize("devices", [1, 3])
 def test_errors_of_answers(devices):
     """Against numbers by hand, for a solution that is not the answer: k = 2 where 4 was expected."""
-    problem = Problem("linear", "u = 2x", "by hand", linear, 10, 1e-9, 1, 1.0)
+    problem = LibraryProblem("linear", "u = 2x", "by hand", linear, 10, 1e-9, 1, 1.0)
     solved = problem.solve(devices=devices, progress=False)
     np.testing.assert_allclose(solved.errors["k"], 0.5, rtol=1e-12)
     np.testing.assert_allclose(solved.errors["expression"], 0.5, rtol=1e-12)
@@ -73,7 +73,7 @@ def test_errors_of_answers(devices):
 
 
 def test_solving_ends_where_nothing_gets_on():
-    problem = Problem("linear", "u = 2x", "by hand", linear, 1000, 1e-9, 1, 1.0)
+    problem = LibraryProblem("linear", "u = 2x", "by hand", linear, 1000, 1e-9, 1, 1.0)
     solved = problem.solve(devices=1, progress=False)
     assert solved.solver.stalled and solved.solver.epoch < 200
 

@@ -8,7 +8,7 @@ import numpy as np
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
 from .coordinates import evenly, gathered, spread
-from .problem import Answer, Problem, Task, refuse_outside
+from .problem import Answer, LibraryProblem, Task, refuse_outside
 
 π = math.pi
 DIFFUSION = 1e-4
@@ -110,5 +110,5 @@ def fronts(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("allen-cahn", "u_t = 1e-4 u_xx + 5 (u - u³)", "Fourier series, ETDRK4", fronts, 250, 3e-5, 20, 3e-4),
+    LibraryProblem("allen-cahn", "u_t = 1e-4 u_xx + 5 (u - u³)", "Fourier series, ETDRK4", fronts, 250, 3e-5, 20, 3e-4),
 )

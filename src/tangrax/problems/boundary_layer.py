@@ -1,7 +1,7 @@
 """A boundary layer for every strength of the wind: a parameter of the equation as an input of the network."""
 
 from .. import domain, nn, numpy as tnp
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 
 def layer(seed: int) -> Task:
@@ -15,4 +15,4 @@ def layer(seed: int) -> Task:
     return Task({"pde": (u.d(x) - u.d2(x) / k).mse}, {"u": Answer(u, exact, over={"x": x, "k": k})})
 
 
-PROBLEMS = (Problem("layer", "k u' = u'' for all k in (1, 20)", "closed form", layer, 200, 2e-8, 40, 1e-1),)
+PROBLEMS = (LibraryProblem("layer", "k u' = u'' for all k in (1, 20)", "closed form", layer, 200, 2e-8, 40, 1e-1),)

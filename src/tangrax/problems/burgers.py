@@ -7,14 +7,14 @@ from numpy.polynomial.hermite import hermgauss
 
 from .. import domain, nn, numpy as tnp
 from .coordinates import evenly, gathered, spread
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
 VISCOSITY = 0.01 / π
 
 
-def solution(x: np.ndarray, t: np.ndarray, nodes: int = 200) -> np.ndarray:
-    """u_t + u u_x = ν u_xx, u(x, 0) = -sin(πx), ν = 0.01/π, at points (x, t).
+def solution(x: np.ndarray, t: np.ndarray, nodes: int = 200, viscosity: float = VISCOSITY) -> np.ndarray:
+    """u_t + u u_x = ν u_xx, u(x, 0) = -sin(πx), ν = 0.01/π unless said, at points (x, t).
 
     Cole-Hopf: u is the mean of -sin(πy), y = x - z, over the heat kernel in z times exp(-cos(πy)/(2πν)). Gauss and
     Hermite's rule, as in Basdevant et al., Computers and Fluids 14 (1986), 23-41.
@@ -22,9 +22,9 @@ def solution(x: np.ndarray, t: np.ndarray, nodes: int = 200) -> np.ndarray:
     if np.min(t, initial=0) < 0:
         raise ValueError(f"t = {np.min(t):g}: the solution starts at t = 0, and its formula has no meaning before")
     z, weights = hermgauss(nodes)
-    y = x[:, None] - np.sqrt(4 * VISCOSITY * t)[:, None] * z
+    y = x[:, None] - np.sqrt(4 * viscosity * t)[:, None] * z
     # The largest exponent is zero, so that nothing overflows.
-    heat = weights * np.exp(-(1 + np.cos(math.pi * y)) / (2 * math.pi * VISCOSITY))
+    heat = weights * np.exp(-(1 + np.cos(math.pi * y)) / (2 * math.pi * viscosity))
     return -np.sum(heat * np.sin(math.pi * y), axis=1) / np.sum(heat, axis=1)
 
 
@@ -45,4 +45,6 @@ def shock(seed: int) -> Task:
     return Task({"pde": (stretch * pde).mse}, {"u": Answer(u, exact, at, {"x": x, "t": t})})
 
 
-PROBLEMS = (Problem("burgers", "u_t + u u_x = 0.01/π u_xx", "integral of Cole and Hopf", shock, 300, 1e-7, 20, 1e-1),)
+PROBLEMS = (
+    LibraryProblem("burgers", "u_t + u u_x = 0.01/π u_xx", "integral of Cole and Hopf", shock, 300, 1e-7, 20, 1e-1),
+)

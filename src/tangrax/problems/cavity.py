@@ -9,7 +9,7 @@ import scipy
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 REYNOLDS = 100
 
@@ -107,5 +107,7 @@ def cavity(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("cavity", "u·∇ω = Δω / 100, lid-driven", "finite differences, extrapolated", cavity, 160, 1e-2, 20, 8e-1),
+    LibraryProblem(
+        "cavity", "u·∇ω = Δω / 100, lid-driven", "finite differences, extrapolated", cavity, 160, 1e-2, 20, 8e-1
+    ),
 )

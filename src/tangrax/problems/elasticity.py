@@ -4,7 +4,7 @@ import math
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
 sin, cos = tnp.sin, tnp.cos
@@ -49,4 +49,4 @@ def plate(seed: int) -> Task:
     return Task(terms, {"u": Answer(moved[0], reference[0]), "v": Answer(moved[1], reference[1])})
 
 
-PROBLEMS = (Problem("elasticity", "div σ + f = 0, plane strain", "manufactured", plate, 240, 1e-8, 40, 1e-2),)
+PROBLEMS = (LibraryProblem("elasticity", "div σ + f = 0, plane strain", "manufactured", plate, 240, 1e-8, 40, 1e-2),)

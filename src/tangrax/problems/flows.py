@@ -4,7 +4,7 @@ import math
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
 sin, cos, exp = tnp.sin, tnp.cos, tnp.exp
@@ -65,6 +65,8 @@ def taylor_green(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("kovasznay", "u·∇u + ∇p = Δu / 40, div u = 0", "closed form", kovasznay, 240, 1e-6, 40, 3e-2),
-    Problem("taylor-green", "u_t + u·∇u + ∇p = Δu / 10, div u = 0", "closed form", taylor_green, 160, 1e-5, 20, 5e-2),
+    LibraryProblem("kovasznay", "u·∇u + ∇p = Δu / 40, div u = 0", "closed form", kovasznay, 240, 1e-6, 40, 3e-2),
+    LibraryProblem(
+        "taylor-green", "u_t + u·∇u + ∇p = Δu / 10, div u = 0", "closed form", taylor_green, 160, 1e-5, 20, 5e-2
+    ),
 )

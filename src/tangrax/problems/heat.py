@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
 sin, cos, exp = tnp.sin, tnp.cos, tnp.exp
@@ -55,6 +55,8 @@ def conductivity(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("heat", "u_t = u_xx / 10", "closed form", rod, 200, 1e-8, 40, 5e-2),
-    Problem("conductivity", "-div(a ∇u) = f, a unknown, u measured", "manufactured", conductivity, 160, 1e-5, 20, 5e-2),
+    LibraryProblem("heat", "u_t = u_xx / 10", "closed form", rod, 200, 1e-8, 40, 5e-2),
+    LibraryProblem(
+        "conductivity", "-div(a ∇u) = f, a unknown, u measured", "manufactured", conductivity, 160, 1e-5, 20, 5e-2
+    ),
 )

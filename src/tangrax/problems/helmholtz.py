@@ -3,7 +3,7 @@
 import math
 
 from .. import domain, nn, numpy as tnp
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
 sin = tnp.sin
@@ -17,4 +17,4 @@ def helmholtz(seed: int) -> Task:
     return Task({"pde": (u.laplacian(x, y) + u + (17 * π**2 - 1) * exact).mse}, {"u": Answer(u, exact)})
 
 
-PROBLEMS = (Problem("helmholtz", "Δu + u = f", "closed form sin(πx) sin(4πy)", helmholtz, 400, 1e-7, 40, 1e-2),)
+PROBLEMS = (LibraryProblem("helmholtz", "Δu + u = f", "closed form sin(πx) sin(4πy)", helmholtz, 400, 1e-7, 40, 1e-2),)

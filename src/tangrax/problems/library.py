@@ -1,4 +1,6 @@
-"""All problems by name."""
+"""All problems by name and family."""
+
+from collections.abc import Mapping
 
 from . import (
     allen_cahn,
@@ -13,19 +15,39 @@ from . import (
     poisson,
     waves,
 )
-from .problem import Problem
+from .dsgnar import EXPERIMENTS as DSGNAR
+from .pinnacle import CASES as PINNACLE
+from .problem import LibraryProblem, Problem
 
 MODULES = (poisson, helmholtz, heat, waves, burgers, allen_cahn, flows, cavity, elasticity, layer, lorenz)
-PROBLEMS = {problem.name: problem for module in MODULES for problem in module.PROBLEMS}
+LIBRARY: Mapping[str, LibraryProblem] = {problem.name: problem for module in MODULES for problem in module.PROBLEMS}
+FAMILIES: Mapping[str, Mapping[str, Problem]] = {
+    "library": LIBRARY,
+    "pinnacle": PINNACLE,
+    "dsgnar": DSGNAR,
+}
 
 
-def names() -> list[str]:
-    """Of all problems, in the order of the gallery."""
-    return list(PROBLEMS)
+def families() -> list[str]:
+    """Return the names of the families: `library`, solved by known settings, and benchmarks as others state them."""
+    return list(FAMILIES)
+
+
+def names(family: str = "library") -> list[str]:
+    """Return the names of a family's problems, in the order of its page."""
+    if family not in FAMILIES:
+        raise KeyError(f"there is no family '{family}': there are {', '.join(FAMILIES)}")
+    return list(FAMILIES[family])
 
 
 def get(name: str) -> Problem:
-    """The problem of that name."""
-    if name not in PROBLEMS:
-        raise KeyError(f"there is no problem '{name}': there are {', '.join(PROBLEMS)}")
-    return PROBLEMS[name]
+    """Return the problem of that name, such as `burgers` or `pinnacle/burgers1d-c`."""
+    for family in FAMILIES.values():
+        if name in family:
+            return family[name]
+    raise KeyError(f"there is no problem '{name}': there are {', '.join(every_name())}")
+
+
+def every_name() -> list[str]:
+    """Return the names of the problems of all families."""
+    return [name for family in FAMILIES.values() for name in family]

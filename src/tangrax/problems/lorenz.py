@@ -4,7 +4,7 @@ import numpy as np
 import scipy
 
 from .. import domain, nn
-from .problem import Answer, Problem, Task, refuse_outside
+from .problem import Answer, LibraryProblem, Task, refuse_outside
 
 SIGMA, RHO, BETA = 10.0, 28.0, 8 / 3
 START = (-8.0, 7.0, 27.0)
@@ -57,7 +57,7 @@ def coefficients(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem(
+    LibraryProblem(
         "lorenz",
         "x' = σ(y - x), y' = x(ρ - z) - y, z' = xy - βz; σ, ρ, β unknown",
         "Runge-Kutta of order 8",

@@ -6,7 +6,7 @@ import operator
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
 sin, cos = tnp.sin, tnp.cos
@@ -82,13 +82,13 @@ def l_shape(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("poisson-1d", "-u'' = sin(πx)", "closed form", line, 300, 1e-14, 60, 1e-9),
-    Problem("poisson-2d", "-Δu = 2π² sin(πx) sin(πy)", "closed form", square, 200, 1e-13, 20, 1e-1),
-    Problem(
+    LibraryProblem("poisson-1d", "-u'' = sin(πx)", "closed form", line, 300, 1e-14, 60, 1e-9),
+    LibraryProblem("poisson-2d", "-Δu = 2π² sin(πx) sin(πy)", "closed form", square, 200, 1e-13, 20, 1e-1),
+    LibraryProblem(
         "poisson-varying", "-div(k ∇u) = f, k = exp(sin(2πx) cos(πy))", "manufactured", varying, 160, 1e-9, 20, 5e-1
     ),
-    Problem("poisson-l-shape", "-Δu = f on an L-shape", "closed form", l_shape, 200, 1e-8, 20, 2e-1),
-    Problem(
+    LibraryProblem("poisson-l-shape", "-Δu = f on an L-shape", "closed form", l_shape, 200, 1e-8, 20, 2e-1),
+    LibraryProblem(
         "poisson-5d",
         "-Δu = (π²/4) Σ sin(πxᵢ/2), 5 dimensions",
         "closed form",
@@ -98,7 +98,7 @@ PROBLEMS = (
         10,
         5e-1,
     ),
-    Problem(
+    LibraryProblem(
         "poisson-10d",
         "-Δu = (π²/4) Σ sin(πxᵢ/2), 10 dimensions",
         "closed form",

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,24 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A problem ready to be trained: the terms of the loss by name, the answers by name."""
+    """A problem ready to be trained: the terms of the loss by name, the answers by name.
+
+    `equations` are the names of the terms that are differential equations; the others are conditions and data.
+    """
 
     terms: Mapping[str, Node]
     answers: Mapping[str, Answer]
+    equations: tuple[str, ...] = ("pde",)
+
+    def weighted(self, weight: float) -> dict[str, Node]:
+        """Return the terms, those of the equations times `weight`."""
+        return {name: weight * term if name in self.equations else term for name, term in self.terms.items()}
+
+    def score(self, solver: Solver) -> float:
+        """Return the relative L2 error of all answers together, as tables of several outputs have it."""
+        compared = [answer.compared(solver)[1:] for answer in self.answers.values()]
+        values, exact = (np.concatenate([np.ravel(each) for each in side]) for side in zip(*compared, strict=True))
+        return float(np.linalg.norm(values - exact) / np.linalg.norm(exact))
 
     @property
     def show(self) -> dict[str, Any]:
@@ -100,26 +114,22 @@ class Solved:
         """The largest error."""
         return max(self.errors.values())
 
+    @property
+    def score(self) -> float:
+        """The relative L2 error of all answers together."""
+        return self.task.score(self.solver)
+
 
 @dataclass(frozen=True)
 class Problem:
-    """An equation with a reference solution, and settings that are known to solve it.
-
-    `build` makes a task from the seed of its networks. After `epochs` of training the error is `target` or less on most
-    seeds; that takes at most `budget` seconds of one core, compilation included. A quick run of `quick` epochs ends
-    below `limit`: what continuous integration looks at.
-    """
+    """An equation with a reference solution. `build` makes a task from the seed of its networks."""
 
     name: str
     equation: str
     reference: str
     build: Callable[[int], Task]
     epochs: int
-    target: float
-    quick: int
-    limit: float
-    budget: float = 300.0
-    optimizer: Callable[[], Any] = gauss_newton
+    optimizer: Callable[[], Any] = field(default=gauss_newton, kw_only=True)
 
     def solve(
         self,
@@ -145,6 +155,33 @@ class Problem:
             solver.solve(min(20, count - solver.epoch), **settings)
         seconds = time.perf_counter() - began
         return Solved(solver, task, {name: answer.error(solver) for name, answer in task.answers.items()}, seconds)
+
+
+@dataclass(frozen=True)
+class LibraryProblem(Problem):
+    """A problem with settings that are known to solve it.
+
+    After `epochs` of training the error is `target` or less on most seeds; that takes at most `budget` seconds of one
+    core, compilation included. A quick run of `quick` epochs ends below `limit`: what continuous integration looks at.
+    """
+
+    target: float
+    quick: int
+    limit: float
+    budget: float = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkProblem(Problem):
+    """A problem as others state it: the equations alone, all weights 1, no settings that are known to solve it.
+
+    `reference_error` is the relative L2 error of our reference, by refinement; `published` is the least relative L2
+    error that was published, by the method `published_by`, for the statement that others solved.
+    """
+
+    reference_error: float
+    published: float
+    published_by: str
 
 
 def refuse_outside(times: np.ndarray, end: float) -> None:

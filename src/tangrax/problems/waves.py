@@ -4,7 +4,7 @@ import math
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
-from .problem import Answer, Problem, Task
+from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
 sin, cos, exp = tnp.sin, tnp.cos, tnp.exp
@@ -119,10 +119,10 @@ def schroedinger(seed: int) -> Task:
 
 
 PROBLEMS = (
-    Problem("wave", "u_tt = 4 u_xx", "closed form, two modes", wave, 200, 1e-5, 20, 9e-1),
-    Problem("convection", "u_t + 30 u_x = 0", "closed form", convection, 200, 1e-5, 40, 1e-1),
-    Problem("klein-gordon", "u_tt - u_xx + u³ = f", "closed form", klein_gordon, 300, 1e-8, 20, 3e-1),
-    Problem(
+    LibraryProblem("wave", "u_tt = 4 u_xx", "closed form, two modes", wave, 200, 1e-5, 20, 9e-1),
+    LibraryProblem("convection", "u_t + 30 u_x = 0", "closed form", convection, 200, 1e-5, 40, 1e-1),
+    LibraryProblem("klein-gordon", "u_tt - u_xx + u³ = f", "closed form", klein_gordon, 300, 1e-8, 20, 3e-1),
+    LibraryProblem(
         "korteweg-de-vries",
         "u_t + 6 u u_x + u_xxx = 0",
         "closed form, two solitons",
@@ -132,5 +132,7 @@ PROBLEMS = (
         40,
         5e-2,
     ),
-    Problem("schroedinger", "i h_t + h_xx/2 + |h|² h = 0", "closed form, a soliton", schroedinger, 200, 1e-8, 20, 2e-1),
+    LibraryProblem(
+        "schroedinger", "i h_t + h_xx/2 + |h|² h = 0", "closed form, a soliton", schroedinger, 200, 1e-8, 20, 2e-1
+    ),
 )

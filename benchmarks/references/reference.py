@@ -1,0 +1,46 @@
+"""What a reference is, where it is kept, and which points it has."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import qmc
+
+PROBLEMS = Path(__file__).parents[2] / "src" / "tangrax" / "problems"
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Values at rows of coordinates, time last; their relative L2 error, by refinement; and the method, in words."""
+
+    at: np.ndarray
+    values: np.ndarray
+    error: float
+    method: str
+
+
+def keep(name: str, reference: Reference) -> Path:
+    """Write the reference of a problem into the package."""
+    family, case = name.split("/")
+    path = PROBLEMS / family / "data" / f"{case}.npz"
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(
+        path, at=reference.at, values=reference.values, error=reference.error, method=np.array(reference.method)
+    )
+    return path
+
+
+def difference(values: np.ndarray, better: np.ndarray) -> float:
+    """Return the relative L2 distance of values from better ones, all outputs together."""
+    return float(np.linalg.norm(values - better) / np.linalg.norm(better))
+
+
+def nodes(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return `count` different nodes of a grid of that shape, spread evenly: rows of indices, (count, axes)."""
+    low, high = np.zeros(len(shape)), np.array(shape)
+    sampler = qmc.Sobol(len(shape), scramble=True, rng=0)
+    found = np.empty((0, len(shape)), int)
+    while len(found) < count:
+        drawn = np.floor(qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)).astype(int)
+        found = np.unique(np.concatenate([found, drawn]), axis=0)
+    return found[np.sort(np.random.default_rng(0).permutation(len(found))[:count])]

@@ -1,0 +1,27 @@
+"""References that took a while to compute, kept as arrays that are shipped with the package."""
+
+import functools
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Values at rows of coordinates, (n, axes), time last: (n, outputs); and how good they are."""
+
+    at: np.ndarray
+    values: np.ndarray
+    error: float
+    """relative L2, by refinement"""
+    method: str
+
+
+@functools.cache
+def stored(name: str) -> Stored:
+    """Return the reference of a problem, such as `pinnacle/gs`; `python -m references` of benchmarks/ computes it."""
+    family, case = name.split("/")
+    with as_file(files("tangrax.problems").joinpath(family, "data", f"{case}.npz")) as path, np.load(path) as arrays:
+        values = arrays["values"].astype(np.float64)
+        return Stored(arrays["at"].astype(np.float64), values, float(arrays["error"]), str(arrays["method"]))
