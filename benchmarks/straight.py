@@ -79,6 +79,8 @@ class Options:
     """after which no cell is begun"""
     store: Path = Path("runs/straight")
     show: bool = False
+    picture: Path | None = None
+    """file for the errors against seconds of all stored cells, a panel a case"""
 
 
 def main(options: Options) -> None:
@@ -89,6 +91,8 @@ def main(options: Options) -> None:
     if not options.show:
         fill(options)
     print(table(options))
+    if options.picture is not None:
+        draw(options, options.picture)
 
 
 def fill(options: Options) -> None:
@@ -182,23 +186,59 @@ def brief(found: dict[str, Any]) -> str:
     return f"{found['errors'][-1]:.1e} after {found['epochs'][-1]} epochs, {found['seconds'][-1]:.0f} s{ended}"
 
 
+def cells_of(options: Options, name: str, method: str) -> list[dict[str, Any]]:
+    """The stored cells of a case by a method, one a seed."""
+    files = [path(options, seed, name, method) for seed in options.seeds]
+    return [json.loads(file.read_text()) for file in files if file.is_file()]
+
+
+def least_published(name: str) -> tuple[float, str]:
+    """The least relative L2 error that was published, and by which method."""
+    problem = tx.problems.get(name)
+    assert isinstance(problem, BenchmarkProblem)
+    return problem.published, problem.published_by
+
+
 def table(options: Options) -> str:
     """Errors at the end of all stored cells, medians over seeds, beside the least published; for the page."""
     head = ["case", "published", *options.methods]
     lines, commits = [head, ["---"] * len(head)], set()
     for name in options.cases:
-        problem = tx.problems.get(name)
-        assert isinstance(problem, BenchmarkProblem)
-        row = [f"`{name}`", f"{problem.published:.1e} ({problem.published_by})"]
+        error, by = least_published(name)
+        row = [f"`{name}`", f"{error:.1e} ({by})"]
         for method in options.methods:
-            files = [path(options, seed, name, method) for seed in options.seeds]
-            cells = [json.loads(file.read_text()) for file in files if file.is_file()]
+            cells = cells_of(options, name, method)
             commits |= {each["commit"] for each in cells}
             errors = [each["errors"][-1] for each in cells if "errors" in each]
             row.append(spread(errors, ".0e") if errors else "failed" if cells else "")
         lines.append(row)
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{text}\n\n{options.seconds:g} s of one core; commits: {', '.join(sorted(commits)) or 'none'}"
+
+
+def draw(options: Options, file: Path) -> None:
+    """Draw the error of each method against seconds, a panel a case; a dotted line is the least published."""
+    from matplotlib.figure import Figure
+
+    columns = min(5, len(options.cases))
+    rows = -(-len(options.cases) // columns)
+    figure = Figure((3 * columns, 2.4 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, name in zip(panels, options.cases, strict=False):
+        for number, method in enumerate(options.methods):
+            for each in cells_of(options, name, method):
+                if "errors" in each:
+                    panel.loglog(each["seconds"], each["errors"], color=f"C{number}", label=method, lw=1.2)
+        panel.axhline(least_published(name)[0], color="black", ls=":", lw=1)
+        panel.set_title(name, fontsize=9)
+        panel.tick_params(labelsize=7)
+    for panel in panels[len(options.cases) :]:
+        panel.set_axis_off()
+    lines = {line.get_label(): line for panel in panels for line in panel.get_lines() if line.get_label()[0] != "_"}
+    figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=5, fontsize=8)
+    figure.supxlabel("seconds of one core", fontsize=9)
+    figure.supylabel("relative L2 error", fontsize=9)
+    figure.savefig(file, dpi=110)
 
 
 if __name__ == "__main__":
