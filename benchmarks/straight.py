@@ -225,17 +225,23 @@ def draw(options: Options, file: Path) -> None:
     figure = Figure((3 * columns, 2.4 * rows + 0.6), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, name in zip(panels, options.cases, strict=False):
-        for number, method in enumerate(options.methods):
+        least, most = least_published(name)[0], 1.0
+        for method in options.methods:
+            color = f"C{list(METHODS).index(method)}"
             for each in cells_of(options, name, method):
                 if "errors" in each:
-                    panel.loglog(each["seconds"], each["errors"], color=f"C{number}", label=method, lw=1.2)
+                    panel.loglog(each["seconds"], each["errors"], ".-", ms=3, lw=1.2, color=color, label=method)
+                    least, most = min(least, *each["errors"]), max(most, *each["errors"])
         panel.axhline(least_published(name)[0], color="black", ls=":", lw=1)
+        panel.set(xscale="log", yscale="log", xlim=(3, 1.5 * options.seconds))
+        panel.set_ylim(min(least / 2, 1e-2), 2 * most)
+        panel.minorticks_off()
         panel.set_title(name, fontsize=9)
         panel.tick_params(labelsize=7)
     for panel in panels[len(options.cases) :]:
         panel.set_axis_off()
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines() if line.get_label()[0] != "_"}
-    figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=5, fontsize=8)
+    figure.legend(list(lines.values()), list(lines), loc="outside upper center", ncols=5, fontsize=8)
     figure.supxlabel("seconds of one core", fontsize=9)
     figure.supylabel("relative L2 error", fontsize=9)
     figure.savefig(file, dpi=110)
