@@ -1,22 +1,21 @@
 """Computes references and keeps them in the package: `python -m references pinnacle/ks …`."""
 
+import importlib
 import sys
 import time
 
 from references import MODULES
 from references.reference import keep
 
-REFERENCES = {name: compute for module in MODULES for name, compute in module.REFERENCES.items()}
-
 
 def main(names: list[str]) -> None:
     """Compute the references of these names, one after the other."""
-    unknown = [name for name in names if name not in REFERENCES]
+    unknown = [name for name in names if name not in MODULES]
     if unknown or not names:
-        sys.exit(f"{', '.join(unknown) or 'name what to compute'}: there are {', '.join(REFERENCES)}")
+        sys.exit(f"{', '.join(unknown) or 'name what to compute'}: there are {', '.join(MODULES)}")
     for name in names:
         began = time.perf_counter()
-        reference = REFERENCES[name]()
+        reference = importlib.import_module(f"references.{MODULES[name]}").REFERENCES[name]()
         path = keep(name, reference)
         size = path.stat().st_size / 1000
         print(f"{name}: error {reference.error:.1e}, {len(reference.at)} points, {size:.0f} kB, ", end="")

@@ -1,5 +1,6 @@
 """What a reference is, where it is kept, and which points it has."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,3 +45,16 @@ def nodes(count: int, shape: tuple[int, ...]) -> np.ndarray:
         drawn = np.floor(qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)).astype(int)
         found = np.unique(np.concatenate([found, drawn]), axis=0)
     return found[np.sort(np.random.default_rng(0).permutation(len(found))[:count])]
+
+
+def scattered(
+    count: int, low: Sequence[float], high: Sequence[float], holes: Sequence[tuple[float, ...]] = ()
+) -> np.ndarray:
+    """Return `count` points of a box that lie in none of the holes, (…center, radius): rows of coordinates."""
+    sampler = qmc.Sobol(len(low), scramble=True, rng=0)
+    found = np.empty((0, len(low)))
+    while len(found) < count:
+        drawn = qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)
+        clear = [np.linalg.norm(drawn - hole[:-1], axis=1) > hole[-1] for hole in holes]
+        found = np.concatenate([found, drawn[np.all(clear, axis=0)] if holes else drawn])
+    return found[:count]

@@ -1,0 +1,129 @@
+"""Waves in a plate whose stiffness has two values: spectral elements, one a pixel, and steps of fourth order.
+
+The hump at the start bends the plate where the stiffness jumps, so that kinks run from there: what counts is how short
+a wave is still followed, and that takes high orders in space and time.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.polynomial import Legendre
+
+from tangrax.problems.pinnacle.rough_coefficients import PIXELS, positive
+
+from .reference import Reference, difference, nodes
+
+CELLS = PIXELS - 1
+TIMES = 50  # from 0 to 5; where values are kept
+END = 5.0
+
+
+def lobatto(degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return Lobatto's nodes and weights on [-1, 1], and ∫ φ'φ' of the polynomials through the nodes."""
+    last = Legendre.basis(degree)
+    s = np.concatenate([[-1.0], np.sort(last.deriv().roots().real), [1.0]])
+    weights = 2 / (degree * (degree + 1) * last(s) ** 2)
+    vandermonde = np.polynomial.legendre.legvander(s, degree)
+    slopes = np.stack([Legendre.basis(k).deriv()(s) for k in range(1, degree + 1)], axis=1)
+    derivative = np.column_stack([0 * s, slopes]) @ np.linalg.inv(vandermonde)
+    return s, weights, derivative.T @ (weights[:, None] * derivative)
+
+
+def weighted(c: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return ∫ c φ along the second axis, (elements, nodes), in units of half an element; c is by elements."""
+    degree = len(weights) - 1
+    found = np.zeros((len(c), degree * len(c) + 1))
+    for k, w in enumerate(weights):
+        found[:, k : k + degree * (len(c) - 1) + 1 : degree] += w * c
+    return found
+
+
+class Plate:
+    """div(c ∇·) on the nodes of an element for each pixel, x first.
+
+    The outermost pixels are cut in half by the sides. As no flux passes there, u is even about them, and the elements
+    are whole: the first and last nodes mirror others.
+    """
+
+    def __init__(self, degree: int):
+        s, weights, stiffness = lobatto(degree)
+        self.degree, self.stiffness = degree, stiffness
+        c = np.where(positive(), 12.0, 1.0).T
+        half = 1 / CELLS  # of an element's side
+        centers = np.linspace(-1, 1, PIXELS)
+        self.x = np.concatenate([(centers[:, None] + half * s[:-1]).ravel(), [1 + half]])
+        mass = weighted(np.ones((PIXELS, PIXELS)), weights)[0]
+        self.scale = jnp.asarray(1 / (half**2 * np.outer(mass, mass)))
+        self.along = jnp.asarray(weighted(c, weights))
+        self.across = jnp.asarray(weighted(c.T, weights).T)
+
+    def mirrored(self, u: Array) -> Array:
+        """Return u with the nodes beyond the sides as those within."""
+        for k in range((self.degree + 1) // 2):
+            u = u.at[k].set(u[self.degree - k]).at[-1 - k].set(u[-1 - self.degree + k])
+        for k in range((self.degree + 1) // 2):
+            u = u.at[:, k].set(u[:, self.degree - k]).at[:, -1 - k].set(u[:, -1 - self.degree + k])
+        return u
+
+    def forces(self, u: Array, c: Array) -> Array:
+        """Return -∫ c u' φ' along the first axis; c is by elements and nodes."""
+        p, n = self.degree, len(u)
+        parts = [u[k : k + n - p : p] for k in range(p + 1)]
+        found = [-c * sum(self.stiffness[a, b] * parts[b] for b in range(p + 1)) for a in range(p + 1)]
+        whole = jnp.stack(found[:p], axis=1).reshape(n - 1, -1)
+        whole = jnp.concatenate([whole, jnp.zeros_like(u[:1])])
+        return whole.at[p::p].add(found[p])
+
+    def apply(self, u: Array) -> Array:
+        """Return div(c ∇u), as polynomials between the nodes have it in the mean."""
+        inner = self.forces(u, self.along) + self.forces(u.T, self.across.T).T
+        return self.mirrored(self.scale * inner)
+
+
+def displacement(degree: int) -> np.ndarray:
+    """Return u at the times and the pixels' centers, (TIMES, 256, 256), x before y; of an even degree.
+
+    Steps of u(t + dt) - 2u + u(t - dt) = dt² Lu + dt⁴/12 L²u: Dablain, Geophysics 51 (1986), 54-66.
+    """
+    with jax.enable_x64(True):
+        plate = Plate(degree)
+        apply = jax.jit(plate.apply)
+        # Stable where dt² L > -12; the largest value by powers of L.
+        v = plate.mirrored(jnp.asarray(np.random.default_rng(0).standard_normal((len(plate.x),) * 2)))
+        for _ in range(60):
+            v = apply(v / jnp.linalg.norm(v))
+        steps = int(np.ceil(1.05 * END / TIMES * np.sqrt(float(jnp.linalg.norm(v)) / 12)))
+        dt = END / TIMES / steps
+
+        def change(u: Array) -> Array:
+            first = plate.apply(u)
+            return dt**2 * first + dt**4 / 12 * plate.apply(first)
+
+        def step(_: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+            u, moved = state
+            u = u + moved
+            return u, moved + change(u)
+
+        march = jax.jit(lambda state: jax.lax.fori_loop(0, steps, step, state))
+        u = jnp.exp(-((plate.x[:, None] + 0.5) ** 2 + plate.x**2) / (2 * 0.3**2))
+        u = plate.mirrored(u)
+        state = u, change(u) / 2  # at rest, so that the first step is half of the others'
+        kept = []
+        for _ in range(TIMES):
+            state = march(state)
+            middle = slice(degree // 2, None, degree)
+            kept.append(np.asarray(state[0][middle, middle]))
+    return np.stack(kept)
+
+
+def reference(count: int = 5000) -> Reference:
+    """Return values by elements of degree 6; the error is what those of degree 4 have."""
+    index = tuple(nodes(count, (TIMES, PIXELS, PIXELS)).T)
+    values, rough = (displacement(degree)[index] for degree in (6, 4))
+    at = np.column_stack([2 * index[1] / CELLS - 1, 2 * index[2] / CELLS - 1, END * (index[0] + 1) / TIMES])
+    found = values[:, None].astype(np.float32)
+    return Reference(at, found, difference(rough, values), "spectral elements, 256² of degree 6")
+
+
+REFERENCES = {"pinnacle/wave2d-cg": reference}
