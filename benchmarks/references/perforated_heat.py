@@ -39,7 +39,7 @@ def load(v: Any, _: Any) -> Any:
     return v
 
 
-def quarter(size: float) -> skfem.MeshTri2:
+def quarter(size: float) -> Any:
     """Return triangles of the quarter with x, y > 0."""
     rim = size / 2
     middle, top, right = (0.0, 0.0, 1.0), (0.0, 6.0, 1.0), (3.2, 0.0, 0.4)
@@ -83,7 +83,7 @@ def temperature(size: float, points: np.ndarray, steps: int = 40) -> np.ndarray:
     return (final - decayed) @ probed(basis, points).T
 
 
-def outer(mesh: skfem.Mesh) -> list[tuple[np.ndarray, float]]:
+def outer(mesh: Any) -> list[tuple[np.ndarray, float]]:
     """Return the facets of the large holes, the small ones and the sides, with g of u_n = g - u."""
     facets = mesh.boundary_facets()
     ends = mesh.p[:, mesh.facets[:, facets]]

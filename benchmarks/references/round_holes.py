@@ -22,7 +22,7 @@ def arc(hole: Sequence[float], start: float, end: float, size: float) -> np.ndar
 
 def triangles(
     outline: np.ndarray, holes: Sequence[Sequence[float]], cut: Sequence[Sequence[float]], size: float, rim: float
-) -> skfem.MeshTri2:
+) -> Any:
     """Return triangles of a polygon without holes, their edges on circles curved.
 
     Args:
@@ -46,11 +46,11 @@ def triangles(
     info.set_holes([tuple(hole[:2]) for hole in holes])
     # No more points on the boundary, as these would not lie on the circles; the outline has enough.
     built = triangle.build(info, max_volume=size**2 * 3**0.5 / 4, min_angle=30, allow_boundary_steiner=False)
-    flat = skfem.MeshTri(np.array(built.points).T, np.array(built.elements).T)
+    flat: Any = skfem.MeshTri(np.array(built.points).T, np.array(built.elements).T)
     return curved(skfem.MeshTri2.from_mesh(flat), flat.p[:, flat.facets[:, flat.boundary_facets()]], (*holes, *cut))
 
 
-def tetrahedra(balls: Sequence[Sequence[float]], size: float) -> skfem.MeshTet2:
+def tetrahedra(balls: Sequence[Sequence[float]], size: float) -> Any:
     """Return tetrahedra of [0, 1]³ without balls (x, y, z, radius), their edges on spheres curved."""
     corners = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
     faces = [[0, 1, 3, 2], [4, 5, 7, 6], [0, 1, 5, 4], [2, 3, 7, 6], [0, 2, 6, 4], [1, 3, 7, 5]]
@@ -73,13 +73,13 @@ def tetrahedra(balls: Sequence[Sequence[float]], size: float) -> skfem.MeshTet2:
         on = np.unique(surface[marked == number + 2])  # TetGen may have put some on the chords
         away = vertices[on] - center
         vertices[on] = center + radius * away / np.linalg.norm(away, axis=1, keepdims=True)
-    flat = skfem.MeshTet(vertices.T, np.array(built.elements).T)
+    flat: Any = skfem.MeshTet(vertices.T, np.array(built.elements).T)
     rims = flat.facets[:, flat.boundary_facets()]
     edges = np.unique(np.sort(np.concatenate([rims[[0, 1]], rims[[1, 2]], rims[[0, 2]]], axis=1), axis=0), axis=1)
     return curved(skfem.MeshTet2.from_mesh(flat), flat.p[:, edges], balls)
 
 
-def curved(mesh: skfem.Mesh, edges: np.ndarray, holes: Sequence[Sequence[float]]) -> skfem.Mesh:
+def curved(mesh: Any, edges: np.ndarray, holes: Sequence[Sequence[float]]) -> Any:
     """Return a mesh of second order with the middles of edges between two points of a hole's rim moved onto it.
 
     Args:
