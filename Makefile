@@ -79,7 +79,7 @@ test-processes: mpi
 
 # Python blocks of the pages that `make test` leaves out.
 test-docs: $(VENV)/test
-	$(call quick,$(RUN)/python) -m pages --dist load
+	$(call quick,$(RUN)/python) tests/test_docs.py -m pages --dist load
 
 test-slow: mpi
 	$(call quick,$(RUN)/python) $(WAITING) --dist loadgroup -m "slow and not slurm" $(EVERY)

@@ -31,7 +31,11 @@ def make(how="plain", devices=1, width=8, optimizer=None, points=X, **more):
         optimizer, terms = tx.optim.gauss_newton(), {"pde": pde.mse, "seen": other.mse.tracker(7)}
     if how == "spring":
         optimizer, terms = tx.optim.spring(), {"pde": pde.mse, "seen": other.mse.tracker(7)}
+    if how == "engd":
+        optimizer, terms = tx.optim.engd(), {"pde": pde.mse, "seen": other.mse.tracker(7)}
     if how == "lbfgs":
         optimizer = optax.lbfgs()
+    if how in ("self_scaled_broyden", "soap"):
+        optimizer = getattr(tx.optim, how)()
     optimizer = optimizer or optax.adam(3e-3)
     return tx.core(terms, optimizer=optimizer, devices=devices, dtype="float64", **more)

@@ -78,7 +78,7 @@ FAULTS = {
     ),
     "mask": Fault(
         "a Jacobian by several networks takes the leaves of the next one's mask",
-        "expr/trainable.py",
+        "expr/masks.py",
         (
             (
                 "return [leaf for leaf, flag in zip(leaves, self.flags, strict=True) if flag]",

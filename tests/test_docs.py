@@ -19,7 +19,17 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).parent.parent
 # Functions that floors above use, and users do not.
 INTERNAL = {
-    *("check_optimizer", "evaluate", "from_recipe", "lift", "lift_reduction", "lift_sequence", "plan_of"),
+    *(
+        "by_optimizer",
+        "check_optimizer",
+        "evaluate",
+        "from_recipe",
+        "joint_optimizer",
+        "lift",
+        "lift_reduction",
+        "lift_sequence",
+        "plan_of",
+    ),
     *("refuse_empty_groups", "refuse_oversized", "squares_of", "adaptive_methods", "compile_rules", "watched"),
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -20,6 +20,7 @@ FLOORS = [
     {"checkpoint"},
     {"monitor", "export"},
     {"analysis"},
+    {"solver_base"},
     {"solver", "report", "numpy", "launch", "starter"},
     {"problems"},
     {"refused"},

@@ -16,5 +16,6 @@ MODULES = {
     "pinnacle/wave2d-cg": "layered_waves",
     "pinnacle/poisson2d-c": "multipoles",
     "pinnacle/poisson2d-cg": "multipoles",
+    "dsgnar/cavity": "regular_cavity",
     "dsgnar/korteweg-de-vries": "dispersive",
 }

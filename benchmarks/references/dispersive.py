@@ -44,7 +44,7 @@ def on_nodes(series: np.ndarray, count: int, first: float = 0.0) -> np.ndarray:
     """
     k = np.arange(series.shape[1])
     waves = np.exp(2j * np.pi * np.outer(k, first + np.arange(count) / count))
-    return ((np.where(k == 0, 1, 2) * series) @ waves).real
+    return np.real((np.where(k == 0, 1, 2) * series) @ waves)
 
 
 def reference(series, modes: int, steps: int, lower: float, length: float, text: str) -> Reference:

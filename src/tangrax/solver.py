@@ -1,112 +1,79 @@
 """`tx.core` and the solver: what puts the floors below together."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
+from numpy.typing import ArrayLike
 
-from . import analysis, checkpoint, export, jacobian, lower, monitor, nn, optim, parallel
-from .expr import Selection, Trainable, as_jax
-from .solve import (
-    Batches,
-    Checkpointer,
-    Held,
-    History,
-    Listener,
-    Loop,
-    NoCheckpoints,
-    Resampler,
-    State,
-    Terms,
-    Timing,
-    build_loop,
-    exclusive,
-    explained,
-    joint_optimizer,
-    read_terms,
+from . import analysis, checkpoint, export, jacobian, monitor, nn, optim, parallel
+from .expr import (
+    DensityRequest,
+    DualGramRequest,
+    EigenvaluesRequest,
+    GramRequest,
+    Node,
+    Request,
+    SpectrumRequest,
+    Tracker,
+    as_jax,
 )
+from .solve import History, Listener, NoCheckpoints, exclusive, read_terms
+from .solver_base import SolverBase
 
 MEMORY_LIMIT = 2**30  # bytes of temporaries of a step on one device
 STOP, ROLLBACK, ROLLBACKS = "stop", "rollback", 8
+Expression = Node | Request | Tracker | float  # what `eval` and `plan` take
+Handle = nn.Network | nn.Parameter
+Points = Mapping[str, ArrayLike] | None  # new points (M, columns) by tag, in place of those of the problem
+Shown = Node | tuple[Node, Node] | SpectrumRequest | analysis.Field
 
 
 def core(
-    terms: Any,
+    terms: Sequence[Node | Tracker] | Mapping[str, Node | Tracker],
     *,
-    optimizer: Any = None,
-    balance: Any = None,
-    conflict: Any = None,
+    optimizer: optim.Chosen | None = None,
+    balance: optim.AdaptiveMethod | Sequence[optim.AdaptiveMethod] | None = None,
+    conflict: optim.Conflict | None = None,
     devices: int | Mesh | None = None,
     dtype: str | None = None,
     memory_limit: int = MEMORY_LIMIT,
-    resample: Any = None,
+    resample: optim.Resampling | Sequence[optim.Resampling] | None = None,
     batch: Mapping[str, int] | None = None,
 ) -> "Solver":
-    """A solver of a problem: the loss is the sum of the terms, trackers are watched beside it.
+    """A solver of a problem whose loss is the sum of its terms.
 
-    `terms` is a list of terms and trackers (named mse_0, mse_1, tracker_0, …) or a dict from names to them.
-    `optimizer` trains everything that has no optimizer of its own. `balance` is what weights the terms, one of
-    `tx.optim.ntk_balance()` and the like or a list of them; `conflict` keeps their gradients from undoing each other
-    (`tx.optim.config()`, `tx.optim.pcgrad()`). Points are split over all visible devices, the first `devices` of them,
-    or those of a mesh. A step's temporaries stay below `memory_limit` bytes a device, by chunks of points if they must.
-    `resample` moves points during training: `tx.optim.rad(…)` or another of its kind, or a list of them for tags.
-    `batch` is how many of a tag's points each step sees, by its name; trackers see all. Warns of networks too rough.
+    Args:
+        terms: terms and trackers by name, or a list of them (then named mse_0, mse_1, tracker_0, …).
+        optimizer: trains every network and parameter that has no optimizer of its own: optax's, or `tx.optim`'s.
+        balance: adaptive weights of the terms, such as `tx.optim.ntk_balance()`, or a list, applied in order.
+        conflict: conflict-free updates, `tx.optim.config()` or `tx.optim.pcgrad()`.
+        devices: devices that the points are split over: the first so many, or those of a mesh; all visible by default.
+        dtype: "float32" or "float64"; that of the networks by default.
+        memory_limit: bytes of a step's temporaries on one device; points are processed in chunks to stay below.
+        resample: resampling of collocation points, such as `tx.optim.rad(…)`, or a list, one for each tag.
+        batch: points of a tag in each step, by its name; trackers and `eval` use all points.
+
+    Raises:
+        TypeError: an entry is neither a term nor a tracker, or an argument is of another kind.
+        ValueError: names are duplicate, there is no loss term, an optimizer is missing or does not fit, devices or
+            memory are not there.
+
+    Warns:
+        UserWarning: a network has no derivatives of the order that the terms take, as relu has none.
     """
+    _check(optimizer, "tx.core")
     adaptive_methods = optim.adaptive_methods(balance, conflict)
     return Solver(read_terms(terms), optimizer, adaptive_methods, devices, dtype, memory_limit, resample, batch)
 
 
-class Solver:
-    """Owns the parameters, the devices and the history of a problem."""
-
-    def __init__(
-        self,
-        terms: Terms,
-        optimizer: Any,
-        adaptive_methods: Sequence[optim.AdaptiveMethod],
-        devices: int | Mesh | None,
-        dtype: str | None,
-        memory_limit: int,
-        resample: Any,
-        batch: Mapping[str, int] | None,
-    ):
-        if memory_limit < 1:
-            raise ValueError(f"memory_limit={memory_limit}: bytes of temporaries that a step may take on one device")
-        _check(optimizer, "tx.core")
-        self._changing = threading.Lock()
-        self._terms = terms
-        self._default_optimizer = optimizer
-        self._adaptive = optim.compile_rules(adaptive_methods, terms.losses, tuple(Selection(t) for t in terms.trained))
-        self._own_optimizers = terms.optimizers
-        leaves = jax.tree.leaves([t.initial for t in terms.trainables])
-        self._dtype = jnp.dtype(parallel.run_dtype(dtype, jnp.result_type(*leaves).name))
-        self._transport = parallel.make_transport(devices)
-        self._executor = lower.Executor(self._transport, self._dtype, memory_limit)
-        self._held = Held(self._transport, self._dtype)
-        self._parameters = self._held.known
-        self._evaluator = jacobian.Evaluator(self._executor, self._held.of)
-        self._evaluators = {self._dtype: self._evaluator}
-        self._resampler = Resampler.of(resample, terms, self._evaluator, self._adaptive.columns)
-        self._batches = Batches.of(batch, self._resampler.names, self._adaptive.columns)
-        self._rules = [*map(str, adaptive_methods), *self._resampler.fingerprint(), *self._batches.fingerprint()]
-        if self._transport.processes > 1:
-            parallel.compare(self._transport.peers, "problems", [*terms.fingerprint(), *self._rules])
-        self._state: State | None = None
-        self._last: State | None = None
-        self._loop: Loop | None = None
-        self.epoch = 0
-        self.history = History()
-        self.timing = Timing()
-        self._held.place({t: t.initial for t in terms.trainables})
-        self._joint_optimizer()
-        lower.warn_of_rough(terms.roots, self._transport)
+class Solver(SolverBase):
+    """Owns the parameters, the devices and the history of a problem; made by `tx.core`."""
 
     def __repr__(self) -> str:
         names = ", ".join([*self._terms.losses, *self._terms.trackers])
@@ -128,7 +95,7 @@ class Solver:
 
     @property
     def stalled(self) -> str | None:
-        """Why the optimizer no longer gets on, if it says so; Gauss-Newton does at the floor of round-off."""
+        """Why the optimizer makes no more progress, if it knows: Gauss-Newton says so at round-off. Else None."""
         if self._loop is None or self._state is None:
             return None
         return self._loop.problem.optimizer.trouble(self._state.optimizers)
@@ -136,10 +103,19 @@ class Solver:
     # Training
 
     @exclusive
-    def optimizer(self, optimizer: Any, *handles: Any) -> "Solver":
-        """From now on, train with `optimizer`: the networks and parameters named, or, if none is, everything.
+    def optimizer(self, optimizer: optim.Chosen, *handles: Handle) -> "Solver":
+        """Replaces the optimizer; its state is new, the parameters stay.
 
-        Its state starts anew; parameters stay as they are.
+        Args:
+            optimizer: an optax optimizer, or one of `tx.optim`.
+            handles: networks and parameters that it trains; everything by default.
+
+        Returns:
+            The same solver.
+
+        Raises:
+            TypeError: `optimizer` is not an optimizer.
+            ValueError: a network is not trained in this problem, or the optimizers do not go together.
         """
         _check(optimizer, "solver.optimizer")
         trained = self._terms.trained
@@ -164,22 +140,36 @@ class Solver:
         checkpoint_every: int = 1000,
         keep: int = 3,
         resume: str = "auto",
-        show: Mapping[str, Any] | None = None,
+        show: Mapping[str, Shown] | None = None,
         on_nonfinite: str = "stop",
         profile: str | Path | None = None,
     ) -> "Solver":
-        """Train for `epochs` more epochs, one optimizer step each.
+        """Trains for `epochs` more epochs, one optimizer step each.
 
-        Loss, terms and trackers due are recorded in `history` before each epoch's update. Raises NonFiniteLoss,
-        keeping the parameters of the last finite epoch; with `on_nonfinite="rollback"`, training goes back to the last
-        multiple of `checkpoint_every` instead and takes steps half as long, up to 8 times.
+        Loss, terms and trackers are recorded in `history` before each epoch's update. With `run_dir`, the same call in
+        another process resumes from the newest checkpoint, on any devices, and ends at the same epoch.
 
-        With `run_dir`, checkpoints are written there every so many epochs (the newest `keep` stay), at the end, and
-        where training is stopped. The same call in another process goes on from the newest one, on whatever devices
-        it has, and ends at the same epoch; `resume="never"` refuses a directory that has some. Raises ValueError for
-        checkpoints of another problem, OSError where nothing can be written, both before anything is trained.
-        `show` names what `tangrax report` draws beside the residuals: fields, pairs (field, reference), terms,
-        `J.spectrum()`; at checkpoints, spectra at the end alone. `profile`: directory for a trace and a table of times.
+        Args:
+            epochs: number of epochs.
+            progress: show a progress bar, or some lines where there is no terminal.
+            listeners: callbacks between compiled stretches of epochs, such as `tx.sinks`.
+            run_dir: directory of the run, for its checkpoints, history and report.
+            checkpoint_every: epochs between checkpoints, and the epochs that a rollback goes back to.
+            keep: number of checkpoints that are kept, besides the last one of each call.
+            resume: "auto", or "never" to refuse a directory with checkpoints.
+            show: what `tangrax report` draws besides residuals: fields, pairs (field, reference), terms, and spectra,
+                which are computed at the end only.
+            on_nonfinite: "stop", or "rollback" to go back to the last multiple of `checkpoint_every` and take steps
+                half as long, up to 8 times.
+            profile: directory for a trace and a table of times.
+
+        Returns:
+            The same solver.
+
+        Raises:
+            NonFiniteLoss: a loss or gradient is not finite; the parameters are those of the last finite epoch.
+            ValueError: an argument is out of range, or the checkpoints are of another problem; nothing was trained.
+            OSError: a directory cannot be written; nothing was trained.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
@@ -218,44 +208,120 @@ class Solver:
 
     # Results
 
+    @overload
     def eval(
         self,
-        nodes: Any,
+        nodes: DensityRequest,
         *,
-        points: Mapping[str, Any] | None = None,
+        points: Points = None,
+        sharded: bool = False,
+        limit: int = ...,
+        dtype: str | None = None,
+    ) -> jacobian.Density: ...
+    @overload
+    def eval(
+        self,
+        nodes: EigenvaluesRequest,
+        *,
+        points: Points = None,
+        sharded: bool = False,
+        limit: int = ...,
+        dtype: str | None = None,
+    ) -> jacobian.Spectrum: ...
+    @overload
+    def eval(
+        self,
+        nodes: SpectrumRequest,
+        *,
+        points: Points = None,
+        sharded: bool = False,
+        limit: int = ...,
+        dtype: str | None = None,
+    ) -> jacobian.Spectrum | jacobian.Density: ...
+    @overload
+    def eval(
+        self,
+        nodes: Node | GramRequest | DualGramRequest | float,
+        *,
+        points: Points = None,
+        sharded: Literal[False] = False,
+        limit: int = ...,
+        dtype: str | None = None,
+    ) -> np.ndarray: ...
+    @overload
+    def eval(
+        self,
+        nodes: Expression,
+        *,
+        points: Points = None,
+        sharded: bool = False,
+        limit: int = ...,
+        dtype: str | None = None,
+    ) -> Any: ...
+    @overload
+    def eval(
+        self,
+        nodes: Sequence[Expression],
+        *,
+        points: Points = None,
+        sharded: bool = False,
+        limit: int = ...,
+        dtype: str | None = None,
+    ) -> list[Any]: ...
+    def eval(
+        self,
+        nodes: Expression | Sequence[Expression],
+        *,
+        points: Points = None,
         sharded: bool = False,
         limit: int = jacobian.RESULT_LIMIT,
         dtype: str | None = None,
     ) -> Any:
-        """The value of an expression now, or a list of values for a list of expressions.
+        """Values of expressions at the current parameters.
 
-        Fields have one row per point in the user's order, without padding; `points={tag: array}` evaluates at
-        other points. Results are NumPy arrays, up to `limit` bytes each; with `sharded=True` fields come as
-        `ShardedRows`, which leaves the rows on their devices. `J.spectrum()` gives a `Spectrum`, if what each device
-        has to hold for it is no more than `limit`; `J.gram()` the tangent kernel. `dtype="float64"` computes in double
-        precision whatever the network was trained in: what rounding leaves of a spectrum is then that of float64.
+        Args:
+            nodes: an expression, a request such as `J.spectrum()` or `J.gram()`, or a list of them.
+            points: new points by tag, (M, columns): space, and time in a problem over time.
+            sharded: leave the rows of fields on their devices.
+            limit: bytes of one result; of a spectrum, bytes that each device holds for it.
+            dtype: "float64" computes in double precision from the same parameters; that of the run by default.
+
+        Returns:
+            One value, or a list for a list. A field has a row for each of N points in the user's order: (N,), (N, C) of
+            C components, (N, P) for a Jacobian. A term has its own shape. With `sharded`, fields are `ShardedRows`.
+
+        Raises:
+            ValueError: points are not finite or of another shape, a group is empty, a result exceeds `limit`, or J has
+                no spectrum because it is not finite.
         """
         return jacobian.evaluate(self._evaluator_in(dtype), nodes, points or {}, sharded, limit)
 
     def plan(
         self,
-        node: Any,
+        node: Expression,
         *,
-        points: Mapping[str, Any] | None = None,
+        points: Points = None,
         sharded: bool = False,
         limit: int = jacobian.RESULT_LIMIT,
     ) -> jacobian.Plan:
-        """What `eval` of an expression would take on each device, way by way, and which way it would go.
+        """Memory in bytes and operations of `eval` on each device, for each way, and the way that it would choose.
 
-        Nothing large is allocated. `print(solver.plan(J.gram()))` shows a table.
+        Nothing large is allocated; `print(solver.plan(J.gram()))` shows a table. Arguments are those of `eval`.
         """
         return jacobian.plan_of(self._evaluator, node, points or {}, sharded, limit)
 
-    def points(self, tag: Any) -> np.ndarray:
-        """Where the points of a tag are now, (N, columns), the last one time; `tag` is its name or a field on it."""
+    def points(self, tag: str | Node) -> np.ndarray:
+        """Current points of a tag, (N, columns), time in the last column.
+
+        Args:
+            tag: its name, or a field on it where several domains have a tag of that name.
+
+        Raises:
+            ValueError: no term is on that tag, or several domains have it.
+        """
         return self._resampler.coordinates(tag)
 
-    def module(self, net: Any) -> PyTree:
+    def module(self, net: Handle) -> PyTree:
         """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
         trainable = net.selection.trainable
         # Arrays of this process alone, which it can use without the others.
@@ -265,7 +331,11 @@ class Solver:
     # On disk
 
     def save(self, path: str | Path) -> None:
-        """Write parameters, epoch, history and points that have moved to one file, whole or not at all."""
+        """Writes parameters, epoch, history and resampled points to one file, completely or not at all.
+
+        Raises:
+            OSError: the file cannot be written; an old one at `path` stays.
+        """
         names = self._terms.trainables
         leaves = {name: checkpoint.leaves_of(t, self._parameters[t]) for t, name in names.items()}
         recipes = {name: t.recipe for t, name in names.items()}
@@ -275,9 +345,14 @@ class Solver:
 
     @exclusive
     def load(self, path: str | Path) -> "Solver":
-        """Take parameters, epoch and history from a file that `save` wrote for the same networks.
+        """Loads parameters, epoch, history and resampled points from a file of `save`; optimizer states are reset.
 
-        Optimizers start anew; points that had moved are where they were. Nothing changes if the file is refused.
+        Returns:
+            The same solver.
+
+        Raises:
+            ValueError: the file is damaged, or of other networks or another precision; nothing has changed then.
+            OSError: there is no such file.
         """
         saved = checkpoint.read(path)
         new = checkpoint.matched(saved, {name: t for t, name in self._terms.trainables.items()}, self._dtype, path)
@@ -289,85 +364,36 @@ class Solver:
         return self
 
     def export(
-        self, path: str | Path, fields: Any = None, *, points: Any = None, cells: Any = None, dtype: str | None = None
+        self,
+        path: str | Path,
+        fields: Node | Mapping[str, Node] | None = None,
+        *,
+        points: Points = None,
+        cells: Mapping[str, ArrayLike] | None = None,
+        dtype: str | None = None,
     ) -> None:
-        """Write trained fields for programs without Tangrax; the suffix says how. `fields` is one, or a dict by name.
+        """Writes trained fields or parameters for programs without Tangrax.
 
-        `.jax`: a function of points, (n, columns), with the parameters in it, for `jax.export.deserialize`. `.csv`,
-        `.npz`, `.vtu`, `.vtk`: values at the points of the fields' tag or at `points={tag: array}`; the last two with
-        `cells`, such as `{"triangle": (M, 3) array}`. `.npz` without fields: all parameters, as NumPy arrays by name.
-        `dtype` is that of `eval`. What does not go together is refused before anything is computed.
+        Args:
+            path: its suffix selects the format. `.jax`: a function of points, (n, columns), for
+                `jax.export.deserialize`; `.csv`, `.npz`, `.vtu`, `.vtk`: values at points; `.npz` without fields: all
+                parameters as arrays by name.
+            fields: a field, or fields by name, of one tag.
+            points: new points by tag, as in `eval`; those of the tag by default.
+            cells: vertex indices (M, corners) by kind of cell, such as "triangle"; for `.vtu` and `.vtk`.
+            dtype: as in `eval`.
+
+        Raises:
+            ValueError: the arguments do not go together, or a field is no function of one point; nothing is computed.
+            OSError: the file cannot be written; an old one at `path` stays.
         """
         export.export(path, fields, points, cells, self._evaluator_in(dtype), self._terms.trainables)
-
-    # Inside
-
-    def _train(self, end: int, listeners: Sequence[Listener], checkpointer: Checkpointer, rollbacks: int) -> None:
-        """Epochs until `end`, if it has not come."""
-        if self.epoch >= end:
-            return
-        loop = self._make_loop()
-        if self._state is None:
-            self._state = self._last = loop.init(self._parameters)
-        assert self._last is not None
-
-        def take(state: State, last: State, epoch: int) -> None:
-            self._state, self._last, self.epoch = state, last, epoch
-            self._parameters.update(loop.parameters(state))
-
-        start = self._state, self._last, self.epoch
-        loop.run(*start, end - self.epoch, self.history, listeners, take, checkpointer, rollbacks)
 
     def _shown(self, shown: analysis.ReportData, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
         return shown.collect(self.eval, self._resampler.coordinates, last=self.epoch == end)
 
-    def _go_on_from(self, snapshot: checkpoint.Snapshot) -> None:
-        """Take all that a checkpoint has; nothing has changed if it does not fit."""
-        with self._resampler.undone_by_failure():
-            self._resampler.take(snapshot.points)
-            # Points may have moved, or become more: what was computed of the old ones is computed anew.
-            loop = self._build_loop()
-            state, last = snapshot.state(loop, loop.init(self._parameters))
-        self._loop, self._state, self._last, self.epoch = loop, state, last, snapshot.epoch
-        self._parameters.update(loop.parameters(state))
-        self.history = History.of(snapshot.history)
 
-    def _evaluator_in(self, dtype: str | None) -> jacobian.Evaluator:
-        """Of the run, or one that computes in another precision; kept, with its compiled programs."""
-        chosen = jnp.dtype(parallel.run_dtype(dtype, self._dtype.name)) if dtype else self._dtype
-        if chosen not in self._evaluators:
-            self._evaluators[chosen] = self._evaluator.in_dtype(chosen)
-        return self._evaluators[chosen]
-
-    def _forget_optimizer(self) -> None:
-        self._state = self._last = self._loop = None
-
-    def _joint_optimizer(self, own: Mapping[Trainable, Any] | None = None) -> optim.Optimizer:
-        """The optimizers of everything trained as one; refuses those that do not go together."""
-        return joint_optimizer(self._chosen(own), self._adaptive, self._dtype)
-
-    def _chosen(self, own: Mapping[Trainable, Any] | None = None) -> dict[Trainable, Any]:
-        """The optimizer of each that is trained."""
-        chosen = self._own_optimizers if own is None else own
-        return {t: chosen.get(t) or self._default_optimizer for t in self._terms.trained}
-
-    def _make_loop(self) -> Loop:
-        if self._loop is None:
-            if self._transport.processes > 1:  # each updates its own copy of the parameters
-                optimizers = checkpoint.optimizers_of(self._chosen(), self._terms.trainables)
-                said = [f"'{names}' trained by {each}" for names, each in optimizers.items()]
-                parallel.compare(self._transport.peers, "optimizers", [self.precision, *said])
-            self._loop = self._build_loop()
-        return self._loop
-
-    def _build_loop(self) -> Loop:
-        optimizer, moving = self._joint_optimizer(), (self._resampler, self._batches)
-        # Nothing that the loop holds may hold the solver: it goes, with its programs and points, when its user lets go.
-        explain = partial(explained, self._terms.losses, optimizer.wrt, self._evaluator, self._held)
-        return build_loop(self._terms, self._adaptive, optimizer, self._evaluator, *moving, explain, self.timing)
-
-
-def _check(optimizer: Any, name: str) -> None:
+def _check(optimizer: object, name: str) -> None:
     """Refuse what is no optimizer."""
     if optimizer is not None and not isinstance(optimizer, optim.Settings):
         nn.check_optimizer(optimizer, name)

@@ -65,9 +65,10 @@ def stopped(solver, epochs, at, run_dir, number=signal.SIGTERM, error=SystemExit
 
 
 HOW = ["watched", "moving", "growing", "pointwise", "batches", "conflict", "gauss_newton", "spring", "lbfgs"]
+HOW += ["engd", "self_scaled_broyden", "soap"]
 
 
-@pytest.mark.parametrize("how", slow_but(HOW, "moving", "pointwise", "conflict", "gauss_newton"))
+@pytest.mark.parametrize("how", slow_but(HOW, "moving", "pointwise", "conflict", "gauss_newton", "soap"))
 def test_goes_on_bit_by_bit(how, tmp_path, capsys):
     """Stopped by SIGTERM on two devices, and again; the same numbers as a run that was not."""
     whole = make(how, devices=2).solve(33, progress=False)

@@ -13,7 +13,7 @@ from spectral import matrix_of, sharded
 
 import tangrax as tx
 from tangrax.jacobian import Density, Spectrum
-from tangrax.jacobian.ways import SPECTRUM_WAYS
+from tangrax.jacobian.spectrum_plan import SPECTRUM_WAYS
 from tangrax.parallel import singular_values
 
 EPS = np.finfo(np.float64).eps

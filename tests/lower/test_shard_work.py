@@ -167,3 +167,27 @@ def test_no_host_callback():
     solver = solver_of([*terms, u.std.tracker(2)], 4)
     targets = re.findall(r'custom_call_target="([^"]*)"', training_program(solver).as_text())
     assert not [target for target in targets if "callback" in target]
+
+
+def test_many_terms_are_reduced_as_one(devices):
+    """Means of (kx - i)² over all points and over x > 1/2, and their slope in k, by hand; no reduction a term."""
+
+    def solver(count):
+        x, _ = tx.domain.line(mesh_size=1 / 14).variable("interior")
+        k = tx.nn.parameter(0.5, name="k")
+        fields = [k * x - i for i in range(count)]
+        terms = {f"all {i}": field.mse for i, field in enumerate(fields)}
+        terms |= {f"half {i}": field[x > 0.5].mse for i, field in enumerate(fields)}
+        return tx.core(terms, optimizer=optax.sgd(1e-4), devices=devices, dtype="float64"), k
+
+    many, k = solver(33)
+    many.solve(1, progress=False)
+    x, i = np.arange(1, 14)[:, None] / 14, np.arange(33)
+    upper = x[x[:, 0] > 0.5]
+    for where, at in (("all", x), ("half", upper)):
+        found = [float(many.history[f"{where} {number}"][0]) for number in i]
+        assert np.allclose(found, np.mean((0.5 * at - i) ** 2, axis=0), rtol=1e-13)
+    slope = sum(np.sum(np.mean(2 * at * (0.5 * at - i), axis=0)) for at in (x, upper))
+    assert np.isclose(many.eval(k), 0.5 - 1e-4 * slope, rtol=1e-13)
+    few, more = (training_program(solver(count)[0]).as_text().count(" reduce(") for count in (33, 43))
+    assert more <= few + 5

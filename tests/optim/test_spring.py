@@ -1,4 +1,4 @@
-"""SPRING against NumPy's recursion and least squares, on several devices, and what it refuses."""
+"""SPRING and ENGD against NumPy's recursion and least squares, on several devices, and what they refuse."""
 
 from dataclasses import replace
 
@@ -9,10 +9,11 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from marks import with_slow
 from programs import collectives, training_program
 
 import tangrax as tx
-from tangrax.optim import spring
+from tangrax.optim import engd, spring
 
 π = np.pi
 # Points and way: JJᵀ of 6 rows and 8 parameters, JᵀJ of 8 parameters and 34 rows, products with J.
@@ -56,6 +57,33 @@ def test_recursion(way, devices):
     np.testing.assert_allclose(solver.history["damping"], λ)
     np.testing.assert_allclose(solver.history["rate"], rates)
     assert solver.history["radius"][-1] == pytest.approx(0.25 * np.linalg.norm(φ), rel=1e-6)
+
+
+@pytest.mark.parametrize("points, devices", with_slow([(17, 3), (3, 2), (17, 8), (17, 1)], (3, 2), (17, 8), (17, 1)))
+def test_engd(points, devices):
+    """θ - η (G + λ)⁻¹∇L/2 with G = JᵀJ in NumPy, η the best of 31 rates; N below P and above, λ as given."""
+    x, _ = tx.domain.line(n=points).variable("interior")
+    start = np.array([0.5, 2.0, 1.0, 2.0])
+    a, b, c, d = (tx.nn.parameter(number, name=name) for number, name in zip(start, "abcd", strict=True))
+    r = a * tx.np.exp(b * x) + c * tx.np.sin(d * x) - 1 / (1 + x)
+    solver = tx.core([r.mse], optimizer=engd(damping=1e-6), devices=devices, dtype="float64")
+    at = x.points.coordinates[:, 0]
+    residual = lambda p: (p[0] * np.exp(p[1] * at) + p[2] * np.sin(p[3] * at) - 1 / (1 + at)) / np.sqrt(points)
+    p, losses, rates, dampings = start, [], [], []
+    for _ in range(6):
+        columns = [np.exp(p[1] * at), p[0] * at * np.exp(p[1] * at), np.sin(p[3] * at), p[2] * at * np.cos(p[3] * at)]
+        J = np.stack(columns, axis=1) / np.sqrt(points)
+        losses.append(np.sum(residual(p) ** 2))
+        dampings.append(1e-6 * np.sum(J**2))
+        step = np.linalg.solve(J.T @ J + dampings[-1] * np.eye(4), J.T @ residual(p))
+        tried = [np.sum(residual(p - η * step) ** 2) for η in 0.5 ** np.arange(31)]
+        rates.append(0.5 ** np.argmin(tried))
+        p = p - rates[-1] * step
+    solver.solve(6, progress=False)
+    np.testing.assert_allclose(solver.history["loss"], losses, rtol=1e-6)
+    np.testing.assert_array_equal(solver.history["rate"], rates)
+    np.testing.assert_allclose(solver.history["damping"], dampings, rtol=1e-6)
+    assert losses[-1] < 1e-2 * losses[0] and (min(rates) < 1 or points == 3)
 
 
 def poisson(points=41, width=8, devices=1, optimizer=None, dtype="float64", **options):
@@ -166,6 +194,7 @@ def test_trouble():
 @pytest.mark.parametrize(
     "call, error, message",
     [
+        (lambda: engd(damping=0.0), ValueError, r"engd\(damping=0.0\): above 0"),
         (lambda: spring(way="qr"), ValueError, "one of gram, cg"),
         (lambda: spring(momentum=1.0), ValueError, "0 to below 1"),
         (lambda: spring(damping=0.0), ValueError, r"damping=0.0\): above 0"),

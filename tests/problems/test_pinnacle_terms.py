@@ -6,7 +6,7 @@ import pytest
 
 import tangrax as tx
 from tangrax import numpy as tnp
-from tangrax.expr import all_nodes
+from tangrax.expr import Node, all_nodes
 from tangrax.problems.pinnacle import (
     five_dimensions,
     noisy_readings,
@@ -87,6 +87,9 @@ def values():
             for term, node in task.terms.items():
                 terms[name, term] = node
                 points[name, term] = next(iter(tagged(node)))
+            for unknown, answer in task.answers.items():
+                if isinstance(answer.exact, Node):
+                    terms[name, f"error of {unknown}"] = (answer.unknown - answer.exact).mse
     k = tx.nn.parameter(1.0)
     solver = tx.core({"k": k**2}, optimizer=optax.adam(1e-3), devices=1)
     found = solver.eval(list(terms.values()))
@@ -100,7 +103,7 @@ def tagged(node):
 
 @pytest.mark.parametrize("name", SOLUTIONS)
 def test_a_solution_leaves_nothing_of_any_term_but_noise(name, values):
-    """Written down anew here. The literal problem is the one that it does not solve."""
+    """Nor an error of the answers. Solutions are written down anew here; the literal problem has none."""
     for (case, term), value in values[0].items():
         if case != name:
             continue

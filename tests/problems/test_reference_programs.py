@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from references import bistable_heat, burgers_2d, dispersive, gray_scott
+from references import bistable_heat, burgers_2d, dispersive, gray_scott, regular_cavity
 from references.reference import difference, nodes
 from scipy.integrate import solve_ivp
 
@@ -150,6 +150,32 @@ def test_burgers_in_two_dimensions_by_finite_differences():
     i, j = (np.rint(at[:, :2] * n).astype(int) % n).T
     assert len(at) > 50
     np.testing.assert_allclose(values, solved[:, i, j].T, atol=2e-3)
+
+
+def test_cavity_converges_to_what_is_kept():
+    kept = stored("dsgnar/cavity")
+    x, y = kept.at[:, :2].T
+    errors = [difference(np.column_stack(regular_cavity.flow(n, x, y)), kept.values) for n in (8, 14)]
+    assert errors[1] < errors[0] / 10 and errors[1] < 2e-4
+
+
+def test_cavity_balances_its_vorticity():
+    """By differences of u and v alone, away from the corners."""
+    h, at = 5e-3, np.linspace(0.2, 0.8, 5)
+    x, y = (each.ravel() for each in np.meshgrid(at, at))
+    steps = h * np.arange(-2, 3)
+    shifts = np.stack(np.meshgrid(steps, steps, indexing="ij")).reshape(2, -1, 1)
+    found = regular_cavity.flow(20, (x + shifts[0]).ravel(), (y + shifts[1]).ravel())
+    u, v = (each.reshape(5, 5, -1) for each in found)
+    slope = np.array([-1, 0, 1]) / (2 * h)
+    second = np.array([1, -2, 1]) / h**2
+    v_x = sum(w * v[i : i + 3, 1:4] for i, w in enumerate(slope))
+    u_y = sum(w * u[1:4, j : j + 3] for j, w in enumerate(slope))
+    ω = v_x - u_y
+    ω_x, ω_y = (np.tensordot(slope, each, 1) for each in (ω[:, 1], ω[1]))
+    Δω = sum(np.tensordot(second, each, 1) for each in (ω[:, 1], ω[1]))
+    carried = u[2, 2] * ω_x + v[2, 2] * ω_y
+    np.testing.assert_allclose(carried, Δω / 100, atol=5e-3 * abs(carried).max())
 
 
 def test_score_points_are_different_nodes_spread_evenly():

@@ -14,7 +14,7 @@ import pytest
 from marks import slow_but
 
 import tangrax as tx
-from tangrax.solve import FirstOrder
+from tangrax.optim import FirstOrder
 
 X, _ = tx.domain.line(mesh_size=0.1).variable("interior")
 # They want more than a gradient, a key, or matrices alone, multiply arrays of several ranks, or are deprecated.
@@ -158,6 +158,10 @@ def test_an_optimizer_is_compiled_once(name):
 OWN = {
     "gauss_newton": lambda: {"optimizer": tx.optim.gauss_newton()},
     "spring": lambda: {"optimizer": tx.optim.spring()},
+    "engd": lambda: {"optimizer": tx.optim.engd()},
+    "self_scaled_bfgs": lambda: {"optimizer": tx.optim.self_scaled_bfgs()},
+    "self_scaled_broyden": lambda: {"optimizer": tx.optim.self_scaled_broyden()},
+    "soap": lambda: {"optimizer": tx.optim.soap()},
     "spring, cg": lambda: {"optimizer": tx.optim.spring(way="cg")},
     "self_adaptive": lambda: {"balance": tx.optim.self_adaptive("fit")},
     "residual_attention": lambda: {"balance": tx.optim.residual_attention("fit")},

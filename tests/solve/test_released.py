@@ -15,7 +15,7 @@ import pytest
 import tangrax as tx
 from tangrax.nn.layers import Dense
 from tangrax.nn.mlp import MLP
-from tangrax.solve.constant_arrays import filled
+from tangrax.optim.constant_arrays import filled
 
 
 def programs() -> int:

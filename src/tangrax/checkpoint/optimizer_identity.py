@@ -16,9 +16,8 @@ import numpy as np
 import optax
 
 from ..expr import Trainable
-from ..optim import Settings
+from ..optim import Settings, by_optimizer
 from ..parallel import digest
-from ..solve import by_optimizer
 
 RATES = tuple(f"{name}.<locals>.update_fn" for name in ("scale", "scale_by_schedule"))  # fixed or not: the same kind
 LIBRARIES = ("optax", "jax", "equinox", "functools")

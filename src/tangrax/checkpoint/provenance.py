@@ -16,9 +16,10 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from ..expr import PointSet, all_nodes, fingerprint as fingerprint_of_nodes, ops
+from ..optim import Parameters
 from ..parallel import digest
 from ..processes import versions
-from ..solve import Parameters, Terms
+from ..solve import Terms
 
 SETTINGS = ("core.fileMode", "core.symlinks", "core.autocrlf", "core.eol")  # settings that say what a difference is
 

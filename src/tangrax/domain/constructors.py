@@ -1,6 +1,7 @@
-"""The shapes there are, each by a function: with `n=` or `mesh_size=` a domain with points, else a shape to combine.
+"""Shapes: with `n=` or `mesh_size=` each function returns a domain with points, else a shape to combine.
 
-`**points` are the arguments of `Domain.sample`.
+`**points` are the arguments of `Domain.sample`: `mesh_size`, `n`, `boundary`, `seed`, `sampler`. Lengths are in the
+units of the coordinates.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ Corner = Sequence[float] | np.ndarray
 
 
 class Points(TypedDict, total=False):
-    """What `Domain.sample` takes."""
+    """Arguments of `Domain.sample`."""
 
     mesh_size: float | None
     n: int | None
@@ -30,39 +31,91 @@ class Points(TypedDict, total=False):
 
 
 def line(a: float = 0.0, b: float = 1.0, **points: Unpack[Points]) -> Domain:
-    """The interval (a, b); its sides are left and right. `boundary` counts over time only: a steady one has 2."""
+    """The interval (a, b), with sides left and right.
+
+    Args:
+        a: lower end.
+        b: upper end.
+        **points: arguments of `Domain.sample`; `boundary` matters over time only, a steady interval has 2 ends.
+
+    Raises:
+        ValueError: the ends are not finite or not in order.
+    """
     return box((a,), (b,), **points)
 
 
 def rect(lower: Corner = (0.0, 0.0), upper: Corner = (1.0, 1.0), **points: Unpack[Points]) -> Domain:
-    """The rectangle between two corners; its sides are left, right, bottom and top."""
+    """The rectangle between two corners, with sides left, right, bottom and top.
+
+    Args:
+        lower: (x, y) of the lower left corner.
+        upper: (x, y) of the upper right corner.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: a corner has not two coordinates, or they are not in order.
+    """
     if len(lower) != 2 or len(upper) != 2:
         raise ValueError(f"rect({lower}, {upper}): a corner of a rectangle has two coordinates; see tx.domain.box")
     return box(lower, upper, **points)
 
 
 def box(lower: Corner, upper: Corner, **points: Unpack[Points]) -> Domain:
-    """The axis-parallel box between two corners, in any dimension; its sides are x_min, x_max, y_min, …
+    """The axis-parallel box between two corners in d dimensions, with sides x_min, x_max, y_min, …
 
-    `mesh_size` makes a regular grid, `n` and `boundary` that many low-discrepancy points inside and on the boundary.
+    Args:
+        lower: d smallest coordinates.
+        upper: d largest coordinates.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: the corners differ in length, are not finite or not in order.
     """
     return _with_points(Box(tuple(map(float, lower)), tuple(map(float, upper))), points)
 
 
 def disk(center: Corner, radius: float, **points: Unpack[Points]) -> Domain:
-    """The disk round a center; its boundary has no name of its own unless `.named(…)` gives it one."""
+    """A disk. Its boundary is the tag `boundary`; `.named(…)` adds a tag of its own.
+
+    Args:
+        center: (x, y).
+        radius: positive.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: the center has not two coordinates, or the radius is not positive.
+    """
     if len(center) != 2:
         raise ValueError(f"disk({center}, {radius}): the center of a disk has two coordinates; see tx.domain.ball")
     return ball(center, radius, **points)
 
 
 def ball(center: Corner, radius: float, **points: Unpack[Points]) -> Domain:
-    """The ball round a center, in two or three dimensions."""
+    """A ball in two or three dimensions.
+
+    Args:
+        center: 2 or 3 coordinates.
+        radius: positive.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: another number of coordinates, or a radius that is not positive.
+    """
     return _with_points(Ball(tuple(map(float, center)), float(radius)), points)
 
 
 def annulus(center: Corner, inner: float, outer: float, **points: Unpack[Points]) -> Domain:
-    """The ring between two circles round a center; its sides are inner and outer."""
+    """The ring between two concentric circles, with sides inner and outer.
+
+    Args:
+        center: (x, y).
+        inner: smaller radius.
+        outer: larger radius.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: the center has not two coordinates, or the radii are not in order.
+    """
     if len(center) != 2:
         raise ValueError(f"annulus({center}, …): the center of a ring has two coordinates; in space, ball - ball")
     if not inner < outer:
@@ -73,7 +126,16 @@ def annulus(center: Corner, inner: float, outer: float, **points: Unpack[Points]
 
 
 def ellipse(center: Corner, radii: Corner, **points: Unpack[Points]) -> Domain:
-    """The ellipse round a center, its radii along x and y; `.rotate(…)` turns it, `.named(…)` names its boundary."""
+    """An ellipse with axes along x and y; `.rotate(…)` turns it, `.named(…)` names its boundary.
+
+    Args:
+        center: (x, y).
+        radii: semi-axes along x and y.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: another number of coordinates, or a radius that is not positive.
+    """
     shape = Ellipse(tuple(map(float, center)), tuple(map(float, radii)))
     return _with_points(shape, points)
 
@@ -81,10 +143,16 @@ def ellipse(center: Corner, radii: Corner, **points: Unpack[Points]) -> Domain:
 def polygon(
     corners: Sequence[Corner] | np.ndarray, names: Sequence[str | None] | None = None, **points: Unpack[Points]
 ) -> Domain:
-    """The polygon through corners, in either orientation.
+    """A polygon.
 
-    `names` has one for each edge, from corner 0 to corner 1 first: equal names are one tag, and an edge with None
-    belongs to `boundary` alone.
+    Args:
+        corners: (m, 2) coordinates, in either orientation.
+        names: the tag of each edge, that from corner 0 to corner 1 first; equal names are one tag, None is `boundary`
+            only.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: edges intersect, corners repeat, the area vanishes, or `names` has another length.
     """
     for corner in corners:
         if len(corner) != 2:
@@ -97,30 +165,69 @@ def polygon(
 def triangle(
     a: Corner, b: Corner, c: Corner, names: Sequence[str | None] | None = None, **points: Unpack[Points]
 ) -> Domain:
-    """The triangle between three corners; `names` for its edges ab, bc and ca."""
+    """A triangle.
+
+    Args:
+        a: (x, y) of a corner.
+        b: (x, y) of a corner.
+        c: (x, y) of a corner.
+        names: tags of the edges ab, bc and ca, as in `polygon`.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: the corners lie on one line, or `names` has another length.
+    """
     return polygon((a, b, c), names, **points)
 
 
 def extrusion(profile: Domain, low: float, high: float, **points: Unpack[Points]) -> Domain:
-    """A plane shape drawn out along z from low to high; its sides are those of the plane shape, z_min and z_max."""
+    """A plane shape extruded along z, with the sides of that shape, z_min and z_max.
+
+    Args:
+        profile: a shape in the plane, without points.
+        low: smallest z.
+        high: largest z.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: the profile has points or is not plane, or the heights are not in order.
+    """
     shape = Extruded(profile.bare("extrusion"), float(low), float(high))
     return _with_points(shape, points)
 
 
 def cylinder(center: Corner, radius: float, low: float, high: float, **points: Unpack[Points]) -> Domain:
-    """The cylinder along z over a disk; its sides are wall, z_min and z_max. `.rotate(…)` turns it."""
+    """A cylinder along z, with sides wall, z_min and z_max; `.rotate(…)` turns it.
+
+    Args:
+        center: (x, y) of the axis.
+        radius: positive.
+        low: smallest z.
+        high: largest z.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: the center has not two coordinates, the radius is not positive, or the heights are not in order.
+    """
     wall = disk(center, radius).named("wall")
     return extrusion(wall, low, high, **points)
 
 
 def mesh(source: Source, names: Names = None, **points: Unpack[Points]) -> Domain:
-    """The solid within a closed surface of triangles: a file (STL, OBJ, PLY, …), or (vertices, triangles).
+    """The solid inside a closed triangulated surface, or the area that plane triangles cover.
 
-    With vertices in the plane, what the triangles fill; then there are no names.
+    A solid needs `pip install 'tangrax[mesh]'`.
 
-    `names` has one for each triangle, or is a function of their centers and normals, each (m, 3), that returns them:
-    equal names are one tag, and a triangle with None belongs to `boundary` alone. Pieces of a file that have names are
-    tags unless said otherwise. Needs `tangrax[mesh]`.
+    Args:
+        source: a file (STL, OBJ, PLY, OFF, GLB), or (vertices, triangles) of shapes (v, 3) or (v, 2), and (m, 3).
+        names: the tag of each triangle, or a function of their centers and outward normals, each (m, 3), that returns
+            m tags; equal names are one tag, None is `boundary` only. By default the named parts of a file. Not for
+            plane triangles.
+        **points: arguments of `Domain.sample`.
+
+    Raises:
+        ValueError: the surface is open, not manifold, flat or overlaps itself, or the file is damaged.
+        ImportError: `tangrax[mesh]` is not installed.
     """
     return _with_points(read_mesh(source, names), points)
 

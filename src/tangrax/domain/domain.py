@@ -3,29 +3,30 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..expr import Node, PointSet, apply, conform
 from .boundary_factors import Factor, largest
 from .lazy_points import LazyPoints, lazy_points
-from .measurements import coordinate_fields, measured, rows_and_columns
+from .measurements import coordinate_fields, measured, refuse_outside, rows_and_columns
 from .point_memory import grid_points, refuse_beyond
 from .samplers import FINE, GAUSS, SAMPLERS, Cube, Sampling, Seed, TimeSpan, product_weights
 from .set_operations import Combined, Named
-from .shapes import ROUNDED, OutwardNormal, Shape, is_own_name
+from .shapes import OutwardNormal, Shape, is_own_name
 from .table_files import Table
 from .transforms import Vector, rotated, scaled, translated
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """A shape, and its collocation points by tag once it is told how many.
+    """A shape with collocation points by tag, steady or over time; without points, a shape to combine.
 
     Tags: `interior` (strictly inside; over time, t > start), `boundary`, each side of the shape by name, and over
     time `initial` and `final` (the closed shape at the first and last time).
-    `a - b`, `a | b` and `a & b` are what is in a without b, in one of them, in both.
+    `a - b`, `a | b` and `a & b` are difference, union and intersection.
     """
 
     shape: Shape
@@ -52,25 +53,28 @@ class Domain:
         return self._combined(other, "&")
 
     def named(self, name: str) -> "Domain":
-        """The same shape with all of its boundary, or what other shapes leave of it, under one tag."""
+        """The same shape with its whole boundary, or what other shapes leave of it, as one tag."""
         shape = self.bare("named")
         if not is_own_name(name):
             raise ValueError(f"named({name!r}): a name of its own, such as 'hole'")
         return Domain(Named(shape, name))
 
     def translate(self, offset: Vector) -> "Domain":
-        """The shape moved by an offset."""
+        """The shape translated by an offset, one number for each axis."""
         return Domain(translated(self.bare("translate"), offset))
 
     def rotate(self, angle: float, about: Vector | None = None, axis: Vector | str | None = None) -> "Domain":
-        """The shape turned by an angle in radians, about a point: unless said, the middle of its bounds.
+        """The shape rotated.
 
-        In three dimensions round an axis, 'x', 'y', 'z' or a vector, by the right-hand rule.
+        Args:
+            angle: in radians.
+            about: the fixed point; the centre of the bounding box by default.
+            axis: in three dimensions "x", "y", "z" or a vector, with the right-hand rule.
         """
         return Domain(rotated(self.bare("rotate"), angle, about, axis))
 
     def scale(self, factor: float, about: Vector | None = None) -> "Domain":
-        """The shape with all lengths times a factor, about a point: unless said, the middle of its bounds."""
+        """The shape scaled by a factor about a point, by default the centre of its bounding box."""
         return Domain(scaled(self.bare("scale"), factor, about))
 
     def sample(
@@ -82,10 +86,17 @@ class Domain:
         seed: int = 0,
         sampler: str = "sobol",
     ) -> "Domain":
-        """The shape with points: grid nodes `mesh_size` apart, or `n` of a sampler and `boundary` on its edge.
+        """The shape with points: a regular grid, or points of a sampler.
 
-        Samplers are 'sobol', 'halton', 'latin_hypercube' and 'uniform', and for a line, rectangle or box
-        'gauss_legendre', a rule inside, with Sobol's points on the boundary.
+        Args:
+            mesh_size: distance of grid nodes.
+            n: number of points inside, in place of a grid.
+            boundary: number of points on the boundary; by default as dense as those inside.
+            seed: of the sampler.
+            sampler: "sobol", "halton", "latin_hypercube", "uniform", or "gauss_legendre" for a line, rectangle or box.
+
+        Raises:
+            ValueError: the shape has points already, or an argument is out of range.
         """
         if sampler == GAUSS and not self.shape.filled:
             raise ValueError(
@@ -103,9 +114,9 @@ class Domain:
         return self.shape
 
     def normal(self, tag: str) -> tuple[Node, ...]:
-        """Components of the unit normal that points out of the shape, as fields at the points of a tag.
+        """Components of the outward unit normal, as fields at the points of `boundary` or a side.
 
-        At an edge or a corner of a side, that of the side; of the whole boundary there, one between.
+        At an edge or corner, a side has its own normal, `boundary` one between. Raises ValueError for other tags.
         """
         points = self.point_set(tag)
         pieces = ("boundary", *self.shape.sides)
@@ -116,11 +127,17 @@ class Domain:
         return tuple(normal[axis] for axis in range(len(space)))
 
     def factor(self, *coordinates: Node) -> Node:
-        """A field that is zero on the boundary, above zero and smooth inside, about 1 at most: u = factor · net.
+        """A field for hard constraints: zero on the boundary, positive and smooth inside, at most about 1.
 
-        Of the space coordinates, of whichever tag. It rises along the inward normal of every edge and face. Smooth but
-        at corners that point inwards, and at all corners of polygons that have such or more than six. Raises for
-        meshes, and where shapes share a wall inside or on the boundary.
+        Its derivative along the inward normal is positive on every edge and face. It is not smooth at re-entrant
+        corners, and at all corners of polygons that have such or more than six. Sukumar and Srivastava, CMAME 389
+        (2022) 114333.
+
+        Args:
+            *coordinates: the space coordinates, of any tag.
+
+        Raises:
+            ValueError: another number of coordinates, a mesh, or shapes that share a wall.
         """
         if len(coordinates) != self.shape.dimension:
             raise ValueError(f"factor: {len(coordinates)} coordinates; {self.shape} has {', '.join(self.shape.axes)}")
@@ -142,16 +159,23 @@ class Domain:
     def variable(self, tag: str) -> tuple[Node, ...]:
         """The coordinates of a tag's points as fields: space axes, then time, (x, t) or (x, y, t).
 
-        The time slot is there for steady problems too, so that unpacking does not change with the problem.
+        A steady problem has a time too, zero, so that unpacking is the same. Raises ValueError for an unknown tag.
         """
         return coordinate_fields(self.point_set(tag))
 
-    def points(self, tag: str, points: Any) -> tuple[Node, ...]:
-        """A tag of one's own, such as sensors: its coordinates as fields, like `variable`.
+    def points(self, tag: str, points: ArrayLike | str | Path) -> tuple[Node, ...]:
+        """Adds a tag with your own points, such as sensors.
 
-        `points` has a row for each point and a column for each space axis, and one for time if the domain has one; or
-        it is the path of a table or archive with columns of those names. Its other columns are for `values`.
-        Points outside of the domain are refused.
+        Args:
+            tag: a new name.
+            points: (N, d), or (N, d + 1) with time last over time; or the path of a table or archive with columns of
+                the names of the axes, whose other columns are for `values`.
+
+        Returns:
+            Its coordinates as fields, like `variable`.
+
+        Raises:
+            ValueError: the tag exists, or points are not finite, of another shape or outside of the domain.
         """
         axes = (*self.shape.axes, "t")[: self.shape.dimension + (self.time is not None)]
         if tag in self.tags or tag in self._sets:
@@ -159,40 +183,38 @@ class Domain:
         points, columns = rows_and_columns(tag, points, axes, str(self))
         names, steady = (*self.shape.axes, "t"), self.time is None
         rows = conform(points, tag, names, steady)
-        self._refuse_outside(tag, rows, columns)
+        refuse_outside(tag, rows, columns, self.shape, self.time, str(self))
         self._sets[tag] = PointSet(tag, rows, names, steady, str(self), region=self.shape, spans=self._spans)
         self._given[tag] = columns
         return self.variable(tag)
 
-    def values(self, tag: str, values: Any, name: str | None = None) -> Node:
-        """Numbers at the points of a tag, one each in their order, as a field; of a tag from a file a column's name.
+    def values(self, tag: str, values: ArrayLike, name: str | None = None) -> Node:
+        """Measured numbers at the points of a tag, as a field that is defined at these points only.
 
-        They are of these points alone: fields with them cannot be held out, moved or evaluated at other points.
+        Args:
+            tag: name of a set of points.
+            values: (N,), in the order of `point_set(tag).coordinates`; or the name of a column of the tag's file.
+            name: of the field.
+
+        Raises:
+            ValueError: values are not finite, of another number, or there is no such column.
         """
         return measured(self.point_set(tag), self._given.get(tag, Table()), values, name)
-
-    def _refuse_outside(self, tag: str, rows: np.ndarray, table: Table) -> None:
-        """Raise where a point lies outside the closed shape, by more than the rounding of a few digits."""
-        outside = ~self.shape.holds(rows[:, :-1])
-        if self.time is not None:
-            slack = ROUNDED * (self.time.end - self.time.start)
-            outside |= (rows[:, -1] < self.time.start - slack) | (rows[:, -1] > self.time.end + slack)
-        if outside.any():
-            first = int(np.flatnonzero(outside)[0])
-            at = ", ".join(f"{value:g}" for value in rows[first][: None if self.time else -1])
-            raise ValueError(
-                f"points('{tag}'): {outside.sum()} of {len(rows)} points lie outside {self}, the first in "
-                f"{table.place(first)}, ({at}): leave them out, or check units and the order of columns"
-            )
 
     def over_time(
         self, start: float, end: float, *, mesh_size: float | None = None, initial: int | None = None
     ) -> "Domain":
-        """The same shape over a span of time.
+        """The same shape over a time span.
 
-        On a grid, time nodes lie `mesh_size` apart (by default as far as space nodes); with `n=`, those n points
-        fill space and time together, and `initial` points (by default as many as on the boundary) each lie
-        at the first and the last time.
+        Args:
+            start: first time.
+            end: last time.
+            mesh_size: time step of a grid; by default that in space.
+            initial: with `n=`, number of points at the first time, and again at the last; by default as many as on
+                the boundary.
+
+        Raises:
+            ValueError: the times are not in order, the shape has no points yet, or tags without a time.
         """
         span = TimeSpan(float(start), float(end), mesh_size, initial)
         if self._given:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..expr import Node, PointSet, checked_name, ops
+from .samplers import TimeSpan
+from .shapes import ROUNDED, Shape
 from .table_files import HOW, Table, read
 
 
@@ -46,3 +48,18 @@ def measured(points: PointSet, columns: Table, values: Any, name: str | None) ->
         name, values = name or values, columns[values]
     name = "values" if name is None else checked_name(f"values('{points.tag}', …)", name)
     return Node(ops.Measured(points, points.add(name, values)))
+
+
+def refuse_outside(tag: str, rows: np.ndarray, table: Table, shape: Shape, time: TimeSpan | None, where: str) -> None:
+    """Raise where a point lies outside the closed shape, by more than the rounding of a few digits."""
+    outside = ~shape.holds(rows[:, :-1])
+    if time is not None:
+        slack = ROUNDED * (time.end - time.start)
+        outside |= (rows[:, -1] < time.start - slack) | (rows[:, -1] > time.end + slack)
+    if outside.any():
+        first = int(np.flatnonzero(outside)[0])
+        at = ", ".join(f"{value:g}" for value in rows[first][: None if time else -1])
+        raise ValueError(
+            f"points('{tag}'): {outside.sum()} of {len(rows)} points lie outside {where}, the first in "
+            f"{table.place(first)}, ({at}): leave them out, or check units and the order of columns"
+        )

@@ -1,4 +1,4 @@
-"""Clouds: points of the user's own, with the normals they came with, and no shape behind them."""
+"""Point clouds: points and normals of the user, without a shape."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ AXES = ("x", "y", "z")
 
 
 class Cloud:
-    """Points under tags, all as they were given: none can be drawn, moved or held out, and sums are no integrals."""
+    """Points of the user by tag, without a shape: no resampling, no held-out points, no integrals."""
 
     def __init__(self, sets: Mapping[str, PointSet], columns: Mapping[str, Table], normals: Mapping[str, Any]):
         self._sets, self._columns = dict(sets), dict(columns)
@@ -69,11 +69,16 @@ class Cloud:
 
 
 def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *, over_time: bool = False) -> Cloud:
-    """Points of one's own by tag, such as those of a scan, with normals for some of the tags.
+    """A point cloud, such as that of a scan.
 
-    Each entry of `points` is an array with a row for each point and a column for each space axis (and a last one for
-    time if `over_time`), or the path of a table or archive with columns x, y, z (and t). Normals are arrays of the
-    same rows, made unit vectors; a file's columns nx, ny, nz are its normals unless others are given.
+    Args:
+        points: by tag, an array (N, d) with d from 1 to 3, or (N, d + 1) with time last if `over_time`; or the path of
+            a table or archive with columns x, y, z (and t).
+        normals: by tag, arrays (N, d), which are normalised; by default a file's columns nx, ny, nz.
+        over_time: whether points have a time.
+
+    Raises:
+        ValueError: there are no points, tags differ in dimension, or a normal has another shape or no direction.
     """
     if not points:
         raise ValueError("cloud({}): give points for one tag or more, such as {'interior': array}")

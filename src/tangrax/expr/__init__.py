@@ -17,16 +17,20 @@ from .functions import (
 from .gradient_metrics import cosine as cosine, is_cosine as is_cosine, norms as norms, projections as projections
 from .groups import split as split, within as within
 from .kernel_request import (
+    DensityRequest as DensityRequest,
     DualGramRequest as DualGramRequest,
+    EigenvaluesRequest as EigenvaluesRequest,
     GramRequest as GramRequest,
     Request as Request,
     SpectrumRequest as SpectrumRequest,
+    spectrum_request as spectrum_request,
 )
+from .masks import Selection as Selection
 from .names import checked_name as checked_name, column_name as column_name, fault as fault
 from .node import Node as Node, apply as apply, as_node as as_node
 from .points import PointSet as PointSet, conform as conform
 from .tracker import Tracker as Tracker
-from .trainable import Selection as Selection, Trainable as Trainable, is_parameter as is_parameter, parted as parted
+from .trainable import Trainable as Trainable, is_parameter as is_parameter, parted as parted
 from .traversal import (
     all_nodes as all_nodes,
     arguments_first as arguments_first,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .masks import Selection
 from .ops import Call, Coordinate, Label, Op, Opaque, Reduce, Restrict, RowMean
-from .trainable import Selection
 from .traversal import all_nodes, local_nodes
 
 if TYPE_CHECKING:

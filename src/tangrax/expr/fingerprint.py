@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .masks import Selection
 from .node import Node
 from .points import PointSet
-from .trainable import Selection, Trainable
+from .trainable import Trainable
 from .traversal import all_nodes
 
 

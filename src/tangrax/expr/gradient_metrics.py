@@ -7,9 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .masks import Selection
 from .node import Node, apply
 from .ops import Apply, Gradient, Jacobian, Label, RowMean
-from .trainable import Selection
 
 
 def cosine(a: Any, b: Any = None, *, per_leaf: bool = False) -> Node:

@@ -5,7 +5,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from . import markup
 from .groups import split
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .node import Node
     from .tracker import Tracker
 
+Exact = Literal["rows", "gram", "lanczos"]  # ways to eigenvalues
 WAYS = ("rows", "gram", "lanczos", "density")
 
 
@@ -111,7 +112,7 @@ class DualGramRequest(Request):
 
 
 class SpectrumRequest(Request):
-    """Eigenvalues of the tangent kernel K = J Jᵀ."""
+    """The spectrum of the tangent kernel K = J Jᵀ."""
 
     what = "spectrum"
     title = "eigenvalues of the tangent kernel K = J Jᵀ"
@@ -125,6 +126,14 @@ class SpectrumRequest(Request):
         from .tracker import Tracker
 
         return Tracker(self, interval, name, warn_below)
+
+
+class EigenvaluesRequest(SpectrumRequest):
+    """Eigenvalues of K, all or the largest, and eigenvectors."""
+
+
+class DensityRequest(SpectrumRequest):
+    """The spectral density of K, estimated by stochastic Lanczos quadrature."""
 
 
 def _facts(request: Request) -> list[tuple[str, Any]]:
@@ -147,8 +156,10 @@ def _facts(request: Request) -> list[tuple[str, Any]]:
     return [*facts, *((name, str(value)) for name, value in request.options)]
 
 
-def spectrum_options(node: "Node", k: int | None, way: str | None, vectors: int | None) -> tuple[tuple[str, Any], ...]:
-    """Checked options of a spectrum, without those left out."""
+def spectrum_request(
+    node: "Node", k: int | None, way: str | None, vectors: int | None
+) -> EigenvaluesRequest | DensityRequest:
+    """The request for a spectrum; raises ValueError where its options do not go together."""
     if way not in (None, *WAYS):
         raise ValueError(f"{node}.spectrum(way={way!r}): one of {', '.join(WAYS)}, or leave it out")
     most = node.shape[-1]
@@ -162,4 +173,5 @@ def spectrum_options(node: "Node", k: int | None, way: str | None, vectors: int 
     if way == "lanczos" and k is None:
         raise ValueError(f"{node}.spectrum(way='lanczos'): say how many of the largest eigenvalues, such as k=20")
     options = {"k": k, "way": way, "vectors": vectors or None}
-    return tuple((name, value) for name, value in options.items() if value is not None)
+    given = tuple((name, value) for name, value in options.items() if value is not None)
+    return (DensityRequest if way == "density" else EigenvaluesRequest)(node, options=given)

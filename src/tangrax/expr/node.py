@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from .argument_checks import axis_of, checked_selections, refuse_group, refuse_p
 from .foreign import Symbolic
 from .groups import split
 from .held_out import held_out
-from .kernel_request import DualGramRequest, GramRequest, SpectrumRequest, spectrum_options
+from .kernel_request import DensityRequest, DualGramRequest, EigenvaluesRequest, Exact, GramRequest, spectrum_request
 from .ops import (
     Apply,
     Component,
@@ -181,14 +181,20 @@ class Node(Symbolic):
             raise TypeError(f"{self}.mean_by_rows: only a Jacobian has rows; of a field take .mean")
         return Node(RowMean(by_rows=True), self)
 
-    def spectrum(self, k: int | None = None, *, way: str | None = None, vectors: int = 0) -> SpectrumRequest:
+    @overload
+    def spectrum(self, *, way: Literal["density"]) -> DensityRequest: ...
+    @overload
+    def spectrum(self, k: int | None = None, *, way: Exact | None = None, vectors: int = 0) -> EigenvaluesRequest: ...
+    def spectrum(
+        self, k: int | None = None, *, way: str | None = None, vectors: int = 0
+    ) -> EigenvaluesRequest | DensityRequest:
         """Of Jacobian rows: eigenvalues of the tangent kernel K = J Jᵀ, ranks and condition, by `solver.eval`.
 
         All eigenvalues, or the largest `k`; the first eigenvectors, as many as `vectors`. `way` is "rows", "gram",
         "lanczos" or "density"; left out, what serves best within memory. Of `J[group]`, the kernel of its points.
         """
         self._jacobian("spectrum")
-        return SpectrumRequest(self, options=spectrum_options(self, k, way, vectors))
+        return spectrum_request(self, k, way, vectors)
 
     def dual_gram(self) -> DualGramRequest:
         """Of Jacobian rows: JᵀJ, (P, P), by `solver.eval`; its eigenvalues are those of K but for zeros."""

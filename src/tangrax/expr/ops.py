@@ -15,9 +15,10 @@ from jax.typing import ArrayLike
 from .constants import given_array
 from .facts import Facts as Facts, Op as Op, one_point_set as one_point_set
 from .failure import explanation, is_of_shapes, shape_of, succeeds
+from .masks import Selection
 from .names import checked_name
 from .points import PointSet
-from .trainable import Selection, Trainable
+from .trainable import Trainable
 
 REDUCTIONS = ("mse", "mae", "mean", "sum", "max", "min", "std")
 MOST_INPUTS = 512  # numbers of inputs above it are not tried to explain an error

@@ -1,7 +1,7 @@
 """Diagnosis from parameter Jacobians: rows, group means, the tangent kernel and its spectrum."""
 
 from .api import gram as gram, means as means, plan as plan, products as products, rows as rows, spectrum as spectrum
-from .evaluate import RESULT_LIMIT as RESULT_LIMIT, evaluate as evaluate, plan_of as plan_of
+from .evaluate_and_plan import RESULT_LIMIT as RESULT_LIMIT, evaluate as evaluate, plan_of as plan_of
 from .expression_evaluator import Evaluator as Evaluator, refuse_empty_groups as refuse_empty_groups
 from .jacobian_operator import Products as Products
 from .plan import Plan as Plan, Way as Way

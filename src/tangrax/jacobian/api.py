@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Float, PyTree
 from numpy.typing import ArrayLike
 
-from ..expr import given_array
+from ..expr import given_array, spectrum_request
 from ..parallel import ShardedRows
-from .evaluate import RESULT_LIMIT, evaluate, plan_of
+from .evaluate_and_plan import RESULT_LIMIT, evaluate, plan_of
 from .jacobian_operator import Products
 from .plain_function import Function, MeshLike, jacobian_of, traced
 from .plan import Plan
@@ -150,7 +150,7 @@ def spectrum(
         ValueError: no way fits `limit`.
     """
     J, evaluator = traced(function, params, points, mesh)
-    return evaluate(evaluator, J.spectrum(k, way=way, vectors=vectors), {}, False, limit)
+    return evaluate(evaluator, spectrum_request(J, k, way, vectors), {}, False, limit)
 
 
 def plan(

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from ..expr import as_jax, given_array
-from .evaluate import RESULT_LIMIT, evaluate
+from .evaluate_and_plan import RESULT_LIMIT, evaluate
 from .expression_evaluator import Evaluator
 from .lanczos import jacobian_product, transposed_product
 from .sharded_jacobian import ShardedJacobian, run_in_shards

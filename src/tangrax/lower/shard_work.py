@@ -16,6 +16,8 @@ from .memory import chunks_within
 from .pointwise import Values, evaluate, put_selected
 from .primitives import Gathered, PointMax, PointSum
 
+MANY = 32  # sums that are reduced as one array: the time XLA takes for separate ones grows as their square
+
 
 @dataclass(frozen=True, eq=False)
 class Pullback:
@@ -139,20 +141,30 @@ def _contributions(
         inside = valid & reduce(jnp.logical_or, [at[group] for group in groups])
         fields = [field for field, its in restricted.items() if its == groups]
         at.update(zip(fields, _at_points(fields, *moved(inside, values, points, scattered)), strict=True))
-    shares = []
+    sums: dict[tuple[Node, ...], list[Node]] = {}  # of numbers a point, by the groups that they are over
+    for node in nodes:
+        if isinstance(node.op, PointSum) and at[node.args[0]].ndim == 1:
+            sums.setdefault(node.args[1:], []).append(node)
+    shares: dict[Node, Any] = {}
+    for groups, together in sums.items():
+        if len(together) >= MANY:
+            counted = reduce(jnp.logical_and, [at[group] for group in groups], valid)
+            rows = jnp.stack([at[node.args[0]] for node in together])
+            shares.update(zip(together, jnp.where(counted, rows, 0).sum(axis=1), strict=True))
     for node in nodes:
         value = at[node.args[0]]
         if isinstance(node.op, Gathered):
-            shares.append(value)
+            shares[node] = value
+        if node in shares:
             continue
         # Padding is masked before the reduction, and with it in the pull-back: 0 x NaN would be NaN.
         counted = valid & at[node.args[1]] if len(node.args) > 1 else valid
         if isinstance(node.op, PointSum):
-            shares.append(jnp.where(_along(counted, value), value, 0).sum(axis=0))
+            shares[node] = jnp.where(_along(counted, value), value, 0).sum(axis=0)
         else:
             assert isinstance(node.op, PointMax)
-            shares.append(jnp.where(counted, value, -jnp.inf).max())
-    return shares
+            shares[node] = jnp.where(counted, value, -jnp.inf).max()
+    return [shares[node] for node in nodes]
 
 
 def _at_points(fields: Sequence[Node], values: Values, points: Any, scattered: Mapping[Node, Array]) -> list[Any]:

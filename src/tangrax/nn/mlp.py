@@ -60,10 +60,22 @@ def mlp(
     key: PRNGKeyArray | int = 0,
     name: str | None = None,
 ) -> Network:
-    """A multilayer perceptron, wrapped and ready to be called: `depth` hidden layers of `width` units.
+    """A multilayer perceptron with a linear output layer.
 
-    `fourier_features` random frequencies of standard deviation `fourier_scale` (cycles per unit length) help with
-    solutions that oscillate; `factorised` weights with several scales. `key` is a seed or a PRNG key.
+    Args:
+        inputs: number of inputs.
+        outputs: number of outputs; 1 gives a scalar per point.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        activation: elementwise, with as many derivatives as the equation takes.
+        fourier_features: number of fixed random frequencies, for solutions that oscillate (arXiv 2006.10739).
+        fourier_scale: their standard deviation, in cycles per unit length.
+        factorised: random weight factorisation, for several scales (arXiv 2210.01274).
+        key: a seed or a PRNG key.
+        name: of the network, in messages, the history and files.
+
+    Raises:
+        ValueError: a size is not a positive whole number, or a scale is out of range.
     """
     sizes = {"inputs": inputs, "outputs": outputs, "width": width, "depth": depth}
     check_sizes("mlp", **sizes)

@@ -82,9 +82,24 @@ def modified_mlp(
     key: PRNGKeyArray | int = 0,
     name: str | None = None,
 ) -> Network:
-    """A perceptron whose hidden layers mix two encodings of the input; all else as in `mlp`.
+    """A modified perceptron, whose hidden layers mix two encodings of the input (arXiv 2001.04536).
 
     It has two layers of parameters more than an `mlp` of the same width and depth.
+
+    Args:
+        inputs: number of inputs.
+        outputs: number of outputs; 1 gives a scalar per point.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        activation: elementwise, with as many derivatives as the equation takes.
+        fourier_features: number of fixed random frequencies, for solutions that oscillate (arXiv 2006.10739).
+        fourier_scale: their standard deviation, in cycles per unit length.
+        factorised: random weight factorisation, for several scales (arXiv 2210.01274).
+        key: a seed or a PRNG key.
+        name: of the network, in messages, the history and files.
+
+    Raises:
+        ValueError: a size is not a positive whole number, or a scale is out of range.
     """
     sizes = {"inputs": inputs, "outputs": outputs, "width": width, "depth": depth}
     check_sizes("modified_mlp", **sizes)

@@ -21,9 +21,13 @@ class Network:
     selected: Selection | None = None  # by a mask; None for all
 
     def __call__(self, *coordinates: Any) -> Node:
-        """The network at each point: the arguments are put one after the other into its input vector.
+        """The network as a field; the arguments (numbers, vectors, constants) are concatenated to its input vector.
 
-        An output of shape (1,) becomes a number per point.
+        Returns:
+            A field with the shape of the network's output; (1,) becomes a scalar.
+
+        Raises:
+            ValueError: the network does not take these inputs.
         """
         if not coordinates:
             raise ValueError(f"{self.trainable.name}() needs the coordinates it is evaluated at, such as net(x, t)")
@@ -31,19 +35,27 @@ class Network:
         return Node(call, *map(as_node, coordinates))
 
     def optimizer(self, optimizer: Any) -> "Network":
-        """The same network, trained by an optax optimizer of its own.
+        """The same network with its own optax optimizer.
 
-        Networks given the same optimizer object are stepped jointly.
+        Networks with the same optimizer object are updated jointly. Raises TypeError for anything else.
         """
         check_optimizer(optimizer, self.trainable.name)
         return replace(self, own_optimizer=optimizer)
 
     def freeze(self) -> "Network":
-        """The same network, left as it is by training. Its Jacobians can still be taken."""
+        """The same network, excluded from training. Its Jacobians can still be taken."""
         return replace(self, frozen=True)
 
-    def mask(self, mask: Any) -> "Network":
-        """A view that selects parameters for `.grad(...)`: one bool a leaf, or None for all."""
+    def mask(self, mask: PyTree) -> "Network":
+        """The same network with a selection of parameters for `.grad(...)`.
+
+        Args:
+            mask: a tree of bools built from `net.params` or `net.module`, or None for all.
+
+        Raises:
+            TypeError: a leaf is not a bool.
+            ValueError: the tree has another structure, or selects nothing.
+        """
         return replace(self, selected=Selection.of(self.trainable, mask))
 
     @property
@@ -73,12 +85,18 @@ class Network:
 def wrap(
     module: PyTree, params: PyTree = None, *, name: str | None = None, recipe: dict[str, Any] | None = None
 ) -> Network:
-    """A network for use in expressions.
+    """A network for use in expressions, from any Equinox module or pure function.
 
-    `wrap(module)` takes any Equinox module, called per point with one vector of its inputs; `wrap(f, params)` a
-    pure function f(params, inputs). Trainable are the arrays of floats among the leaves, of JAX and NumPy; numbers,
-    such as a frequency, are not. Raises TypeError for complex ones. `recipe` is what a saved file tells of the
-    architecture (see `tx.nn.mlp`).
+    Trainable are the floating-point arrays among the leaves, of JAX and NumPy; Python and NumPy numbers are constants.
+
+    Args:
+        module: called for one point with the vector of its inputs; or a function f(params, inputs).
+        params: the parameters of a function.
+        name: of the network, in messages, the history and files.
+        recipe: plain data from which a saved file rebuilds the architecture, as `tx.nn.mlp` has it.
+
+    Raises:
+        TypeError: `module` is not callable or has no floating-point arrays, or a parameter is complex.
     """
     if params is None:
         initial, static = parted(f"wrap({type(module).__name__})", module)

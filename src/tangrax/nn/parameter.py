@@ -4,13 +4,14 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..expr import Node, Selection, Trainable, given_array, ops
 from .network import check_optimizer
 
 
 class Parameter(Node):
-    """A trainable number (or array) in expressions. Its methods return new handles of the same number."""
+    """A trainable number or array, a term. Its methods return new handles of the same number."""
 
     __slots__ = ()
 
@@ -20,12 +21,12 @@ class Parameter(Node):
         return self.op
 
     def optimizer(self, optimizer: Any) -> "Parameter":
-        """The same number, trained by an optax optimizer of its own."""
+        """The same number with its own optax optimizer; TypeError for anything else."""
         check_optimizer(optimizer, self._call.trainable.name)
         return Parameter(ops.Call(self._call.trainable, optimizer, self._call.frozen))
 
     def freeze(self) -> "Parameter":
-        """The same number, left as it is by training."""
+        """The same number, excluded from training."""
         return Parameter(ops.Call(self._call.trainable, self._call.optimizer, True))
 
     @property
@@ -37,8 +38,17 @@ class Parameter(Node):
         return Selection(self._call.trainable)
 
 
-def parameter(init: Any, *, name: str | None = None) -> Parameter:
-    """A trainable number, or array, that starts at `init`."""
+def parameter(init: ArrayLike, *, name: str | None = None) -> Parameter:
+    """A trainable number or array.
+
+    Args:
+        init: initial value.
+        name: in messages, the history and files.
+
+    Raises:
+        TypeError: the initial value is complex.
+        ValueError: the initial value is not finite, or no number.
+    """
     value = given_array(f"parameter({init!r})", init)
     if value.dtype.kind not in "fi" or not np.all(np.isfinite(value)):
         raise ValueError(f"parameter({init!r}): give a finite number, or an array of finite numbers, to start from")

@@ -80,9 +80,21 @@ def pirate(
     key: PRNGKeyArray | int = 0,
     name: str | None = None,
 ) -> Network:
-    """A PirateNet: `blocks` residual blocks of three layers of `width` units on `width`/2 random frequencies.
+    """A PirateNet: residual blocks of three layers, the identity at the start (arXiv 2402.00326, section 4).
 
-    `fourier_scale` is their standard deviation, in cycles per unit length.
+    Args:
+        inputs: number of inputs.
+        outputs: number of outputs; 1 gives a scalar per point.
+        width: units of a layer, an even number: there are `width`/2 random frequencies.
+        blocks: number of residual blocks.
+        activation: elementwise, with as many derivatives as the equation takes.
+        fourier_scale: standard deviation of the frequencies, in cycles per unit length.
+        factorised: random weight factorisation, for several scales (arXiv 2210.01274).
+        key: a seed or a PRNG key.
+        name: of the network, in messages, the history and files.
+
+    Raises:
+        ValueError: a size is not a positive whole number, or a scale is out of range.
     """
     check_sizes("pirate", inputs=inputs, outputs=outputs, width=width, blocks=blocks)
     if width % 2:

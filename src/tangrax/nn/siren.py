@@ -59,10 +59,20 @@ def siren(
     key: PRNGKeyArray | int = 0,
     name: str | None = None,
 ) -> Network:
-    """A network of sines: `depth` hidden layers of `width` units sin(ω₀(Wx + b)).
+    """A SIREN: hidden layers sin(ω₀(Wx + b)) (arXiv 2006.09661, section 3.2).
 
-    `frequency` is ω₀, radians per unit length: at the start the first layer's waves have up to about ω₀/2π cycles per
-    unit length. Of 5, 10 and the paper's 30, 5 did best on ten waves in a unit interval (docs/networks.md).
+    Args:
+        inputs: number of inputs.
+        outputs: number of outputs; 1 gives a scalar per point.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        frequency: ω₀, in radians per unit length: the first layer starts with up to about ω₀/2π cycles per unit length.
+            Of 5, 10 and the paper's 30, 5 did best on ten waves in a unit interval (docs/networks.md).
+        key: a seed or a PRNG key.
+        name: of the network, in messages, the history and files.
+
+    Raises:
+        ValueError: a size is not a positive whole number, or a scale is out of range.
     """
     check_sizes("siren", inputs=inputs, outputs=outputs, width=width, depth=depth)
     check_positive("siren", frequency=frequency)

@@ -24,18 +24,24 @@ from .adaptive_sampling import (
     rar_d as rar_d,
     uniform as uniform,
 )
+from .build_optimizer import Chosen as Chosen, joint_optimizer as joint_optimizer
+from .first_order import FirstOrder as FirstOrder, by_optimizer as by_optimizer
 from .optimizer_protocol import (
     LossAndGradient as LossAndGradient,
     Optimizer as Optimizer,
     Parameters as Parameters,
     UpdateContext as UpdateContext,
 )
+from .quasi_newton import self_scaled_bfgs as self_scaled_bfgs, self_scaled_broyden as self_scaled_broyden
 from .residuals import squares_of as squares_of
 from .second_order import (
+    Engd as Engd,
     GaussNewton as GaussNewton,
     SecondOrder as SecondOrder,
     Settings as Settings,
     Spring as Spring,
+    engd as engd,
     gauss_newton as gauss_newton,
     spring as spring,
 )
+from .soap import soap as soap

@@ -193,18 +193,38 @@ class RARD(ByDensity):
 
 
 def uniform(field: Node, *, every: int, seed: int = 0) -> Uniform:
-    """Fresh points for the tag of `field` every `every` epochs, spread evenly (a new scrambled Sobol sequence)."""
+    """Redraws all points of a tag uniformly, by a new scrambled Sobol sequence.
+
+    Args:
+        field: its tag is resampled.
+        every: epochs between resamplings.
+        seed: of the random points.
+
+    Raises:
+        TypeError: `field` is not a real field of all points of a tag.
+        ValueError: an argument is out of range, or the tag's points cannot be redrawn.
+    """
     return Uniform(field, every, seed)
 
 
 def rad(
     field: Node, *, every: int, power: float = 1.0, offset: float = 1.0, pool: int | None = None, seed: int = 0
 ) -> RAD:
-    """All points of the tag of `field` drawn anew every `every` epochs, more of them where the residual is large.
+    """Redraws all points of a tag with density |r|^power / E|r|^power + offset, without replacement from a pool.
 
-    They are drawn without replacement from `pool` candidates spread evenly, by the density |r|^power / E|r|^power +
-    offset; r is `field`, its norm where it has components. Left open, the pool has ten candidates for each point, at
-    least 10,000. RAD of Wu, Zhu, Tan, Kartha, Lu, CMAME 403 (2023) 115671, eq. 2.
+    RAD of Wu, Zhu, Tan, Kartha, Lu, CMAME 403 (2023) 115671, eq. 2.
+
+    Args:
+        field: its tag is resampled; |field| is the residual r, the norm of several components.
+        every: epochs between resamplings.
+        power: at least 0; larger ones concentrate points where r is large.
+        offset: at least 0; larger ones spread points.
+        pool: number of uniform candidates; by default ten for each point, at least 10,000.
+        seed: of the random points.
+
+    Raises:
+        TypeError: `field` is not a real field of all points of a tag.
+        ValueError: an argument is out of range, or the tag's points cannot be redrawn.
     """
     return RAD(field, every, seed, power, offset, pool)
 
@@ -220,18 +240,40 @@ def rar_d(
     most: int | None = None,
     seed: int = 0,
 ) -> RARD:
-    """`add` more points for the tag of `field` every `every` epochs, drawn as by `rad`, until there are `most`.
+    """Adds points to a tag, drawn as by `rad`; training is recompiled each time.
 
-    Left open, `most` is twice the number at the start. Training is compiled anew each time the number grows. RAR-D of
-    Wu, Zhu, Tan, Kartha, Lu, CMAME 403 (2023) 115671.
+    RAR-D of Wu, Zhu, Tan, Kartha, Lu, CMAME 403 (2023) 115671.
+
+    Args:
+        field: its tag is resampled; |field| is the residual r, the norm of several components.
+        every: epochs between resamplings.
+        add: number of points to add.
+        power: as in `rad`.
+        offset: as in `rad`.
+        pool: as in `rad`.
+        most: largest number of points; by default twice the number at the start.
+        seed: of the random points.
+
+    Raises:
+        TypeError: `field` is not a real field of all points of a tag.
+        ValueError: an argument is out of range, or the tag's points cannot be redrawn.
     """
     return RARD(field, every, seed, power, offset, pool, add, most)
 
 
 def r3(field: Node, *, every: int, seed: int = 0) -> R3:
-    """Points of the tag of `field` whose residual exceeds the mean stay; the others are drawn anew, evenly spread.
+    """Redraws uniformly the points of a tag whose residual is not above the mean; the others stay.
 
-    Every `every` epochs. R3 of Daw, Bu, Wang, Perdikaris, Karpatne, ICML 2023.
+    R3 of Daw, Bu, Wang, Perdikaris, Karpatne, ICML 2023.
+
+    Args:
+        field: its tag is resampled; |field| is the residual r, the norm of several components.
+        every: epochs between resamplings.
+        seed: of the random points.
+
+    Raises:
+        TypeError: `field` is not a real field of all points of a tag.
+        ValueError: an argument is out of range, or the tag's points cannot be redrawn.
     """
     return R3(field, every, seed)
 

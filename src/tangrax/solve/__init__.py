@@ -1,15 +1,13 @@
-"""Training: compiled stretches, optimizers, what is recorded and who is told."""
+"""Training: compiled stretches, the host loop, history, callbacks."""
 
 from .batches import Batches as Batches
 from .build import build_loop as build_loop
 from .callbacks import Listener as Listener, Run as Run, Stretch as Stretch
 from .checkpointer import Checkpointer as Checkpointer, NoCheckpoints as NoCheckpoints
 from .device_parameters import Held as Held, explained as explained
-from .first_order import FirstOrder as FirstOrder, Parameters as Parameters, by_optimizer as by_optimizer
 from .history import History as History
 from .loop import Loop as Loop, Timing as Timing
 from .loss_terms import TOTAL as TOTAL, NonFiniteLoss as NonFiniteLoss, Terms as Terms, read_terms as read_terms
-from .optimizers import joint_optimizer as joint_optimizer
 from .resampling import Resampler as Resampler
 from .rollback import STEP_SCALE as STEP_SCALE
 from .training_lock import exclusive as exclusive

@@ -10,8 +10,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from ..expr import PointSet
+from ..optim.first_order import strong
 from ..parallel import Collectives
-from .first_order import strong
 from .shard_problem import ShardProblem
 from .training_problem import CompiledTracker, Problem, State
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..expr import Node, Selection, Trainable, as_jax, ops
 from ..jacobian import RESULT_LIMIT, Evaluator, evaluate
+from ..optim import Parameters
 from ..parallel import Transport
-from .first_order import Parameters
 from .loss_terms import describe_trouble
 
 

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..expr import PointSet
-from ..optim import AdaptiveRule
+from ..optim import AdaptiveRule, Parameters
+from ..optim.first_order import strong
 from ..parallel import Collectives, Transport, precision_of
 from ..processes import Interruption, raise_for, say_stopped
 from .callbacks import Listener, Run, Stretch
 from .checkpointer import Checkpointer
 from .compiled_loop import LONGEST, fired_before, stretch_program
-from .first_order import Parameters, strong
 from .history import History
 from .loss_terms import TOTAL, NonFiniteLoss
 from .resampling import MOVED, Resampler

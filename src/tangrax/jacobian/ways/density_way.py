@@ -7,8 +7,8 @@ import numpy as np
 
 from ..lanczos import PROBES, quadrature
 from ..lanczos_cost import lanczos_cost
+from ..request_context import RequestContext
 from ..spectral_density import Density
-from .request_way import RequestContext
 from .spectrum_way import SpectrumWay
 
 STEPS = 48  # products a random vector: nodes then lie closer than the widths of interest

@@ -8,7 +8,8 @@ import numpy as np
 from ..gram import dual
 from ..gram_cost import dual_cost
 from ..plan import FEWER, Plan
-from .request_way import RequestContext, RequestWay
+from ..request_context import RequestContext
+from .request_way import RequestWay
 
 
 @dataclass(frozen=True, kw_only=True)

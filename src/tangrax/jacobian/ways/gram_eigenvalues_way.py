@@ -8,12 +8,12 @@ import numpy as np
 import scipy.linalg
 
 from ...parallel import undefined
+from ..eigenvectors import by_component, left_singular_vectors
 from ..gram import Choice, accumulation, stored
 from ..gram_cost import dual_cost, gram_cost
+from ..request_context import RequestContext
 from ..spectrum import Spectrum, eigenvalue_error
 from .dual_gram_way import dual_gram
-from .eigenvectors import by_component, left_singular_vectors
-from .request_way import RequestContext
 from .spectrum_way import SpectrumWay, truncated
 
 

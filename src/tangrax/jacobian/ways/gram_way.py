@@ -10,7 +10,8 @@ from ...parallel import ShardedRows
 from ..gram import Choice, accumulation, stored
 from ..gram_cost import gram_cost
 from ..plan import FEWER, Plan, as_size, capacity
-from .request_way import RequestContext, RequestWay
+from ..request_context import RequestContext
+from .request_way import RequestWay
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from ..eigenvectors import left_singular_vectors
 from ..gram import Choice, squares
 from ..gram_cost import dual_cost, gram_cost
 from ..lanczos import Ritz, largest, steps_for
 from ..lanczos_cost import lanczos_cost
+from ..request_context import RequestContext
 from ..spectrum import RESOLVED, Spectrum, eigenvalue_error
-from .eigenvectors import left_singular_vectors
-from .request_way import RequestContext
 from .spectrum_way import SpectrumWay
 
 

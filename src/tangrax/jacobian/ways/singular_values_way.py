@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...parallel import decomposed, singular_values, singular_values_bytes, triangle
+from ..eigenvectors import by_component, left_singular_vectors
 from ..gram import over_chunks
+from ..request_context import RequestContext
 from ..spectrum import Spectrum
-from .eigenvectors import by_component, left_singular_vectors
-from .request_way import RequestContext
 from .spectrum_way import SpectrumWay, truncated
 
 LEAST = 256  # rows of a chunk that is folded into a triangle, where J has fewer columns

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..gram import over_chunks
+from ..request_context import RequestContext
 from ..spectral_density import Density
 from ..spectrum import NotFinite, Spectrum
-from .request_way import RequestContext, RequestWay
+from .request_way import RequestWay
 
 
 @dataclass(frozen=True, kw_only=True)

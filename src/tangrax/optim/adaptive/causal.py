@@ -82,14 +82,24 @@ def causal(
     ready: float = 0.99,
     every: int = 10,
 ) -> Causal:
-    """Along `time`, a coordinate, residuals of later bins count less while those of earlier ones are large.
+    """Causal weights: residuals of later times count less while those of earlier ones are large.
 
-    Of the terms named (of all on the points of `time`, if none is): L = mean wⱼ Lⱼ over `bins` bins of equal length,
-    wⱼ = exp(-ε Σ_{k<j} Lₖ), set anew every `every` epochs. ε goes through `tolerances`, on to the next where the last
-    bin's weight is above `ready`. Terms have to be sums of squares.
-
+    L = mean wⱼ Lⱼ over bins of equal length, wⱼ = exp(-ε Σ_{k<j} Lₖ). The terms must be sums of mean squares:
+    ValueError from `tx.core` otherwise.
     Wang, Sankaran and Perdikaris, Respecting causality for training physics-informed neural networks (2024), eq. 3.13
     and algorithm 1.
+
+    Args:
+        time: the coordinate, as `domain.variable(tag)` returned it.
+        *terms: names of terms; by default all on the points of `time`.
+        bins: number of bins, at least 2.
+        tolerances: values of ε, one after the other.
+        ready: weight of the last bin, from 0 to 1, above which the next ε begins.
+        every: epochs between updates.
+
+    Raises:
+        TypeError: `time` is not a coordinate.
+        ValueError: an argument is out of range.
     """
     check_interval("causal", every)
     check_within("causal", "ready", ready, 0, 1)

@@ -116,24 +116,34 @@ class ConFIG(Conflict):
 
 
 def pcgrad(*, below: float | None = None, every: int = 100, seed: int = 0) -> Conflict:
-    """Gradient surgery: of each term's gradient, what goes against another term's is taken away; then all are added.
-
-    The others come in random order, by `seed` and epoch. With `below`, say -0.1, that is done only while the least
-    cosine between two terms' gradients, looked at every `every` epochs, is below it; else the gradients are added.
+    """Gradient surgery: removes from each term's gradient what opposes another term's, then sums them.
 
     Yu et al., Gradient surgery for multi-task learning (2020), algorithm 1.
+
+    Args:
+        below: active only while the least cosine of two terms' gradients is below this (-1 to 1); always by default.
+        every: epochs between measurements of that cosine.
+        seed: of the random order of the other terms.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     _check("pcgrad", below, every)
     return PCGrad(below, every, seed)
 
 
 def config(*, below: float | None = None, every: int = 100) -> Conflict:
-    """The direction whose cosine with all terms' gradients is the same, and as large as can be.
+    """Descends along the direction that has the same, largest possible cosine with all terms' gradients.
 
-    u = U(A⁺ 1), with the unit gradients as rows of A and U(x) = x/|x|; the update is (Σ gᵢ·u) u. `below` and `every`
-    as for `pcgrad`.
-
+    u = U(A⁺ 1), with the unit gradients as rows of A and U(x) = x/|x|; the update is (Σ gᵢ·u) u.
     Liu, Chu and Thuerey, ConFIG: towards conflict-free training of physics informed neural networks (2024), eq. 2.
+
+    Args:
+        below: active only while the least cosine of two terms' gradients is below this (-1 to 1); always by default.
+        every: epochs between measurements of that cosine.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     _check("config", below, every)
     return ConFIG(below, every)

@@ -142,22 +142,35 @@ class ReLoBRaLo(LossBalance):
 
 
 def ntk_balance(*, every: int = 100, smoothing: float = 0.9) -> LossBalance:
-    """wᵢ = Σⱼ tr Kⱼⱼ / tr Kᵢᵢ by the traces of the terms' tangent kernels, so that all are learned at one rate.
+    """Weights wᵢ = Σⱼ tr Kⱼⱼ / tr Kᵢᵢ by the traces of the terms' tangent kernels: all are learned at one rate.
 
-    A trace is that of a mean square: the mean over points of |∂r/∂θ|², times the term's own factor, which new weights
-    make up for. `smoothing` is the share of the old weights in the new ones. Terms have to be sums of squares.
-
+    A trace is the mean over points of |∂r/∂θ|², times the term's own factor, for which weights compensate. All terms
+    must be sums of mean squares: ValueError from `tx.core` otherwise.
     Wang, Yu and Perdikaris, When and why PINNs fail to train: a neural tangent kernel perspective (2022), eq. 6.5 ff.
+
+    Args:
+        every: epochs between updates.
+        smoothing: share of the old weights in the new ones, from 0 to 1.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     _check("ntk_balance", every, smoothing)
     return NTKBalance(every, smoothing)
 
 
 def grad_norm(*, every: int = 100, smoothing: float = 0.9) -> LossBalance:
-    """wᵢ = Σⱼ |∇Lⱼ| / |∇Lᵢ|, so that all terms pull alike; any terms.
+    """Weights wᵢ = Σⱼ |∇Lⱼ| / |∇Lᵢ|: all weighted terms have gradients of one norm.
 
-    `smoothing` is the share of the old weights in the new ones. Wang, Sankaran, Wang and Perdikaris, An expert's guide
-    to training physics-informed neural networks (2023), algorithm 1.
+    Wang, Sankaran, Wang and Perdikaris, An expert's guide to training physics-informed neural networks (2023),
+    algorithm 1.
+
+    Args:
+        every: epochs between updates.
+        smoothing: share of the old weights in the new ones, from 0 to 1.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     _check("grad_norm", every, smoothing)
     return GradNorm(every, smoothing)
@@ -166,12 +179,21 @@ def grad_norm(*, every: int = 100, smoothing: float = 0.9) -> LossBalance:
 def relobralo(
     *, every: int = 1, smoothing: float = 0.999, temperature: float = 0.1, lookback: float = 0.999, seed: int = 0
 ) -> LossBalance:
-    """Weights by relative progress: more for terms that fell less since the last time, and since the start.
+    """Weights by relative progress: larger for terms that decreased less since the last update, and since the start.
 
     With s(t') = T softmax(Lᵢ(t) / (temperature Lᵢ(t'))) over the T terms, w = smoothing h + (1 - smoothing) s(t - 1),
-    where h is the last w with probability `lookback`, else s(0). One loss more is computed each time.
-
+    where h is the last w with probability `lookback`, else s(0). An update computes the loss once more.
     Bischof and Kraus, Multi-objective loss balancing for physics-informed deep learning (2021), section 3.
+
+    Args:
+        every: epochs between updates.
+        smoothing: from 0 to 1.
+        temperature: positive; smaller ones give more different weights.
+        lookback: probability, from 0 to 1.
+        seed: of the random choice of h.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     _check("relobralo", every, smoothing)
     check_within("relobralo", "lookback", lookback, 0, 1)

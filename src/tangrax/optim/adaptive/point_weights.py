@@ -140,25 +140,40 @@ class ResidualAttention(PointWeighting):
 
 
 def self_adaptive(*terms: str, rate: float = 5e-3, every: int = 1) -> PointWeighting:
-    """Each point of the terms named (of all, if none is) gets a weight λ² that rises while its residual is not met.
+    """Weights λ² of single points, which grow where the residual stays.
 
-    λ starts at 1 and climbs the loss, mean (λ r)², by Adam with `rate`, while the parameters descend it. Residuals are
-    computed once more each `every` epochs. Terms have to be sums of squares.
-
+    λ starts at 1 and maximises the loss, mean (λ r)², by Adam, while the parameters minimise it. An update computes the
+    residuals once more. The terms must be sums of mean squares: ValueError from `tx.core` otherwise.
     McClenny and Braga-Neto, Self-adaptive physics-informed neural networks (2023), section 3, with the mask m(λ) = λ².
+
+    Args:
+        *terms: names of terms; all by default.
+        rate: of Adam.
+        every: epochs between updates.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     _check("self_adaptive", rate, every)
     return SelfAdaptive(terms, every, rate)
 
 
 def residual_attention(*terms: str, rate: float = 0.01, decay: float = 0.999, every: int = 1) -> PointWeighting:
-    """Each point of the terms named (of all, if none is) gets λ ← decay λ + rate |r| / max |r| for a loss mean (λ r)².
+    """Weights of single points, λ ← decay λ + rate |r| / max |r| for a loss mean (λ r)².
 
-    λ starts at 0 and stays below rate / (1 - decay). Residuals are computed once more each `every` epochs. Terms have
-    to be sums of squares.
-
+    λ starts at 0 and stays below rate / (1 - decay). An update computes the residuals once more. The terms must be sums
+    of mean squares: ValueError from `tx.core` otherwise.
     Anagnostopoulos, Toscano, Stergiopulos and Karniadakis, Residual-based attention in physics-informed neural networks
     (2024), eq. 7.
+
+    Args:
+        *terms: names of terms; all by default.
+        rate: positive.
+        decay: from 0 to 1.
+        every: epochs between updates.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
     _check("residual_attention", rate, every)
     check_within("residual_attention", "decay", decay, 0, 1)

@@ -6,6 +6,8 @@ With the residuals r so weighted that the loss is ‖r‖², and J their Jacobia
 
 of all φ the one with the least ‖Jφ - r‖² + λ‖φ - μ φ_{k-1}‖². Goldshlager, Abrahamsen, Lin, arXiv 2401.10190; for
 residuals of differential equations Guzmán-Cordero, Dangel, Goldshlager, Zeinhofer, arXiv 2505.12149.
+
+With μ = 0 and a λ that stays it is ENGD, energy natural gradient descent. Müller, Zeinhofer, arXiv 2302.13163.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,19 +60,22 @@ class Spring(Settings):
 
     name: ClassVar[str] = "spring"
     needs_double: ClassVar[bool] = False
+    damping_follows: ClassVar[bool] = True  # the rate that was best, where none is given
 
     def __post_init__(self) -> None:
         if self.way is not None and self.way not in WAYS:
-            raise ValueError(f"spring(way={self.way!r}): one of {', '.join(WAYS)}; or leave it out")
+            raise ValueError(f"{self.name}(way={self.way!r}): one of {', '.join(WAYS)}; or leave it out")
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"spring(momentum={self.momentum}): the part of the last step that stays, 0 to below 1")
+            raise ValueError(
+                f"{self.name}(momentum={self.momentum}): the part of the last step that stays, 0 to below 1"
+            )
         for name in ("damping", "norm", "tolerance", "rate"):
             number = getattr(self, name)
             if number is not None and not callable(number) and not number > 0:
-                raise ValueError(f"spring({name}={number}): above 0")
+                raise ValueError(f"{self.name}({name}={number}): above 0")
         for name in ("tried", "rank", "iterations"):
             if getattr(self, name) < 1:
-                raise ValueError(f"spring({name}={getattr(self, name)}): at least 1")
+                raise ValueError(f"{self.name}({name}={getattr(self, name)}): at least 1")
 
     def build(self, residuals: tuple[Residual, ...], wrt: tuple[Selection, ...]) -> "SpringSteps":
         return SpringSteps(residuals, wrt, self)
@@ -111,6 +116,52 @@ def spring(
         ValueError: for an argument out of its range.
     """
     return Spring(rate, momentum, damping, norm, way, tried, rank, tolerance, iterations, seed)
+
+
+@dataclass(frozen=True)
+class Engd(Spring):
+    """The arguments of `tx.optim.engd`: SPRING without momentum, with a damping that stays."""
+
+    name: ClassVar[str] = "engd"
+    damping_follows: ClassVar[bool] = False
+
+
+def engd(
+    *,
+    rate: float | Callable[[Any], Any] | None = None,
+    damping: float = 1e-12,
+    way: str | None = None,
+    tried: int = 31,
+    rank: int = 40,
+    tolerance: float = 1e-6,
+    iterations: int = 200,
+    seed: int = 0,
+) -> Engd:
+    """Energy natural gradient descent: θ ← θ - η G⁺∇L, with the Gram matrix G = JᵀJ of the residuals.
+
+    The loss is a sum of mean squares, and all networks and parameters of a problem are trained at once. G⁺ is
+    (G + λ)⁻¹, computed as JJᵀ + λ where that is smaller (Woodbury's identity, "ENGD-W"). For residuals that are linear
+    in the solution it is the authors' method; for others G is that of Gauss and Newton. `tx.optim.spring()` is the
+    same with momentum and a damping that follows; this one is here to compare with publications.
+
+    Args:
+        rate: η, a number or an optax schedule. Left out: of 1, 1/2, 1/4, … the one with the least loss, in every step.
+        damping: λ in parts of the trace of G, at least ten roundings of it. It stays as it is.
+        way: as in `tx.optim.spring`, and so are the next four.
+        tried: rates that are tried; the authors try 31, down to 1e-9.
+        rank: vectors of the sketch, for `way="cg"`.
+        tolerance: relative residual at which conjugate gradients end.
+        iterations: after which they end at the latest.
+        seed: of the sketch.
+
+    Raises:
+        ValueError: for an argument out of its range.
+
+    Source:
+        Müller, Zeinhofer, arXiv 2302.13163, algorithm 1; Guzmán-Cordero, Dangel, Goldshlager, Zeinhofer, arXiv
+        2505.12149.
+    """
+    return Engd(rate, 0.0, damping, None, way, tried, rank, tolerance, iterations, seed)
 
 
 @dataclass(frozen=True)
@@ -195,7 +246,7 @@ class SpringSteps(SecondOrder):
 
     def _next_damping(self, damping: Any, lowers: Any, rate: Any) -> Any:
         """λ of the next step: less where a whole step was the best, more where a short one or none was."""
-        if self.settings.rate is not None:
+        if self.settings.rate is not None or not self.settings.damping_follows:
             return damping
         factor = jnp.where(rate == 1, LESS, jnp.where(rate < SHORT, MORE, 1.0))
         eps = jnp.finfo(damping.dtype).eps

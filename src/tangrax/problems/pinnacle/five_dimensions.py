@@ -22,7 +22,7 @@ def total(fields: Sequence[Node]) -> Node:
 
 def poisson(seed: int) -> Task:
     """Δu + (π²/4) Σ sin(πxᵢ/2) = 0 on [0, 1]⁵, u = Σ sin(πxᵢ/2) on the boundary, which is the solution."""
-    cube = domain.box((0.0,) * 5, (1.0,) * 5, n=INTERIOR[5], boundary=BOUNDARY[5])
+    cube = domain.box((0.0,) * 5, (1.0,) * 5, n=INTERIOR, boundary=BOUNDARY)
     *x, _ = cube.variable("interior")
     *xb, _ = cube.variable("boundary")
     net = network(5, 1, seed)
@@ -47,11 +47,11 @@ def heat(seed: int) -> Task:
     """
     # A box with points of its own: there are balls of up to three dimensions.
     space = domain.box((-1.0,) * 5, (1.0,) * 5, n=1).over_time(0.0, 1.0)
-    inside, sphere = in_ball(INTERIOR[6], 0), in_ball(BOUNDARY[6], 1, surface=True)
+    inside, sphere = in_ball(INTERIOR, 0), in_ball(BOUNDARY, 1, surface=True)
     times = np.random.default_rng(2)
     *x, t = space.points("inside", np.column_stack([inside, times.uniform(size=len(inside))]))
     *xb, tb = space.points("sphere", np.column_stack([sphere, times.uniform(size=len(sphere))]))
-    *x0, t0 = space.points("start", np.column_stack([in_ball(INITIAL[6], 3), np.zeros(INITIAL[6])]))
+    *x0, t0 = space.points("start", np.column_stack([in_ball(INITIAL, 3), np.zeros(INITIAL)]))
     net = network(6, 1, seed)
     u, edge = net(*x, t), net(*xb, tb)
 

@@ -35,7 +35,7 @@ def heat(seed: int) -> Task:
     a is 2 where a random field is positive, else 1, constant in each of 256 x 256 pixels. The equation is the one that
     PINNacle's reference solves; a Δu, in its code, leaves out what happens where a jumps.
     """
-    plate = domain.rect(n=INTERIOR[3], boundary=BOUNDARY[3]).over_time(0.0, 5.0, initial=INITIAL[3])
+    plate = domain.rect(n=INTERIOR, boundary=BOUNDARY).over_time(0.0, 5.0, initial=INITIAL)
     x, y, t = plate.variable("interior")
     net = network(3, 3, seed)
     u, divergence, flux = conduction(two_valued(x, y, 1.0, 2.0, 0.0, 1.0), net(x, y, t), x, y)
@@ -54,8 +54,8 @@ def waves(seed: int) -> Task:
     c is 12 where a random field is positive, else 1, constant in each of 256 x 256 pixels. The equation is the one of
     PINNacle's reference; c Δu, in its code, leaves out what happens where c jumps.
     """
-    plate = domain.rect((-1.0, -1.0), (1.0, 1.0), n=INTERIOR[3], boundary=BOUNDARY[3])
-    plate = plate.over_time(0.0, 5.0, initial=INITIAL[3])
+    plate = domain.rect((-1.0, -1.0), (1.0, 1.0), n=INTERIOR, boundary=BOUNDARY)
+    plate = plate.over_time(0.0, 5.0, initial=INITIAL)
     x, y, t = plate.variable("interior")
     x0, y0, t0 = plate.variable("initial")
     nx, ny = plate.normal("boundary")
@@ -79,7 +79,7 @@ def blocks(seed: int) -> Task:
     the outer ones is u; a Δu + f, in PINNacle's code, says neither. The 25 a, from 0.1 to 100, and the f₀ and f₁, from
     -1 to 1, are drawn as PINNacle's seem to be: its own come without a recipe.
     """
-    plate = domain.rect((-10.0, -10.0), (10.0, 10.0), n=INTERIOR[2], boundary=BOUNDARY[2])
+    plate = domain.rect((-10.0, -10.0), (10.0, 10.0), n=INTERIOR, boundary=BOUNDARY)
     x, y, _ = plate.variable("interior")
     nx, ny = plate.normal("boundary")
     net = network(2, 3, seed)

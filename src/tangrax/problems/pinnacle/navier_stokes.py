@@ -42,7 +42,7 @@ def answers(name: str, out: Node) -> dict[str, Answer]:
 
 def cavity(seed: int) -> Task:
     """Steady flow in [0, 1]² whose lid moves at u = 4x (1 - x), at rest on the other walls; p = 0 at the origin."""
-    area = domain.rect(n=INTERIOR[2], boundary=BOUNDARY[2])
+    area = domain.rect(n=INTERIOR, boundary=BOUNDARY)
     x, y, _ = area.variable("interior")
     net = network(2, 3, seed)
     out = net(x, y)
@@ -66,7 +66,7 @@ def step(seed: int) -> Task:
     u = 4y (1 - y) and v = 0 at the inlet x = 0; p = 0 and v = 0 at the outlet x = 4; at rest on the walls. PINNacle has
     p = 0 alone at the outlet, which leaves the flow there undetermined.
     """
-    area = channel_with_step().sample(n=INTERIOR[2], boundary=BOUNDARY[2])
+    area = channel_with_step().sample(n=INTERIOR, boundary=BOUNDARY)
     x, y, _ = area.variable("interior")
     net = network(2, 3, seed)
     out = net(x, y)
@@ -86,8 +86,8 @@ def breathing(seed: int) -> Task:
     through which fluid enters too; at rest on the walls. PINNacle has p = 0 alone at the outlet, and at t = 0 as well,
     where the inlet's acceleration takes a pressure at once.
     """
-    area = domain.rect((0.0, 0.0), (2.0, 1.0), n=INTERIOR[3], boundary=BOUNDARY[3])
-    area = area.over_time(0.0, 5.0, initial=INITIAL[3])
+    area = domain.rect((0.0, 0.0), (2.0, 1.0), n=INTERIOR, boundary=BOUNDARY)
+    area = area.over_time(0.0, 5.0, initial=INITIAL)
     x, y, t = area.variable("interior")
     net = network(3, 3, seed)
     out = net(x, y, t)

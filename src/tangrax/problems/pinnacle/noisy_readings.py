@@ -36,7 +36,7 @@ def steady(seed: int, *, sign: float = -1.0) -> Task:
     u = sin(πx) sin(πy), a = 1/(1 + x² + y² + (x - 1)² + (y - 1)²). With `sign` 1, f is PINNacle's, which has 2x + 1 and
     2y + 1 where these u and a need 2x - 1 and 2y - 1.
     """
-    plate = domain.rect(n=INTERIOR[2], boundary=BOUNDARY[2])
+    plate = domain.rect(n=INTERIOR, boundary=BOUNDARY)
     x, y, _ = plate.variable("interior")
     xb, yb, _ = plate.variable("boundary")
     nodes = np.stack(np.meshgrid(np.linspace(0, 1, 50), np.linspace(0, 1, 50), indexing="ij"), -1).reshape(-1, 2)
@@ -68,7 +68,7 @@ def fading(seed: int) -> Task:
     u = exp(-t) S, a = 2 + S, S = sin(πx) sin(πy); a is given on the sides, and has no input t. The places are random
     and even, as PINNacle's are, drawn by a seed of our own.
     """
-    plate = domain.rect((-1.0, -1.0), (1.0, 1.0), n=INTERIOR[3], boundary=BOUNDARY[3]).over_time(0.0, 1.0)
+    plate = domain.rect((-1.0, -1.0), (1.0, 1.0), n=INTERIOR, boundary=BOUNDARY).over_time(0.0, 1.0)
     x, y, t = plate.variable("interior")
     xb, yb, _ = plate.variable("boundary")
     draw = np.random.default_rng(0)

@@ -14,8 +14,8 @@ def gray_scott(seed: int) -> Task:
     A hole in u and a spot of v at the start. PINNacle has no condition on the sides: here nothing flows through them,
     which the pattern does not reach.
     """
-    dish = domain.rect((-1.0, -1.0), (1.0, 1.0), n=INTERIOR[3], boundary=BOUNDARY[3])
-    dish = dish.over_time(0.0, 200.0, initial=INITIAL[3])
+    dish = domain.rect((-1.0, -1.0), (1.0, 1.0), n=INTERIOR, boundary=BOUNDARY)
+    dish = dish.over_time(0.0, 200.0, initial=INITIAL)
     x, y, t = dish.variable("interior")
     x0, y0, t0 = dish.variable("initial")
     xb, yb, tb = dish.variable("boundary")
@@ -41,7 +41,7 @@ def kuramoto_sivashinsky(seed: int) -> Task:
 
     u(x, 0) = cos(x) (1 + sin(x)). PINNacle has no condition at the ends: here u is periodic, with three derivatives.
     """
-    line = domain.line(0.0, 2 * math.pi, n=INTERIOR[2], boundary=BOUNDARY[2]).over_time(0.0, 1.0, initial=INITIAL[2])
+    line = domain.line(0.0, 2 * math.pi, n=INTERIOR, boundary=BOUNDARY).over_time(0.0, 1.0, initial=INITIAL)
     x, t = line.variable("interior")
     x0, t0 = line.variable("initial")
     xb, tb = line.variable("left")

@@ -14,7 +14,7 @@ sin = tnp.sin
 
 def anisotropic(seed: int) -> Task:
     """u_t = u_xx / (500π)² + u_yy / π² on [0, 1]² until t = 5, u(x, y, 0) = sin(20πx) sin(πy), u = 0 on the sides."""
-    plate = domain.rect(n=INTERIOR[3], boundary=BOUNDARY[3]).over_time(0.0, 5.0, initial=INITIAL[3])
+    plate = domain.rect(n=INTERIOR, boundary=BOUNDARY).over_time(0.0, 5.0, initial=INITIAL)
     x, y, t = plate.variable("interior")
     x0, y0, t0 = plate.variable("initial")
     net = network(3, 1, seed)
@@ -33,7 +33,7 @@ def bistable(seed: int) -> Task:
 
     u(x, y, 0) = sin(4πx) sin(3πy), u = 0 on the sides.
     """
-    plate = domain.rect(n=INTERIOR[3], boundary=BOUNDARY[3]).over_time(0.0, 100.0, initial=INITIAL[3])
+    plate = domain.rect(n=INTERIOR, boundary=BOUNDARY).over_time(0.0, 100.0, initial=INITIAL)
     x, y, t = plate.variable("interior")
     x0, y0, t0 = plate.variable("initial")
     net = network(3, 1, seed)

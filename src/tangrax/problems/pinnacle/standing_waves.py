@@ -14,7 +14,7 @@ sin, cos = tnp.sin, tnp.cos
 
 def string(seed: int) -> Task:
     """u_tt = 4 u_xx, u(x, 0) = sin(πx) + sin(4πx)/2 at rest, u = 0 at both ends of [0, 1]."""
-    line = domain.line(n=INTERIOR[2], boundary=BOUNDARY[2]).over_time(0.0, 1.0, initial=INITIAL[2])
+    line = domain.line(n=INTERIOR, boundary=BOUNDARY).over_time(0.0, 1.0, initial=INITIAL)
     x, t = line.variable("interior")
     x0, t0 = line.variable("initial")
     net = network(2, 1, seed)
@@ -57,7 +57,7 @@ def impossible(seed: int) -> Task:
 
 def over_long(seed: int, exact: Callable[[Node, Node, Node], Node], at_rest: bool) -> Task:
     """u_tt = u_xx + 2 u_yy until t = 100, start and sides from a function; with `at_rest` u_t = 0 at the start."""
-    sheet = domain.rect(n=INTERIOR[3], boundary=BOUNDARY[3]).over_time(0.0, 100.0, initial=INITIAL[3])
+    sheet = domain.rect(n=INTERIOR, boundary=BOUNDARY).over_time(0.0, 100.0, initial=INITIAL)
     x, y, t = sheet.variable("interior")
     x0, y0, t0 = sheet.variable("initial")
     sides = sheet.variable("boundary")

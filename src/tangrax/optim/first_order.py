@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, PyTree
 
 from ..expr import Selection, Trainable
 from ..lower import put_selected
-from ..optim import LossAndGradient, Parameters, UpdateContext
 from .constant_arrays import filled
+from .optimizer_protocol import LossAndGradient, Parameters, UpdateContext
 
 STEPS = 8  # until the types of an optimizer's state have settled: each can widen a few numbers
 

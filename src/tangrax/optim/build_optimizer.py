@@ -7,8 +7,10 @@ import numpy as np
 import optax
 
 from ..expr import Trainable
-from ..optim import AdaptiveRules, Optimizer, Settings
+from .adaptive import AdaptiveRules
 from .first_order import FirstOrder, refuse_line_search
+from .optimizer_protocol import Optimizer
+from .second_order import Settings
 
 Chosen = optax.GradientTransformation | Settings
 

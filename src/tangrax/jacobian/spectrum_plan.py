@@ -1,12 +1,8 @@
 """Ways to the spectrum of K, in order of preference."""
 
-from ..plan import FEWER, Plan
-from .density_way import DensityWay
-from .gram_eigenvalues_way import GramEigenvaluesWay
-from .lanczos_way import LanczosWay
-from .request_way import RequestContext, RequestWay
-from .singular_values_way import SingularValuesWay
-from .spectrum_way import SpectrumWay
+from .plan import FEWER, Plan
+from .request_context import RequestContext
+from .ways import DensityWay, GramEigenvaluesWay, LanczosWay, RequestWay, SingularValuesWay, SpectrumWay
 
 SMALL = 512  # eigenvalues up to which all of them cost hardly more than the largest few
 SPECTRUM_WAYS: dict[str, type[SpectrumWay]] = {  # by what J.spectrum(way=…) takes

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from ..lanczos import jacobian_product
-from ..sharded_jacobian import ShardedJacobian
-from .request_way import RequestContext
+from .lanczos import jacobian_product
+from .request_context import RequestContext
+from .sharded_jacobian import ShardedJacobian
 
 
 def left_singular_vectors(context: RequestContext, right: Any, singular_values: Any) -> np.ndarray:

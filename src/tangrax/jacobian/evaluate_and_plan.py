@@ -3,19 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..expr import DualGramRequest, GramRequest, Request, SpectrumRequest, Tracker, as_node
+from ..expr import DensityRequest, DualGramRequest, EigenvaluesRequest, GramRequest, Request, Tracker, as_node
 from ..lower import Program, expand
 from .expression_evaluator import Evaluator
 from .plan import Plan
+from .request_context import RequestContext
 from .rewrite_rules import RULES
 from .size_limits import plan_of_values
-from .ways import RequestContext, RequestWay, dual_gram_plan, gram_plan, spectrum_plan
+from .spectrum_plan import spectrum_plan
+from .ways import RequestWay, dual_gram_plan, gram_plan
 
 RESULT_LIMIT = 2**30  # bytes of a result returned as one array
 PLANNERS: dict[type[Request], Callable[[RequestContext], Plan[RequestWay]]] = {
     GramRequest: gram_plan,
     DualGramRequest: dual_gram_plan,
-    SpectrumRequest: spectrum_plan,
+    EigenvaluesRequest: spectrum_plan,
+    DensityRequest: spectrum_plan,
 }
 
 
