@@ -121,13 +121,13 @@ def displacement(degree: int) -> np.ndarray:
     return np.stack(kept)
 
 
-def reference(count: int = 5000) -> Reference:
-    """Return values by elements of degree 6; the error is what those of degree 4 have."""
+def reference(degree: int = 4, count: int = 5000) -> Reference:
+    """Return values by elements of that degree; the error is what those of the next lower even degree have."""
     index = tuple(nodes(count, (TIMES, PIXELS, PIXELS)).T)
-    values, rough = (displacement(degree)[index] for degree in (6, 4))
+    values, rough = (displacement(each)[index] for each in (degree, degree - 2))
     at = np.column_stack([2 * index[1] / CELLS - 1, 2 * index[2] / CELLS - 1, END * (index[0] + 1) / TIMES])
     found = values[:, None].astype(np.float32)
-    return Reference(at, found, difference(rough, values), "spectral elements, 256² of degree 6")
+    return Reference(at, found, difference(rough, values), f"spectral elements, 256² of degree {degree}")
 
 
 REFERENCES = {"pinnacle/wave2d-cg": reference}

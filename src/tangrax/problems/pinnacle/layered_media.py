@@ -116,4 +116,14 @@ PROBLEMS = (
         published=0.59,
         published_by="MultiAdam",
     ),
+    BenchmarkProblem(
+        "pinnacle/wave2d-cg",
+        "u_tt = div(c ∇u), c of two values",
+        "spectral elements",
+        waves,
+        EPOCHS,
+        reference_error=5.8e-3,
+        published=0.794,
+        published_by="GAAF",
+    ),
 )
