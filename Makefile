@@ -6,6 +6,8 @@ export JAX_PLATFORMS ?= cpu
 # Compiled programs are kept between runs, small ones too: tests have many.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
+# Threads of LAPACK spin while they wait: with several processes on the cores, a test took 43 seconds in place of 6.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: setup mpi demo test test-devices test-processes test-docs test-slow test-lowest test-newest test-slurm \
 	test-accuracy test-problems test-faults lint docs build bench clean
