@@ -25,7 +25,8 @@ from storing import stored
 from timing import spread
 
 import tangrax as tx
-from tangrax.problems import LibraryProblem, Measured
+from tangrax.problems import Measured
+from tangrax.problems.library import LIBRARY
 from tangrax.problems.tables import rows
 
 FIGURES = Path(tx.problems.__file__).parent / "measured.json"
@@ -63,7 +64,7 @@ def measure(options: Options) -> list[str]:
         runs = [run(options, name, seed) for seed in range(options.seeds)]
         errors = [each["error"] for each in runs]
         middle = statistics.median(errors)
-        target, budget = problem(name).target, problem(name).budget
+        target, budget = LIBRARY[name].target, LIBRARY[name].budget
         seconds = statistics.median(each["seconds"] for each in runs)
         if not middle <= target or seconds > budget:
             missed.append(name)
@@ -87,7 +88,7 @@ def run(options: Options, name: str, seed: int) -> dict[str, Any]:
     """A solution's figures, from the store if this commit's are there."""
 
     def solve() -> dict[str, Any]:
-        solved = problem(name).solve(seed=seed, progress=False)
+        solved = LIBRARY[name].solve(seed=seed, progress=False)
         task = solved.task
         return {
             "errors": solved.errors,
@@ -133,14 +134,8 @@ def smoke(options: Options) -> list[str]:
     return [name for name, error in zip(options.names, found, strict=True) if not error <= limit(name)]
 
 
-def problem(name: str) -> LibraryProblem:
-    found = tx.problems.get(name)
-    assert isinstance(found, LibraryProblem)
-    return found
-
-
 def limit(name: str) -> float:
-    return problem(name).limit
+    return LIBRARY[name].limit
 
 
 def short(name: str) -> float:
@@ -162,7 +157,7 @@ def one(name: str) -> None:
     """What `short` starts: error and seconds of a short run."""
     began = time.perf_counter()
     tx.setup(dtype="float64")
-    print(problem(name).solve(epochs=problem(name).quick, devices=1, progress=False).error, time.perf_counter() - began)
+    print(LIBRARY[name].solve(epochs=LIBRARY[name].quick, devices=1, progress=False).error, time.perf_counter() - began)
 
 
 if __name__ == "__main__":

@@ -147,9 +147,7 @@ def cell(name: str, method: Method, seed: int, allowed: float) -> dict[str, Any]
     Seconds are of CPU, of all threads, on one core: other programs on the machine do not count.
     """
     tx.setup(dtype=method.dtype)
-    problem = tx.problems.get(name)
-    assert isinstance(problem, BenchmarkProblem)
-    task = problem.build(seed)
+    task = tx.problems.get(name).build(seed)
     solver = tx.core(task.weighted(method.weight), optimizer=(method.first or method.optimizer)(), devices=1)
     stages = [(method.share * allowed, None), (allowed, method.optimizer)] if method.first else [(allowed, None)]
     seconds, errors, epochs, spent = [], [], [], 0.0

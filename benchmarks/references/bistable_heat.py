@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import scipy
 
-from .exponential import Etdrk4
+from tangrax.problems.etdrk4 import Etdrk4
+
 from .reference import Reference, difference, nodes
 
 fft: Any = scipy.fft  # its annotations allow for what is no array

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .exponential import Etdrk4
+from tangrax.problems.etdrk4 import Etdrk4
+
 from .reference import Reference, difference
 
 KS = (100 / 16, 100 / 16**2, 100 / 16**4)

@@ -141,6 +141,11 @@ def _contributions(
         inside = valid & reduce(jnp.logical_or, [at[group] for group in groups])
         fields = [field for field, its in restricted.items() if its == groups]
         at.update(zip(fields, _at_points(fields, *moved(inside, values, points, scattered)), strict=True))
+
+    def counted(groups: tuple[Node, ...]) -> Any:
+        """Points in the groups. Padding is masked before sums, and with it in pull-backs: 0 x NaN would be NaN."""
+        return reduce(jnp.logical_and, [at[group] for group in groups], valid)
+
     sums: dict[tuple[Node, ...], list[Node]] = {}  # of numbers a point, by the groups that they are over
     for node in nodes:
         if isinstance(node.op, PointSum) and at[node.args[0]].ndim == 1:
@@ -148,22 +153,20 @@ def _contributions(
     shares: dict[Node, Any] = {}
     for groups, together in sums.items():
         if len(together) >= MANY:
-            counted = reduce(jnp.logical_and, [at[group] for group in groups], valid)
             rows = jnp.stack([at[node.args[0]] for node in together])
-            shares.update(zip(together, jnp.where(counted, rows, 0).sum(axis=1), strict=True))
+            shares.update(zip(together, jnp.where(counted(groups), rows, 0).sum(axis=1), strict=True))
     for node in nodes:
         value = at[node.args[0]]
         if isinstance(node.op, Gathered):
             shares[node] = value
         if node in shares:
             continue
-        # Padding is masked before the reduction, and with it in the pull-back: 0 x NaN would be NaN.
-        counted = valid & at[node.args[1]] if len(node.args) > 1 else valid
+        mask = counted(node.args[1:])
         if isinstance(node.op, PointSum):
-            shares[node] = jnp.where(_along(counted, value), value, 0).sum(axis=0)
+            shares[node] = jnp.where(_along(mask, value), value, 0).sum(axis=0)
         else:
             assert isinstance(node.op, PointMax)
-            shares[node] = jnp.where(counted, value, -jnp.inf).max()
+            shares[node] = jnp.where(mask, value, -jnp.inf).max()
     return [shares[node] for node in nodes]
 
 

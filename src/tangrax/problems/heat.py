@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import domain, nn, numpy as tnp
-from ..expr import Node
+from .field_operators import diffusion
 from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
@@ -40,13 +40,9 @@ def conductivity(seed: int) -> Task:
     reading = plate.values("sensors", temperature(*places.T))
     u, a = nn.mlp(2, width=16, depth=2, key=seed, name="u"), nn.mlp(2, width=12, depth=2, key=seed + 1, name="a")
     exact = 1 + sin(π * x) * sin(π * y) / 2
-
-    def divergence(a: Node, u: Node) -> Node:
-        return (a * u.d(x)).d(x) + (a * u.d(y)).d(y)
-
     measured = temperature(x, y, tnp)
     terms = {
-        "pde": (divergence(a(x, y), u(x, y)) - divergence(exact, measured)).mse,
+        "pde": (diffusion(a(x, y), u(x, y), x, y) - diffusion(exact, measured, x, y)).mse,
         "readings": 100 * (u(sensor_x, sensor_y) - reading).mse,
         "edges": 100 * (u(edge_x, edge_y) - temperature(edge_x, edge_y, tnp)).mse,
         "known": 100 * (a(left_x, left_y) - 1).mse,

@@ -2,10 +2,10 @@
 
 import functools
 import math
-import operator
 
 from .. import domain, nn, numpy as tnp
 from ..expr import Node
+from .field_operators import diffusion, total
 from .problem import Answer, LibraryProblem, Task
 
 π = math.pi
@@ -33,11 +33,7 @@ def varying(seed: int) -> Task:
     u = nn.mlp(2, width=24, depth=2, key=seed)(x, y) * x * (1 - x) * y * (1 - y)
     k = tnp.exp(sin(2 * π * x) * cos(π * y))
     exact = sin(π * x) * sin(2 * π * y)
-
-    def divergence(u: Node) -> Node:
-        return (k * u.d(x)).d(x) + (k * u.d(y)).d(y)
-
-    return Task({"pde": (divergence(u) - divergence(exact)).mse}, {"u": Answer(u, exact)})
+    return Task({"pde": (diffusion(k, u, x, y) - diffusion(k, exact, x, y)).mse}, {"u": Answer(u, exact)})
 
 
 def cube(seed: int, dimensions: int, width: int) -> Task:
@@ -51,7 +47,7 @@ def cube(seed: int, dimensions: int, width: int) -> Task:
     net = nn.mlp(dimensions, width=width, depth=1, key=seed)
 
     def solution(x: list[Node]) -> Node:
-        return functools.reduce(operator.add, [sin(π / 2 * each) for each in x])
+        return total([sin(π / 2 * each) for each in x])
 
     u = net(*x)
     terms = {"pde": (u.laplacian(*x) + π**2 / 4 * solution(x)).mse, "boundary": 10 * (net(*xb) - solution(xb)).mse}

@@ -12,7 +12,7 @@ from ...domain import Domain
 from ...expr import Node
 from ..burgers import solution
 from ..problem import Answer, BenchmarkProblem, Task
-from ..stored import stored
+from ..stored import stored_answers
 from .trainable_scales import scaled_mlp, trained_siren
 
 π = math.pi
@@ -55,8 +55,7 @@ def kuramoto_sivashinsky(seed: int) -> Task:
         "pde": (u.d(t) + 100 / 16 * u * u.d(x) + 100 / 16**2 * u.d2(x) + 100 / 16**4 * u.d(x, 4)).mse,
         "start": (net(tnp.periodic(x0, 2 * π), t0) - tnp.cos(x0) * (1 + tnp.sin(x0))).mse,
     }
-    kept = stored("pinnacle/ks")
-    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+    return Task(terms, stored_answers("pinnacle/ks", u=u))
 
 
 def wave(seed: int) -> Task:
@@ -89,8 +88,7 @@ def korteweg_de_vries(seed: int) -> Task:
         "pde": (u.d(t) + u * u.d(x) + 0.022**2 * u.d(x, 3)).mse,
         "start": (net(tnp.periodic(x0, 2.0), t0) - tnp.cos(π * x0)).mse,
     }
-    kept = stored("dsgnar/korteweg-de-vries")
-    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+    return Task(terms, stored_answers("dsgnar/korteweg-de-vries", u=u))
 
 
 PROBLEMS = (

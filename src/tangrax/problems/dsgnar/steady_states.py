@@ -1,26 +1,21 @@
 """Poisson's equation in ten and five dimensions and with many scales, and the lid-driven cavity."""
 
-import functools
 import math
-import operator
 from collections.abc import Sequence
 
 import numpy as np
 
 from ... import domain, numpy as tnp
 from ...expr import Node
+from ..field_operators import total
+from ..flows import momentum
 from ..problem import Answer, BenchmarkProblem, Task
-from ..stored import stored
+from ..stored import stored_answers
 from .evolutions import EDGE, EPOCHS, INSIDE
 from .trainable_scales import gabor, separable, trained_siren
 
 π = math.pi
 SCALES = (4, 8, 12, 16)
-
-
-def total(fields: Sequence[Node]) -> Node:
-    """Return the sum of fields."""
-    return functools.reduce(operator.add, fields)
 
 
 def poisson_10d(seed: int) -> Task:
@@ -108,19 +103,14 @@ def cavity(seed: int) -> Task:
     net = trained_siren(2, 60, seed, outputs=3)
     out, wall = net(x, y), net(xb, yb)
     u, v, p = out[0], out[1], out[2]
-
-    def carried(w: Node) -> Node:
-        return u * w.d(x) + v * w.d(y) - 0.01 * w.laplacian(x, y)
-
+    along, across = momentum(u, v, p, x, y, 0.01)
     terms = {
-        "momentum x": (carried(u) + p.d(x)).mse,
-        "momentum y": (carried(v) + p.d(y)).mse,
+        "momentum x": along.mse,
+        "momentum y": across.mse,
         "continuity": (u.d(x) + v.d(y)).mse,
         "walls": (wall[0] - lid).mse + wall[1].mse,
     }
-    kept = stored("dsgnar/cavity")
-    answers = {name: Answer(each, kept.values[:, i], kept.at) for i, (name, each) in enumerate((("u", u), ("v", v)))}
-    return Task(terms, answers, ("momentum x", "momentum y", "continuity"))
+    return Task(terms, stored_answers("dsgnar/cavity", u=u, v=v), ("momentum x", "momentum y", "continuity"))
 
 
 PROBLEMS = (

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ... import domain, numpy as tnp
 from ...domain import Domain
-from ..problem import Answer, BenchmarkProblem, Task
-from ..stored import stored
+from ..problem import BenchmarkProblem, Task
+from ..stored import stored_answers
 from .setting import BOUNDARY, EPOCHS, INITIAL, INTERIOR, network
 
 π = math.pi
@@ -54,8 +54,7 @@ def cooled(seed: int) -> Task:
         "sides": (net(*area.variable("sides")[:2]) - 1).mse,
         "holes": net(*area.variable("holes")[:2]).mse,
     }
-    kept = stored("pinnacle/poisson2d-c")
-    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+    return Task(terms, stored_answers("pinnacle/poisson2d-c", u=u))
 
 
 def charged(seed: int) -> Task:
@@ -73,8 +72,7 @@ def charged(seed: int) -> Task:
         "sides": (net(*area.variable("sides")[:2]) - 0.2).mse,
         "holes": (net(*area.variable("holes")[:2]) - 1).mse,
     }
-    kept = stored("pinnacle/poisson2d-cg")
-    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+    return Task(terms, stored_answers("pinnacle/poisson2d-cg", u=u))
 
 
 def heated(seed: int) -> Task:
@@ -94,8 +92,7 @@ def heated(seed: int) -> Task:
         nx, ny = area.normal(tag)
         rim = net(xs, ys, ts)
         terms[name] = (nx * rim.d(xs) + ny * rim.d(ys) + rim - given).mse
-    kept = stored("pinnacle/heat2d-cg")
-    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+    return Task(terms, stored_answers("pinnacle/heat2d-cg", u=u))
 
 
 def layered_cube(seed: int) -> Task:
@@ -118,8 +115,7 @@ def layered_cube(seed: int) -> Task:
         side = net(*rim)
         nx, ny, nz = area.normal(tag)
         terms[tag] = (nx * side.d(rim[0]) + ny * side.d(rim[1]) + nz * side.d(rim[2])).mse
-    kept = stored("pinnacle/poisson3d-cg")
-    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+    return Task(terms, stored_answers("pinnacle/poisson3d-cg", u=u))
 
 
 PROBLEMS = (

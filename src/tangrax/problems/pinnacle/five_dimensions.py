@@ -1,23 +1,17 @@
 """Poisson's equation and heat in five dimensions."""
 
-import functools
 import math
-import operator
 from collections.abc import Sequence
 
 import numpy as np
 
 from ... import domain, numpy as tnp
 from ...expr import Node
+from ..field_operators import total
 from ..problem import Answer, BenchmarkProblem, Task
 from .setting import BOUNDARY, EPOCHS, INITIAL, INTERIOR, network
 
 π = math.pi
-
-
-def total(fields: Sequence[Node]) -> Node:
-    """Return the sum of fields."""
-    return functools.reduce(operator.add, fields)
 
 
 def poisson(seed: int) -> Task:

@@ -8,8 +8,8 @@ import math
 
 from ... import domain, numpy as tnp
 from ...expr import Node
-from ..problem import Answer, BenchmarkProblem, Task
-from ..stored import stored
+from ..problem import BenchmarkProblem, Task
+from ..stored import stored_answers
 from .rough_coefficients import blockwise, two_valued
 from .setting import BOUNDARY, EPOCHS, INITIAL, INTERIOR, network
 
@@ -21,12 +21,6 @@ def conduction(a: Node, out: Node, x: Node, y: Node) -> tuple[Node, Node, Node]:
     """Return u, div q, and the mean square of q - a ∇u, of a network's outputs u and q."""
     u, along, across = out[0], out[1], out[2]
     return u, along.d(x) + across.d(y), (along - a * u.d(x)).mse + (across - a * u.d(y)).mse
-
-
-def answer(name: str, u: Node) -> dict[str, Answer]:
-    """Return the kept reference of a case as the answer to u."""
-    kept = stored(name)
-    return {"u": Answer(u, kept.values[:, 0], kept.at)}
 
 
 def heat(seed: int) -> Task:
@@ -45,7 +39,7 @@ def heat(seed: int) -> Task:
         "start": net(*plate.variable("initial"))[0].mse,
         "sides": net(*plate.variable("boundary"))[0].mse,
     }
-    return Task(terms, answer("pinnacle/heat2d-vc", u), ("balance", "flux"))
+    return Task(terms, stored_answers("pinnacle/heat2d-vc", u=u), ("balance", "flux"))
 
 
 def waves(seed: int) -> Task:
@@ -69,7 +63,7 @@ def waves(seed: int) -> Task:
         "start's rate": start.d(t0).mse,
         "sides": (nx * side[1] + ny * side[2]).mse,
     }
-    return Task(terms, answer("pinnacle/wave2d-cg", u), ("balance", "flux"))
+    return Task(terms, stored_answers("pinnacle/wave2d-cg", u=u), ("balance", "flux"))
 
 
 def blocks(seed: int) -> Task:
@@ -92,7 +86,7 @@ def blocks(seed: int) -> Task:
         "flux": flux,
         "sides": (nx * side[1] + ny * side[2] + side[0]).mse,
     }
-    return Task(terms, answer("pinnacle/poisson2d-ms", u), ("balance", "flux"))
+    return Task(terms, stored_answers("pinnacle/poisson2d-ms", u=u), ("balance", "flux"))
 
 
 PROBLEMS = (

@@ -7,8 +7,8 @@ from ... import domain, numpy as tnp
 from ...domain import Domain
 from ...expr import Node
 from ..flows import momentum
-from ..problem import Answer, BenchmarkProblem, Task
-from ..stored import stored
+from ..problem import BenchmarkProblem, Task
+from ..stored import stored_answers
 from .setting import BOUNDARY, EPOCHS, INITIAL, INTERIOR, network
 
 π = math.pi
@@ -34,12 +34,6 @@ def velocity(side: Node, u: Node | float = 0.0, v: float = 0.0) -> Node:
     return (side[0] - u).mse + (side[1] - v).mse
 
 
-def answers(name: str, out: Node) -> dict[str, Answer]:
-    """Return the kept reference of a case as the answers to u, v and p."""
-    kept = stored(name)
-    return {each: Answer(out[i], kept.values[:, i], kept.at) for i, each in enumerate("uvp")}
-
-
 def cavity(seed: int) -> Task:
     """Steady flow in [0, 1]² whose lid moves at u = 4x (1 - x), at rest on the other walls; p = 0 at the origin."""
     area = domain.rect(n=INTERIOR, boundary=BOUNDARY)
@@ -51,7 +45,7 @@ def cavity(seed: int) -> Task:
     terms["lid"] = velocity(net(lid_x, lid_y), 4 * lid_x * (1 - lid_x))
     terms |= {wall: velocity(net(*area.variable(wall)[:2])) for wall in ("left", "right", "bottom")}
     terms["pressure"] = net(*area.points("origin", [[0.0, 0.0]])[:2])[2].mse
-    return Task(terms, answers("pinnacle/ns2d-c", out), EQUATIONS)
+    return Task(terms, stored_answers("pinnacle/ns2d-c", u=out[0], v=out[1], p=out[2]), EQUATIONS)
 
 
 def channel_with_step() -> Domain:
@@ -76,7 +70,7 @@ def step(seed: int) -> Task:
     terms["inlet"] = velocity(net(in_x, in_y), 4 * in_y * (1 - in_y))
     terms["outlet"] = leaving[1].mse + leaving[2].mse
     terms["walls"] = velocity(net(*area.variable("walls")[:2]))
-    return Task(terms, answers("pinnacle/ns2d-cg", out), EQUATIONS)
+    return Task(terms, stored_answers("pinnacle/ns2d-cg", u=out[0], v=out[1], p=out[2]), EQUATIONS)
 
 
 def breathing(seed: int) -> Task:
@@ -100,7 +94,7 @@ def breathing(seed: int) -> Task:
     terms["inlet"] = velocity(net(*inlet), sin(π * in_y) * breath)
     terms["outlet"] = leaving[1].mse + leaving[2].mse
     terms["walls"] = velocity(net(*area.variable("bottom"))) + velocity(net(*area.variable("top")))
-    return Task(terms, answers("pinnacle/ns2d-lt", out), EQUATIONS)
+    return Task(terms, stored_answers("pinnacle/ns2d-lt", u=out[0], v=out[1], p=out[2]), EQUATIONS)
 
 
 PROBLEMS = (

@@ -7,6 +7,7 @@ import numpy as np
 
 from ... import domain, numpy as tnp
 from ...expr import Node
+from ..field_operators import diffusion
 from ..problem import Answer, BenchmarkProblem, Task
 from .setting import BOUNDARY, EPOCHS, INTERIOR, network
 
@@ -18,11 +19,6 @@ NOISE = 0.1  # standard deviation of the readings' errors
 def product(x: Any, y: Any, of: Any = tnp) -> Any:
     """Return sin(πx) sin(πy)."""
     return of.sin(π * x) * of.sin(π * y)
-
-
-def divergence(a: Node, u: Node, x: Node, y: Node) -> Node:
-    """Return div(a ∇u)."""
-    return (a * u.d(x)).d(x) + (a * u.d(y)).d(y)
 
 
 def bump(x: Node, y: Node) -> Node:
@@ -50,7 +46,7 @@ def steady(seed: int, *, sign: float = -1.0) -> Task:
     along = (2 * x + sign) * cos(π * x) * sin(π * y) + (2 * y + sign) * sin(π * x) * cos(π * y)
     source = 2 * π**2 * exact * product(x, y) + 2 * π * exact**2 * along
     terms = {
-        "pde": (divergence(a, u, x, y) + source).mse,
+        "pde": (diffusion(a, u, x, y) + source).mse,
         "readings": (net(read_x, read_y)[0] - readings).mse,
         "sides": (net(xb, yb)[1] - bump(xb, yb)).mse,
     }
@@ -81,7 +77,7 @@ def fading(seed: int) -> Task:
     squares = (cos(π * x) * sin(π * y)) ** 2 + (sin(π * x) * cos(π * y)) ** 2
     source = tnp.exp(-t) * ((4 * π**2 - 1) * product(x, y) + π**2 * (2 * product(x, y) ** 2 - squares))
     terms = {
-        "pde": (u.d(t) - divergence(a, u, x, y) - source).mse,
+        "pde": (u.d(t) - diffusion(a, u, x, y) - source).mse,
         "readings": (temperature(*place) - readings).mse,
         "sides": (conductivity(xb, yb) - 2 - product(xb, yb)).mse,
     }

@@ -3,8 +3,8 @@
 import math
 
 from ... import domain, numpy as tnp
-from ..problem import Answer, BenchmarkProblem, Task
-from ..stored import stored
+from ..problem import BenchmarkProblem, Task
+from ..stored import stored_answers
 from .setting import BOUNDARY, EPOCHS, INITIAL, INTERIOR, network
 
 
@@ -31,9 +31,7 @@ def gray_scott(seed: int) -> Task:
         "start": (start[0] - 1 + hole).mse + (start[1] - spot).mse,
         "sides": (nx * side.d(xb) + ny * side.d(yb)).mse,
     }
-    kept = stored("pinnacle/gs")
-    answers = {name: Answer(each, kept.values[:, i], kept.at) for i, (name, each) in enumerate((("u", u), ("v", v)))}
-    return Task(terms, answers, ("u", "v"))
+    return Task(terms, stored_answers("pinnacle/gs", u=u, v=v), ("u", "v"))
 
 
 def kuramoto_sivashinsky(seed: int) -> Task:
@@ -53,8 +51,7 @@ def kuramoto_sivashinsky(seed: int) -> Task:
         "periodic": jump.mse,
         "periodic slopes": jump.d(xb).mse + jump.d2(xb).mse + jump.d(xb, 3).mse,
     }
-    kept = stored("pinnacle/ks")
-    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+    return Task(terms, stored_answers("pinnacle/ks", u=u))
 
 
 PROBLEMS = (

@@ -5,7 +5,7 @@ import math
 from ... import domain, numpy as tnp
 from ...expr import Node
 from ..problem import Answer, BenchmarkProblem, Task
-from ..stored import stored
+from ..stored import stored_answers
 from .setting import BOUNDARY, EPOCHS, INITIAL, INTERIOR, network
 
 π = math.pi
@@ -47,8 +47,7 @@ def bistable(seed: int) -> Task:
         "start": (net(x0, y0, t0) - sin(4 * π * x0) * sin(3 * π * y0)).mse,
         "sides": net(*plate.variable("boundary")).mse,
     }
-    kept = stored("pinnacle/heat2d-lt")
-    return Task(terms, {"u": Answer(u, kept.values[:, 0], kept.at)})
+    return Task(terms, stored_answers("pinnacle/heat2d-lt", u=u))
 
 
 PROBLEMS = (

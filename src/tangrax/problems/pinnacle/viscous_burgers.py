@@ -10,7 +10,7 @@ from ... import domain, numpy as tnp
 from ...expr import Node
 from ..burgers import VISCOSITY, solution
 from ..problem import Answer, BenchmarkProblem, Task
-from ..stored import stored
+from ..stored import stored_answers
 from .setting import BOUNDARY, EPOCHS, INITIAL, INTERIOR, network
 
 SQUARE_VISCOSITY = 0.001
@@ -102,9 +102,7 @@ def square(seed: int) -> Task:
         "periodic in y": along.mse,
         "slopes in y": along.d(bottom_y).mse,
     }
-    kept = stored("pinnacle/burgers2d-c")
-    answers = {name: Answer(each, kept.values[:, i], kept.at) for i, (name, each) in enumerate((("u", u), ("v", v)))}
-    return Task(terms, answers, ("u", "v"))
+    return Task(terms, stored_answers("pinnacle/burgers2d-c", u=u, v=v), ("u", "v"))
 
 
 PROBLEMS = (
