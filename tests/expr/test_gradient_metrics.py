@@ -19,12 +19,9 @@ POINTS, ENDS = np.linspace(0, 1, 13)[1:-1], np.array([0.0, 1.0])
 
 
 def parameters(seed):
-    keys = jax.random.split(jax.random.key(seed), 3)
-    return {
-        "a": jax.random.normal(keys[0], (5, 1)),
-        "b": jax.random.normal(keys[1], (5,)),
-        "c": jax.random.normal(keys[2], (2, 5)),
-    }
+    random = np.random.default_rng(seed)
+    shapes = {"a": (5, 1), "b": (5,), "c": (2, 5)}
+    return {name: jnp.asarray(random.standard_normal(shape)) for name, shape in shapes.items()}
 
 
 def plain(p, x):

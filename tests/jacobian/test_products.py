@@ -22,8 +22,8 @@ LEFT = X < 0.45
 
 
 def weights(seed, *shapes):
-    keys = jax.random.split(jax.random.key(seed), len(shapes))
-    return [jax.random.normal(key, shape) / np.sqrt(shape[-1]) for key, shape in zip(keys, shapes, strict=True)]
+    random = np.random.default_rng(seed)
+    return [jnp.asarray(random.standard_normal(shape) / np.sqrt(shape[-1])) for shape in shapes]
 
 
 def pair(p, z):

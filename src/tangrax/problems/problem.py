@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis import Field
-from ..expr import Node, all_nodes, ops
+from ..expr import Node, PointSet, all_nodes, ops
 from ..optim.second_order import gauss_newton
 from ..solver import Solver, core
 
@@ -85,9 +85,14 @@ class Task:
         return {name: answer.shown for name, answer in self.answers.items()}
 
     @property
+    def point_sets(self) -> list[PointSet]:
+        """The point sets that terms are on, in their order."""
+        return list(dict.fromkeys(node.points for node in all_nodes(self.terms.values()) if node.points is not None))
+
+    @property
     def points(self) -> int:
         """Number of collocation points, those on boundaries and of measurements among them."""
-        return sum(map(len, {node.points for node in all_nodes(self.terms.values()) if node.points is not None}))
+        return sum(map(len, self.point_sets))
 
     @property
     def parameters(self) -> int:
