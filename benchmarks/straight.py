@@ -31,7 +31,8 @@ from tangrax.problems import BenchmarkProblem
 
 CASES = (*tx.problems.names("pinnacle"), *tx.problems.names("dsgnar"))
 LOOK = 3.0  # seconds of training between two looks at the error, at least
-BATCH = 4096  # points of a tag in a step, at most: 2^15 of DSGNAR's make a Gauss-Newton step of minutes
+MANY = 2**13  # points of a tag from which on a step takes a batch of them
+BATCH = 1024  # points of a tag in a step of DSGNAR's cases: all 2^15 of them make a Gauss-Newton step of minutes
 SPARE = 600  # seconds beyond its own after which a cell counts as hung: compilation, a long last step, references
 
 
@@ -150,7 +151,7 @@ def cell(name: str, method: Method, seed: int, allowed: float) -> dict[str, Any]
     tx.setup(dtype=method.dtype)
     task = tx.problems.get(name).build(seed)
     first = (method.first or method.optimizer)()
-    batch = {points.tag: BATCH for points in task.point_sets if len(points) > BATCH}
+    batch = {points.tag: BATCH for points in task.point_sets if len(points) > MANY}
     solver = tx.core(task.weighted(method.weight), optimizer=first, devices=1, batch=batch)
     stages = [(method.share * allowed, None), (allowed, method.optimizer)] if method.first else [(allowed, None)]
     seconds, errors, epochs, spent = [], [], [], 0.0
