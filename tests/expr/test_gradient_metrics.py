@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from marks import with_slow
 from programs import collectives, eval_program
 
 import tangrax as tx
@@ -132,7 +133,7 @@ def exact(name):
     return exact_cosines(whole), per_leaf, per_leaf[:, 0, 1], lengths, shares
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", with_slow(SETS, "group means and terms of two tags"))
 def test_values_and_trackers(name, devices):
     vectors = SETS[name][0]
     nodes = {

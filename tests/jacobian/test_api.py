@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from marks import with_slow
 
 import tangrax as tx
 from tangrax.jacobian import sharded_jacobian
@@ -93,7 +94,7 @@ def agree(found, expected, tolerance=1e-12):
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", with_slow(CASES, "residual"))
 def test_kernels(name, devices, monkeypatch):
     """By factors of every leaf that has them; what pays, rows for such small networks, on 3 devices."""
     if devices != 3:
@@ -166,7 +167,7 @@ def test_any_cut(count, size, tile, held, factored, components):
     [
         (13, 1, 3, True, True, False),  # tiles that overlap
         (13, 4, 3, True, True, False),  # opposite shards, halves that overlap
-        (16, 8, 512, False, False, False),  # rows formed anew
+        pytest.param(16, 8, 512, False, False, False, marks=pytest.mark.slow),  # rows formed anew, all in one tile
         (3, 8, 1, True, True, False),  # more shards than points
         (7, 3, 2, False, True, True),  # two components; no rows to form
         (9, 2, 3, True, False, True),

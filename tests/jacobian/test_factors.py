@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import with_slow
 
 from tangrax.jacobian.cost_model import Rates, split_leaves
 from tangrax.jacobian.weight_factors import Split, factors_at, kernel
@@ -73,7 +74,7 @@ BIASES |= {key: set() for key in ["in two shapes", "scanned", "not used"]}
 FIT |= {"a matrix operand": {0}, "two weights": {0, 2, 3}, "reshaped": {2}, "in two shapes": set()}
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", with_slow(FUNCTIONS, "residual"))
 def test_kernel_of_factors(name):
     """Factors of every leaf that has them, whether they pay or not, give J Jᵀ."""
     function = FUNCTIONS[name]
@@ -101,6 +102,7 @@ def test_what_pays():
     assert split_leaves([trace_weights(mlp, wide, Z[0])], wide, Rates(1.0, 0.0, 0.0)) == Split((0, 2), (1,))
 
 
+@pytest.mark.slow
 def test_equinox_modules():
     """Linear layers with biases, a convolution, a normalisation: what has no factors keeps rows."""
     keys = jax.random.split(KEY, 3)

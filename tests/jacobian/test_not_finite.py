@@ -3,6 +3,7 @@
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 from spectral import sharded
 
 import tangrax as tx
@@ -27,7 +28,7 @@ def problem(width, devices):
     return x, net, u, {"optimizer": optax.sgd(1e-3), "devices": devices, "dtype": "float64"}
 
 
-@pytest.mark.parametrize("width", [2, 6], ids=["more points", "more parameters"])
+@pytest.mark.parametrize("width", slow_but([2, 6], 2), ids=["more points", "more parameters"])
 def test_a_spectrum_is_refused_and_says_where(width, devices):
     """The one row of eleven, by every way; without its point each way is LAPACK's of the rows."""
     x, net, u, options = problem(width, devices)
@@ -58,7 +59,7 @@ def test_a_spectrum_of_rows_of_all_points_is_refused(devices):
         tx.core([u.mse], **options).eval(J.spectrum())
 
 
-@pytest.mark.parametrize("width", [2, 6], ids=["dual", "tiles"])
+@pytest.mark.parametrize("width", slow_but([2, 6], 6), ids=["dual", "tiles"])
 def test_trackers_are_no_numbers(width, devices, tmp_path):
     """All of a spectrum, and a cosine, which warns; without the point they are NumPy's. The report says so."""
     x, net, u, options = problem(width, devices)

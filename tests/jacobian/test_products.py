@@ -267,6 +267,7 @@ def largest_array(compiled):
     return max(int(np.prod([int(length) for length in shape.split(",")])) for shape in shapes)
 
 
+@pytest.mark.slow
 def test_chunks():
     """Within a small memory limit the points go one chunk after the other, with the same results."""
     J, w = RESIDUAL.grad(NET), draw(13)

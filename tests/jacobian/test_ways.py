@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 from programs import collectives, shifted_bytes
 from spectral import matrix_of, sharded
 
@@ -135,7 +136,7 @@ def test_zero_jacobian():
     assert found.effective_rank == 0 and found.resolved == 0 and np.all(found.eigenvalues == 0)
 
 
-@pytest.mark.parametrize("width", [2, 6], ids=["dual", "tiles"])
+@pytest.mark.parametrize("width", slow_but([2, 6], 6), ids=["dual", "tiles"])
 def test_watched(width, devices):
     """During training, against eval at the same parameters."""
     x, net, u, pde, options = problem(width)
@@ -186,7 +187,8 @@ def test_half_a_ring():
 
 
 @pytest.mark.parametrize(
-    "devices, width, n", [(1, 128, 1000), (1, 32, 3000), (2, 32, 2000), (3, 128, 3000), (8, 128, 1600)]
+    "devices, width, n",
+    slow_but([(1, 128, 1000), (1, 32, 3000), (2, 32, 2000), (3, 128, 3000), (8, 128, 1600)], (2, 32, 2000)),
 )
 def test_plans_are_kept(devices, width, n):
     """Predicted bytes of a kernel within 25 % of what XLA sets aside."""
@@ -223,7 +225,7 @@ def exact_kernel(weights, points):
     return K
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", slow_but(["float32", "float64"], "float64"))
 def test_the_tutorials_network(dtype):
     """Its eigenvalues against 60 digits: those reported as resolved are right to 1 %, most of K's range is noise."""
     x, _ = tx.domain.line(n=30).variable("interior")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow_but, with_slow
 
 import tangrax as tx
 from tangrax.jacobian.weight_tracing import trace_weights
@@ -192,7 +193,7 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3])
+@pytest.mark.parametrize("dimension", slow_but([1, 2, 3], 2))
 @pytest.mark.parametrize("name", NETS)
 def test_residuals_of_networks(name, dimension):
     """Values and parameter gradients of Δu + u u_x."""
@@ -243,7 +244,7 @@ EQUATIONS = {
 X, F = POINT[0], []
 
 
-@pytest.mark.parametrize("name", EQUATIONS)
+@pytest.mark.parametrize("name", with_slow(EQUATIONS, "biharmonic"))
 def test_equations(name):
     """In space and time, time the last column."""
     ours, theirs = EQUATIONS[name]
@@ -292,7 +293,7 @@ def uses(field, net):
     return [count[leaf] for leaf in range(0, len(leaves), 2)]
 
 
-@pytest.mark.parametrize("activation", [jnp.tanh, jnp.sin, jax.nn.gelu, jax.nn.silu])
+@pytest.mark.parametrize("activation", slow_but([jnp.tanh, jnp.sin, jax.nn.gelu, jax.nn.silu], jnp.tanh, jax.nn.gelu))
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_uses_of_weights(dimension, activation):
     """Value, D first derivatives, one Laplacian; the input has no second derivative."""

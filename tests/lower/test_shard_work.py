@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 from programs import collectives, eval_program, flops, training_program
 
 import tangrax as tx
@@ -27,7 +28,7 @@ def solver_of(terms, devices, **more):
     return tx.core(terms, optimizer=optax.adam(1e-3), devices=devices, dtype="float64", **more)
 
 
-@pytest.mark.parametrize("k", [2, 4, 8])
+@pytest.mark.parametrize("k", slow_but([2, 4, 8], 2))
 def test_each_device_does_its_share(k):
     """Rows per device are ceil(N/D), FLOPs at most 1.1/D of one device's: in training, eval and rows."""
     terms, u, pde, net, _ = poisson()

@@ -75,8 +75,8 @@ class Rows(Writer):
     [
         ("watched", {"rank/effective_rank", "rank/largest", "rank/trace", "rank/eigenvalues"}),
         ("moving", {"resample/interior", "weight/pde", "weight/fit"}),
-        ("conflict", {"conflict/cosine", "conflict/on"}),
-        ("gauss_newton", {"damping", "radius", "ratio"}),
+        pytest.param("conflict", {"conflict/cosine", "conflict/on"}, marks=pytest.mark.slow),
+        pytest.param("gauss_newton", {"damping", "radius", "ratio"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_row_has_the_newest_of_all_that_is_recorded(how, some):

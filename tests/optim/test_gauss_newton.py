@@ -84,7 +84,10 @@ def test_first_step(way):
         assert history["ratio"][0] == pytest.approx(taken / (r @ r - np.sum((r + J @ p) ** 2)), rel=1e-5)
 
 
-@pytest.mark.parametrize("way, stored, devices", [("svd", True, 1), ("subspace", True, 2), ("subspace", False, 3)])
+CORRECTED = [("svd", True, 1), ("subspace", True, 2), ("subspace", False, 3)]
+
+
+@pytest.mark.parametrize("way, stored, devices", slow_but(CORRECTED, ("subspace", False, 3)))
 def test_corrected_step(monkeypatch, way, stored, devices):
     """The step taken is the best of the chord iterations, done by NumPy with residuals in plain JAX."""
     monkeypatch.setattr(module, "FAST", -1.0)  # no step does without
@@ -212,7 +215,7 @@ def test_several_networks_and_numbers():
     [
         ("svd", COLUMNS, 3 * (COLUMNS + 1) ** 2, 0),
         ("subspace", 20, 3 * 21**2, 0),
-        ("sketch", 20, 0, 70 * 21),
+        pytest.param("sketch", 20, 0, 70 * 21, marks=pytest.mark.slow),
     ],
 )
 def test_communication(way, size, gathered, sketched):

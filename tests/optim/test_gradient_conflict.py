@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 from programs import collectives, training_program
 
 import tangrax as tx
@@ -97,7 +98,7 @@ def flat(solver, net):
     return np.concatenate([leaf.ravel() for leaf in leaves if isinstance(leaf, np.ndarray)])
 
 
-@pytest.mark.parametrize("devices", [1, 2, 3])
+@pytest.mark.parametrize("devices", slow_but([1, 2, 3], 3))
 @pytest.mark.parametrize("how", [pcgrad(every=1), config(every=1)], ids=["pcgrad", "config"])
 def test_a_step(how, devices):
     """The parameters move by the direction of the terms' gradients, whatever the number of devices."""

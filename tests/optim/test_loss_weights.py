@@ -3,6 +3,7 @@
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 from scipy.special import softmax
 
 import tangrax as tx
@@ -37,7 +38,7 @@ def traces(solver, net, terms, fields):
     return np.array([np.mean(squares) + 0.5 * np.mean(squares[at < 0.4]), 10 * np.mean(np.sum(edge**2, axis=1))])
 
 
-@pytest.mark.parametrize("devices", [1, 3])
+@pytest.mark.parametrize("devices", slow_but([1, 3], 3))
 @pytest.mark.parametrize(("rule", "numbers"), [(grad_norm, lengths), (ntk_balance, traces)])
 def test_shares(rule, numbers, devices):
     """Σⱼ nⱼ/nᵢ at first, then a running mean; weights stay between two looks; the loss is what they make of it."""

@@ -26,7 +26,7 @@ def problem(devices=1, balance=None, optimizer=None):
     return solver, net, pde, x, terms
 
 
-@pytest.mark.parametrize("devices", [1, 3])
+@pytest.mark.parametrize("devices", with_slow([1, 3], 1))
 def test_self_adaptive(devices):
     """Adam upwards on 1/2 (λ r)² at each point, λ = 1 at first; the loss is the mean of (λ r)²."""
     solver, _, pde, x, _ = problem(devices, self_adaptive("pde", "left", rate=0.1))
@@ -95,7 +95,7 @@ def in_bins(r, t):
     return np.array([2 * np.mean(r[where == j] ** 2) for j in range(4)])
 
 
-@pytest.mark.parametrize("devices", [1, 3])
+@pytest.mark.parametrize("devices", with_slow([1, 3], 1))
 def test_causal(devices):
     """wⱼ = exp(-ε Σ_{k<j} Lₖ), the step along Σ wⱼ ∇Lⱼ / M with the weights held."""
     solver, net, r, t = waves(devices, tolerances=(0.7,), every=1)

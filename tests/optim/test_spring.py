@@ -131,6 +131,7 @@ def test_devices(way):
     assert ("iterations" in runs[0]) == (way == "cg")
 
 
+@pytest.mark.slow
 def test_below_adam():
     """Poisson's equation below 1e-5 in 100 steps; Adam stays above 1e-3."""
     x, _ = tx.domain.line(n=60).variable("interior")
@@ -171,6 +172,7 @@ def test_single_precision():
     assert history["loss"][-1] < 1e-3 * history["loss"][0] and np.all(np.diff(history["loss"]) <= 0)
 
 
+@pytest.mark.slow
 def test_communication():
     """No callback in the program; a product with JᵀJ is an all-reduce, and nothing is gathered for it."""
     compiled = training_program(poisson(devices=3, way="cg")[0])

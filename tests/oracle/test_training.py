@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from marks import with_slow
 
 import tangrax as tx
 
@@ -192,7 +193,7 @@ def trained(case):
     }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", with_slow(CASES, "system"))
 def test_against_plain_formulas(name, devices, oracles):
     case, oracle = oracles(name)
     solver = tx.core(case.terms, optimizer=optax.adam(case.rate), devices=devices, dtype="float64")

@@ -64,6 +64,7 @@ def values():
     return at
 
 
+@pytest.mark.slow
 def test_velocities_on_the_walls(values):
     s = np.linspace(0.05, 0.95, 19)
     for name in "uv":

@@ -68,6 +68,7 @@ def test_allen_cahn_starts_with_its_initial_value():
     np.testing.assert_allclose(found[inside], expected[inside], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_allen_cahn_converges_in_steps_and_modes():
     best = allen_cahn.cosines(512, 1000)
     times = [1, 10, 100, 1000]

@@ -102,6 +102,7 @@ def test_what_is_shown_is_what_was_recorded(devices, tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 5e6
 
 
+@pytest.mark.slow
 def test_a_page_needs_nothing_else(tmp_path):
     poisson(tmp_path, epochs=20)
     page = Page(report.write_report(tmp_path, tmp_path / "page.html"))
@@ -132,6 +133,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 def test_a_page_is_the_same_under_any_settings_of_matplotlib(tmp_path):
     """Such as a `matplotlibrc` makes; they hold again afterwards."""
     poisson(tmp_path, epochs=20)
@@ -141,6 +143,7 @@ def test_a_page_is_the_same_under_any_settings_of_matplotlib(tmp_path):
         assert {name: matplotlib.rcParams[name] for name in SETTINGS} == SETTINGS
 
 
+@pytest.mark.slow
 def test_texts_of_a_run_are_escaped(tmp_path):
     """In names, in the settings, in the command: a run's directory may come from anywhere."""
     poisson(tmp_path, epochs=20, name=EVIL)

@@ -3,6 +3,7 @@
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 from scipy import stats
 
 import tangrax as tx
@@ -164,7 +165,7 @@ def alone():
     return problem(1)[0].solve(20, progress=False)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", slow_but([1, 2, 3], 3))
 def test_the_same_on_any_number_of_devices(count, alone):
     solver, (x, xb, x0, pde, t) = problem(count)
     held = solver.eval(x.held_out(64))
@@ -190,7 +191,7 @@ def test_the_same_on_any_number_of_devices(count, alone):
     assert solver.history["late"][-1] != solver.history["late"][-2]
 
 
-@pytest.mark.parametrize("at", [9, 14])
+@pytest.mark.parametrize("at", slow_but([9, 14], 9))
 def test_continued_after_load_equals_uninterrupted(at, alone, tmp_path):
     """In the middle, and where points are due."""
     first = problem(2)[0].solve(at, progress=False)
