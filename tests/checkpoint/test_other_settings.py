@@ -152,7 +152,10 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+FEW = ("a rate", "a schedule", "an injected rate by label", "injected moments", "a schedule of steps of two", "nothing")
+
+
+@pytest.mark.parametrize("name", slow_but(CHANGES, *FEW))
 def test_new_settings_win_and_moments_are_kept(name, tmp_path, capsys):
     before, after, carried, words = CHANGES[name]
     make(before).solve(BEFORE, progress=False, run_dir=tmp_path)

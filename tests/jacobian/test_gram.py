@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 
 import tangrax as tx
 from tangrax.jacobian import sharded_jacobian
@@ -11,7 +12,7 @@ from tangrax.jacobian import sharded_jacobian
 DOMAIN = tx.domain.rect(n=13, boundary=7)
 
 
-@pytest.fixture(params=[False, True], ids=["as it pays", "all factors"])
+@pytest.fixture(params=slow_but([False, True], False), ids=["as it pays", "all factors"])
 def price(request, monkeypatch):
     """Small networks keep rows; where the speed of the device is not known they too go by factors."""
     if request.param:

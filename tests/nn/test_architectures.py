@@ -108,6 +108,7 @@ def test_periodic_inputs(make):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, np.abs(a).max()))
 
 
+@pytest.mark.slow
 def test_kernels_of_residuals(net, devices, monkeypatch):
     """By factors of every leaf that has them, against J from jax.jacrev."""
     monkeypatch.setattr(sharded_jacobian, "rates", lambda transport, dtype: None)

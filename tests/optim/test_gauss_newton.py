@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
-from marks import slow_but
+from marks import slow_but, with_slow
 from programs import gathered_bytes, reduced_numbers, training_program
 
 import tangrax as tx
@@ -66,7 +66,7 @@ def test_linear_least_squares(devices):
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", with_slow(WAYS, "sketch", "svd, few rows"))
 def test_first_step(way):
     """Radius and ratio of an SVD's step against NumPy's solve; whatever the way, the loss falls as the ratio says."""
     size = {key: value for key, value in WAYS[way].items() if key in ("points", "width")}
