@@ -33,7 +33,7 @@ CASES = (*tx.problems.names("pinnacle"), *tx.problems.names("dsgnar"))
 LOOK = 3.0  # seconds of training between two looks at the error, at least
 MANY = 2**13  # points of a tag from which on a step takes a batch of them
 BATCH = 1024  # points of a tag in a step of DSGNAR's cases: all 2^15 of them make a Gauss-Newton step of minutes
-SPARE = 600  # seconds beyond its own after which a cell counts as hung: compilation, a long last step, references
+SPARE = 3600  # seconds beyond its own after which a cell counts as hung: other programs may have its core
 
 
 @dataclass(frozen=True)
