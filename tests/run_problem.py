@@ -23,6 +23,8 @@ def make(how="plain", devices=1, width=8, optimizer=None, points=X, **more):
         more["balance"] = tx.optim.grad_norm(every=4)
     if how == "pointwise":
         more["balance"] = tx.optim.self_adaptive("pde")
+    if how == "conditions first":
+        more["balance"] = tx.optim.conditions_first(every=4)
     if how == "batches":
         more["batch"] = {"interior": 16}
     if how == "conflict":

@@ -104,6 +104,7 @@ def test_reference_has_what_there_is(name):
         "shock --epochs 100",
         "batches --points 2000 --batch 300 --seconds 2",
         "balance --epochs 50",
+        "plate --epochs 4",
         "stall --epochs 100",
         "cylinder --epochs 3 --points 200",
         "l_shape --epochs 3 --points 200",

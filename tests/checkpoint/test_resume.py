@@ -65,7 +65,7 @@ def stopped(solver, epochs, at, run_dir, number=signal.SIGTERM, error=SystemExit
 
 
 HOW = ["watched", "moving", "growing", "pointwise", "batches", "conflict", "gauss_newton", "spring", "lbfgs"]
-HOW += ["engd", "self_scaled_broyden", "soap"]
+HOW += ["engd", "self_scaled_broyden", "soap", "conditions first"]
 
 
 @pytest.mark.parametrize("how", slow_but(HOW, "moving", "gauss_newton"))

@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import Node, Trainable, arguments_first
-from ..expr.ops import Call, Derivative, Laplacian
+from ..expr import Node, Trainable, derivative_orders
 from ..parallel import Transport
 from .memory import inner_jaxprs
 
@@ -35,7 +34,7 @@ def warn_of_rough(roots: Sequence[Node], transport: Transport) -> None:
 def too_rough(roots: Sequence[Node]) -> list[str]:
     """A sentence for each network whose derivatives in the roots are zero between its kinks."""
     sentences = []
-    for (trainable, size), order in _orders(roots).items():
+    for (trainable, size), order in derivative_orders(roots).items():
         if order and _has_pieces(trainable, size) and _is_polynomial_in_pieces(trainable, size, order):
             sentences.append(
                 f"'{trainable.name}' is differentiated {order} times in space or time, and its derivatives of order "
@@ -43,25 +42,6 @@ def too_rough(roots: Sequence[Node]) -> list[str]:
                 f"no equation can train them. Take a smooth activation, such as tanh, sin, gelu or softplus"
             )
     return sentences
-
-
-def _orders(roots: Sequence[Node]) -> dict[tuple[Trainable, int], int]:
-    """For each network, with its number of inputs: how often it is differentiated along coordinates, at most."""
-    order: dict[Node, int] = dict.fromkeys(roots, 0)
-    orders: dict[tuple[Trainable, int], int] = {}
-    for node in reversed(arguments_first(roots, lambda node: node.args)):
-        own = order[node]
-        match node.op:
-            case Derivative():
-                own += len(node.op.axes)
-            case Laplacian():
-                own += 2
-            case Call() if node.args:
-                key = node.op.trainable, sum(int(np.prod(arg.shape)) for arg in node.args)
-                orders[key] = max(orders.get(key, 0), own)
-        for arg in node.args:
-            order[arg] = max(order.get(arg, 0), own if node.op.local else 0)
-    return orders
 
 
 def _has_pieces(trainable: Trainable, size: int) -> bool:

@@ -8,6 +8,7 @@ from .adaptive import (
     adaptive_methods as adaptive_methods,
     causal as causal,
     compile_rules as compile_rules,
+    conditions_first as conditions_first,
     config as config,
     grad_norm as grad_norm,
     ntk_balance as ntk_balance,

@@ -15,8 +15,8 @@ def adaptive_methods(balance: Any, conflict: Any) -> tuple[AdaptiveMethod, ...]:
     for method in methods:
         if not isinstance(method, AdaptiveMethod) or isinstance(method, Conflict):
             raise TypeError(
-                f"tx.core(balance={method!r}): give tx.optim.ntk_balance(), grad_norm(), relobralo(), self_adaptive(), "
-                f"residual_attention() or causal(t), or a list of them"
+                f"tx.core(balance={method!r}): give tx.optim.ntk_balance(), grad_norm(), relobralo(), "
+                f"conditions_first(), self_adaptive(), residual_attention() or causal(t), or a list of them"
             )
     if conflict is not None and not isinstance(conflict, Conflict):
         raise TypeError(f"tx.core(conflict={conflict!r}): give tx.optim.config() or tx.optim.pcgrad()")
