@@ -134,7 +134,9 @@ def cell(options: Options, python: str, file: Path, library: str) -> dict[str, A
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [""]
         return {"failure": f"exit code {done.returncode}: {last[0]}"[:500]}
-    return json.loads(done.stdout.splitlines()[-1])
+    # Libraries print too.
+    (answer,) = [line for line in done.stdout.splitlines() if line.startswith('{"before"')]
+    return json.loads(answer)
 
 
 def brief(found: dict[str, Any]) -> str:
@@ -170,8 +172,10 @@ def table(options: Options) -> str:
         done = {library: found for library, found in cells.items() if "failure" not in found}
         reference = rate(done[YARDSTICK]) if YARDSTICK in done else math.nan
         lines = {
-            f"steps/s (over {YARDSTICK}'s)": lambda found, by=reference: f"{rate(found):.3g} ({rate(found) / by:.2f})",
-            f"seconds to {', '.join(f'{each:.0e}' for each in TARGETS)}": lambda found: ", ".join(
+            f"steps/s (over those of {YARDSTICK})": lambda found, by=reference: (
+                f"{rate(found):.3g} ({rate(found) / by:.2f})"
+            ),
+            "seconds to " + ", ".join(f"{each:g}" for each in TARGETS): lambda found: ", ".join(
                 seconds_to(found, target) for target in TARGETS
             ),
             "error at the end": lambda found: f"{found['errors'][-1]:.1e}",

@@ -65,7 +65,7 @@ class Problem:
         found = network(weights, self.scored.points)[:, list(self.scored.outputs)]
         errors = [np.linalg.norm(found - self.scored.values) / np.linalg.norm(self.scored.values)]
         errors += [abs(unknowns[name] - true) / abs(true) for name, (_, true) in self.unknowns.items()]
-        return float(np.max(errors))  # NaN stays NaN
+        return float(np.max(np.array(errors)))  # NaN stays NaN
 
 
 def network(weights: Weights, points: np.ndarray) -> np.ndarray:
@@ -90,10 +90,10 @@ def write(problem: Problem, path: Path) -> None:
         "unknowns": dict(problem.unknowns),
         "given": {name: given.outputs for name, given in {**problem.conditions, "scored": problem.scored}.items()},
     }
-    arrays = {"interior": problem.interior}
+    arrays: dict[str, Any] = {"about": json.dumps(about), "interior": problem.interior}
     for name, given in {**problem.conditions, "scored": problem.scored}.items():
         arrays |= {f"{name} points": given.points, f"{name} values": given.values}
-    np.savez(path, about=json.dumps(about), **arrays)
+    np.savez(path, **arrays)
 
 
 def read(path: Path) -> Problem:
