@@ -10,7 +10,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: setup mpi demo test test-devices test-processes test-docs test-slow test-lowest test-newest test-slurm \
-	test-accuracy test-problems test-faults lint docs build bench clean
+	test-accuracy test-problems test-faults lint docs build bench bench-peers clean
 
 # Environments are made of the newest packages. CI names a file of versions, so that a release elsewhere fails nothing
 # but `make test-newest`.
@@ -156,6 +156,10 @@ bench: mpi
 	$(RUN)/python benchmarks/accuracy.py --cases poisson-1d tutorial soft-1d poisson-2d --seeds 1
 	$(RUN)/python benchmarks/scaling.py
 	$(RUN)/python benchmarks/checkpoints.py
+
+# Five problems in jinns, DeepXDE, jNO and Tangrax, each library in an environment in .cache/peers: about an hour.
+bench-peers: $(VENV)/all
+	cd benchmarks && $(CURDIR)/$(RUN)/python -m peers
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(DOCS) $(LINT) .cache dist runs site

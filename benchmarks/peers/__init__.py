@@ -1,0 +1,1 @@
+"""Other libraries beside Tangrax: `python -m peers`."""
