@@ -61,7 +61,7 @@ def sinks(directory: Path) -> dict[str, Any]:
 def of_a_row(sink: Any, rows: int = 200) -> tuple[float, float]:
     """Processor seconds in this process, where they may keep Python's lock from training: once, and of a row."""
     begun = time.process_time()
-    writer = sink._opened()
+    writer = sink.open_writer()
     opened = time.process_time()
     for epoch in range(rows):
         writer.write({"epoch": epoch, "epochs per second": 1e3, "loss": 0.1 / (1 + epoch), "0": 0.1, "1": 0.2})

@@ -327,7 +327,7 @@ def fastest_matmul() -> tuple[Callable[[], Any], float]:
 
 def temporaries_of(solver: tx.Solver, evaluate: Callable[[], Any]) -> int | None:
     """Bytes set aside by the programs behind a kernel, with what they hand to each other; None if not to be found."""
-    programs = solver._executor.programs  # there is no public way to them
+    programs = solver.training.executor.programs
     kept = {key: program for key, program in programs.items() if key[0] == "tangent kernel"}
     called: list[tuple[Any, tuple[Any, ...]]] = []
 

@@ -20,6 +20,7 @@ import tyro
 from timing import clocked, in_turn, ratios, spread, verdict
 
 import tangrax as tx
+from tangrax import lower
 
 TIME, MORE = 1.3, 0.0  # targets: a ratio to plain JAX, and GiB of temporaries beyond its own
 GIB = 2**30
@@ -109,10 +110,11 @@ def plain_rows(module: eqx.Module, points: Any) -> tuple[Any, Any, tuple[Any, An
 
 
 def program_of(solver: tx.Solver) -> tuple[Any, tuple[Any, Any]]:
-    """The jitted program that `eval` ran, and its arguments; there is no public way to them."""
-    executor = solver._executor
-    (program,) = executor.programs.values()
-    return program, (tuple(rows for rows, _ in executor._own.values()), list(solver._parameters.values()))
+    """The jitted program that `eval` ran, and its arguments."""
+    executor = solver.training.executor
+    (((roots, _), program),) = executor.programs.items()
+    points = executor.place(lower.Program(roots).tags).rows.values()
+    return program, (tuple(points), [solver.training.parameters[t] for t in lower.trainables_of(roots)])
 
 
 def temporaries(function: Any, arguments: tuple[Any, ...]) -> int:

@@ -28,9 +28,9 @@ def flops(compiled) -> float:
 
 def training_program(solver):
     """The compiled stretch of a solver."""
-    loop = solver._make_loop()
-    state = loop.init(solver._parameters)
-    return loop._jitted().lower(*loop.arguments(state, state, 0, 1)).compile()
+    loop = solver.training.current_loop()
+    state = loop.init(solver.training.parameters)
+    return loop.program.lower(*loop.arguments(state, state, 0, 1)).compile()
 
 
 def eval_program(solver, nodes):
@@ -38,11 +38,20 @@ def eval_program(solver, nodes):
     from tangrax import jacobian, lower
 
     roots = lower.expand(nodes, jacobian.RULES)
-    executor = solver._executor
+    executor, parameters = solver.training.executor, solver.training.device_parameters
     placed = executor.place(lower.Program(tuple(roots)).tags)
     trainables = lower.trainables_of(roots)
     program = executor.program(roots, list(placed.rows), placed.layouts, trainables)
-    return program.lower(tuple(placed.rows.values()), [solver._held.of(t) for t in trainables]).compile()
+    return program.lower(tuple(placed.rows.values()), [parameters.of(t) for t in trainables]).compile()
+
+
+def kernel_program(solver, J):
+    """The compiled program of the only kernel that was evaluated, that of the rows J."""
+    executor = solver.training.executor
+    (program,) = (program for key, program in executor.programs.items() if key[0] == "tangent kernel")
+    points = executor.place([J.points]).rows.values()
+    parameters = [solver.training.device_parameters.of(selection.trainable) for selection in J.op.wrt]
+    return program.lower(tuple(points), (parameters, [])).compile()
 
 
 def gathered_bytes(compiled) -> int:

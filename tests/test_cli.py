@@ -50,7 +50,7 @@ def tangrax(capsys):
 @pytest.fixture
 def unset(monkeypatch):
     """What a command chooses for the process ends with the test."""
-    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "_settings", Settings())
+    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "current", Settings())
 
 
 def trained(run_dir, rate=1e-2, epochs=100):

@@ -56,7 +56,7 @@ EACH = [
 def test_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Pages call tx.setup, whose choices hold for the process.
-    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "_settings", parallel.Settings())
+    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "current", parallel.Settings())
     space = {}
     for block in blocks_of(page):
         exec(compile(block, page.name, "exec"), space)

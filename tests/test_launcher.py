@@ -9,7 +9,7 @@ import threading
 import pytest
 from launching import alive
 
-from tangrax.launch import _run
+from tangrax.launch import run_commands
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run(tmp_path, capfd):
 
     def running(*scripts):
         texts = [f"echo $$ > {tmp_path}/{index}.pid; {script}" for index, script in enumerate(scripts)]
-        code = _run([(["sh", "-c", text], os.environ, f"[{index}] ") for index, text in enumerate(texts)])
+        code = run_commands([(["sh", "-c", text], os.environ, f"[{index}] ") for index, text in enumerate(texts)])
         assert not any(alive(path.read_text().strip()) for path in tmp_path.glob("*.pid"))
         return code, capfd.readouterr().err.splitlines()
 
@@ -103,7 +103,7 @@ def test_a_failure_of_the_launcher_itself_leaves_no_process(monkeypatch):
         started.extend(processes)
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr("tangrax.launch._wait", broken)
+    monkeypatch.setattr("tangrax.launch.wait_for", broken)
     with pytest.raises(RuntimeError, match="a mistake"):
-        _run([(["sh", "-c", "sleep 1000"], os.environ, "")] * 2)
+        run_commands([(["sh", "-c", "sleep 1000"], os.environ, "")] * 2)
     assert [process.wait(timeout=10) for process in started] == [-signal.SIGKILL] * 2

@@ -22,9 +22,9 @@ import tangrax as tx
 
 def numbers(solver):
     """All that training has changed and recorded."""
-    leaves = jax.tree.leaves([list(solver._parameters.values()), solver._state])
+    leaves = jax.tree.leaves([list(solver.training.parameters.values()), solver.training.state])
     recorded = {name: (solver.history.epochs(name), solver.history[name]) for name in solver.history}
-    points = {name: kept[2] for name, kept in solver._resampler.saved().items()}
+    points = {name: kept[2] for name, kept in solver.training.resampler.saved().items()}
     plain = lambda leaf: jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
     return [np.asarray(plain(leaf)) for leaf in leaves], recorded, points
 
@@ -92,7 +92,7 @@ def test_elastic(how, tmp_path):
         stopped(make(how, devices=devices), 32, at, tmp_path, checkpoint_every=8)
     last = make(how, devices=4).solve(32, progress=False, run_dir=tmp_path)
     assert last.timing.epochs < 16
-    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s._parameters)]) for s in (last, whole)]
+    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s.training.parameters)]) for s in (last, whole)]
     np.testing.assert_allclose(mine, its, atol=1e-9)
     np.testing.assert_allclose(last.history["loss"], whole.history["loss"], rtol=1e-9)
 
@@ -122,7 +122,7 @@ def test_from_two_processes_to_one(transport, tmp_path):
     assert "after epoch 16, written to" in run.stdout + run.stderr
     last = make("moving", devices=1).solve(32, progress=False, run_dir=tmp_path)
     assert last.timing.epochs == 16
-    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s._parameters)]) for s in (last, whole)]
+    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s.training.parameters)]) for s in (last, whole)]
     np.testing.assert_allclose(mine, its, atol=1e-9)
 
 

@@ -334,7 +334,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
             raise OSError("the disk is full")
         return column.tolist()
 
-    monkeypatch.setattr("tangrax.export.formats._numbers", broken)
+    monkeypatch.setattr("tangrax.export.formats.shortest_numbers", broken)
     with pytest.raises(OSError, match="full"):
         solver.export(path, u, points={"interior": GRID})
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -85,7 +85,7 @@ def results(devices=None):
         rows = solver.eval(nodes[0], sharded=True)
         found[f"{name}/gathered"] = rows.gather()
         # Not compared, but looked at: what this process holds.
-        found[f"local/{name}"] = np.array([len(rows.local), len(rows), solver._transport.size])
+        found[f"local/{name}"] = np.array([len(rows.local), len(rows), solver.mesh.size])
     return found | second_order(devices) | guided(devices)
 
 

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from programs import kernel_program
 
 import tangrax as tx
 from tangrax.jacobian import sharded_jacobian
@@ -105,22 +106,13 @@ def test_memory_of_factors():
     u = net(x, y)
     solver = tx.core([u.mse], optimizer=optax.adam(1e-3), devices=1, dtype="float32")
     K = solver.eval(u.grad(net).gram())
-    compiled = _compiled(solver, u.grad(net))
+    compiled = kernel_program(solver, u.grad(net))
     rows = 600 * sum(np.size(leaf) for leaf in jax.tree.leaves(net.params)) * 4
     assert compiled.memory_analysis().temp_size_in_bytes < rows / 5
     some = solver.eval(u.grad(net), points={"interior": DOMAIN.point_set("interior").coordinates[:, :2]})
     again = solver.eval(u.grad(net).gram(), points={"interior": DOMAIN.point_set("interior").coordinates[:, :2]})
     np.testing.assert_allclose(again, some @ some.T, rtol=1e-4)
     assert K.shape == (600, 600) and np.all(np.diag(K) > 0)
-
-
-def _compiled(solver, J):
-    """The program that `eval` ran for the only kernel asked for."""
-    executor = solver._executor
-    (program,) = (found for key, found in executor.programs.items() if key[0] == "tangent kernel")
-    points = executor.place([J.points]).rows.values()
-    known = [solver._held.of(selection.trainable) for selection in J.op.wrt]
-    return program.lower(tuple(points), (known, [])).compile()
 
 
 def test_refusals():

@@ -216,7 +216,7 @@ def test_trackers(devices):
     solver = tx.core(terms, optimizer=optax.adam(1e-2), devices=devices, dtype="float64")
     expected = []
     for _ in range(3):
-        net = solver._held.of(OTHER.trainable)
+        net = solver.training.parameters[OTHER.trainable]
         j = jax.jacrev(lambda p: at(single)(p, POINTS))(net)
         j = np.concatenate([np.asarray(leaf).reshape(13, -1) for leaf in jax.tree.leaves(j)], axis=1)
         expected.append(((j * j).sum(), np.linalg.norm(j @ (j.T @ w))))

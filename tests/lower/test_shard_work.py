@@ -40,7 +40,7 @@ def test_each_device_does_its_share(k):
     rows = several.eval(u.grad(net), sharded=True)
     assert {s.data.shape[0] for s in rows.padded.addressable_shards} == {-(-1000 // k)}
     assert len({s.device for s in rows.padded.addressable_shards}) == k
-    for placed in several._loop.points.rows.values():
+    for placed in several.training.loop.points.rows.values():
         assert {s.data.shape[0] for s in placed.addressable_shards} == {-(-1000 // k)}
 
 

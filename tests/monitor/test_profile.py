@@ -97,7 +97,9 @@ def test_results_are_the_same(how, devices, count, tmp_path):
     assert list(profiled.history) == list(other.history)
     for name in other.history:
         np.testing.assert_array_equal(profiled.history[name], other.history[name])
-    for mine, its in zip(*(jax.tree.leaves(list(s._parameters.values())) for s in (profiled, other)), strict=True):
+    for mine, its in zip(
+        *(jax.tree.leaves(list(s.training.parameters.values())) for s in (profiled, other)), strict=True
+    ):
         np.testing.assert_array_equal(mine, its)
     assert profiled.timing.compilations == other.timing.compilations
     assert [call["epochs"] for call in calls(tmp_path)] == [[0, count], [count, count + count // 2]]

@@ -103,7 +103,7 @@ def test_tensorboard_forgets_what_a_killed_run_wrote_later(tmp_path):
 
 
 def test_arrays_in_tensorboard(tmp_path):
-    writer = tx.sinks.tensorboard(tmp_path)._opened()
+    writer = tx.sinks.tensorboard(tmp_path).open_writer()
     writer.write(ROW)
     writer.close()
     ((epoch, values),) = shown(tmp_path)
@@ -144,7 +144,7 @@ def test_wandb_is_told_nothing_but_the_rows(tmp_path, capsys):
 
 
 def test_arrays_in_wandb(tmp_path):
-    writer = offline(tmp_path)._opened()
+    writer = offline(tmp_path).open_writer()
     writer.write(ROW)
     writer.close()
     ((epoch, values),) = logged(tmp_path)

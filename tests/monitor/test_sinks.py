@@ -46,11 +46,9 @@ def test_a_table(tmp_path):
 
 
 def test_arrays_and_numbers_that_are_not_finite(tmp_path):
-    from tangrax.monitor.sinks.text_files import _Lines, _Table
-
     row = {"epoch": 3, "matrix": np.array([[1.0, np.nan], [0.5, -np.inf]])}
-    for kind, path in ((_Lines, tmp_path / "a"), (_Table, tmp_path / "b")):
-        with contextlib.closing(kind(path)) as writer:
+    for sink in (tx.sinks.json_lines(tmp_path / "a"), tx.sinks.csv(tmp_path / "b")):
+        with contextlib.closing(sink.open_writer()) as writer:
             writer.write(row)
     assert json.loads((tmp_path / "a").read_text()) == {"epoch": 3, "matrix": [[1.0, None], [0.5, None]]}
     names, values = (tmp_path / "b").read_text().splitlines()

@@ -123,7 +123,7 @@ def test_one_task_a_node_has_all_gpus():
 
 @pytest.fixture
 def fresh(monkeypatch):
-    monkeypatch.setattr(settings_module, "_settings", Settings())
+    monkeypatch.setattr(settings_module, "current", Settings())
     for name in (*STEP, "TANGRAX_TRANSPORT"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch

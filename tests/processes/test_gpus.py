@@ -221,7 +221,7 @@ def test_platforms_that_are_gpus():
 def test_launch_refuses_before_it_starts_anything(devices, message, monkeypatch, capsys):
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setattr(launch_module, "_start", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setattr(launch_module, "start_process", lambda *_: pytest.fail("a process was started"))
     assert launch_module.launch_processes(["script.py"], 4, devices, mpi=False) == 2
     assert message in capsys.readouterr().err
 

@@ -79,7 +79,9 @@ def test_what_is_shown_is_what_was_recorded(devices, tmp_path):
     assert [speed.epochs_per_second > 0 for speed in record.speeds] == [False, True, True]
     # By hand: u and the exact solution at the points, in NumPy.
     at = solver.points("interior")
-    leaves = [np.asarray(leaf) for leaf in checkpoint.leaves_of(*next(iter(solver._parameters.items()))).values()]
+    leaves = [
+        np.asarray(leaf) for leaf in checkpoint.leaves_of(*next(iter(solver.training.parameters.items()))).values()
+    ]
     weights = [leaf for leaf in leaves if leaf.ndim == 2]
     biases = [leaf for leaf in leaves if leaf.ndim == 1]
     u = np.tanh(at[:, :1] @ weights[0].T + biases[0]) @ weights[1].T + biases[1]
@@ -211,7 +213,7 @@ def test_points_of_what_is_shown_are_those_of_eval(columns, tmp_path, devices):
     shown = analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
     solver = tx.core([u.mse], optimizer=optax.sgd(0.1), devices=devices, dtype="float64")
     solver.solve(1, progress=False, run_dir=tmp_path, show={"u": shown})
-    _, arrays = solver._shown(analysis.ReportData({"u": shown}, {}), 1)
+    arrays = analysis.read_record(tmp_path).arrays
     np.testing.assert_array_equal(arrays["at/0"], np.pad(at, ((0, 0), (0, 1))))
     np.testing.assert_array_equal(arrays["field/0"], solver.eval(u, points={"interior": at}))
     with pytest.raises(ValueError, match=r"solve\(show=…\): 'u': .* the problem is steady"):

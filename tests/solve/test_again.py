@@ -25,7 +25,7 @@ solver = tx.core({"fit": (u - x).mse, "seen": u.mean.tracker(5)}, optimizer=opta
 @pytest.fixture(autouse=True)
 def settings_as_before(monkeypatch):
     """`tx.setup` holds for the process: what these tests set up goes with them."""
-    monkeypatch.setattr(settings_module, "_settings", settings_module._settings)
+    monkeypatch.setattr(settings_module, "current", settings_module.current)
     yield
     jax.config.update("jax_enable_x64", True)
 

@@ -20,7 +20,7 @@ def problem(seed, net=None, devices=1):
 
 def numbers(solver):
     recorded = [solver.history[name] for name in sorted(solver.history)]
-    return [np.asarray(leaf) for leaf in jax.tree.leaves([list(solver._parameters.values()), recorded])]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves([list(solver.training.parameters.values()), recorded])]
 
 
 def assert_alike(solvers, alone):

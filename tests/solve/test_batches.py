@@ -39,7 +39,7 @@ def trained_by_hand(batches, edge, epochs):
 
 
 def trained(solver):
-    ((a, b),) = [(p["a"], p["b"]) for p in solver._parameters.values()]
+    ((a, b),) = [(p["a"], p["b"]) for p in solver.training.parameters.values()]
     return float(a), float(b)
 
 
@@ -59,7 +59,7 @@ def test_a_grid_is_shuffled():
     domain = tx.domain.line(mesh_size=1 / 101)
     rows = domain.point_set("interior").coordinates[:, 0]
     solver = fit(domain, {"interior": 10}, devices=1).solve(1, progress=False)
-    (batches,) = [np.asarray(placed)[..., 0] for placed in solver._loop.points.batches.values()]
+    (batches,) = [np.asarray(placed)[..., 0] for placed in solver.training.loop.points.batches.values()]
     assert batches.shape == (10, 10)
     np.testing.assert_array_equal(np.sort(batches.ravel()), np.sort(rows))
     assert np.ptp(batches, axis=0).min() > 0.4
@@ -112,7 +112,7 @@ def test_moving_points_in_batches():
     ]
     np.testing.assert_allclose(trained(made[0]), trained(made[1]), rtol=1e-13)
     now = made[0].points("interior")[:, 0]
-    (batches,) = [np.asarray(placed)[..., 0] for placed in made[0]._loop.points.batches.values()]
+    (batches,) = [np.asarray(placed)[..., 0] for placed in made[0].training.loop.points.batches.values()]
     np.testing.assert_array_equal(np.sort(batches.ravel()), np.sort(now))
 
 

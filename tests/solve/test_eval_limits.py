@@ -44,7 +44,7 @@ def test_what_is_no_points_is_refused(what, problem):
 
 def forward(solver, points):
     """The network in NumPy, float64."""
-    (tree,) = solver._parameters.values()
+    (tree,) = solver.training.parameters.values()
     (hidden,), last = tree.layers, tree.output_layer
     array = lambda leaf: np.asarray(leaf, np.float64)
     inside = np.tanh(points @ array(hidden.weight).T + array(hidden.bias))

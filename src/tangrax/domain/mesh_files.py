@@ -168,7 +168,7 @@ def _named(
 ) -> tuple[str | None, ...]:
     """A name for each triangle, from those for the triangles given, or from a function of centers and normals."""
     if callable(names):
-        found = list(names(np.mean(solid._corners, axis=0), solid._normals))
+        found = list(names(np.mean(solid.corners, axis=0), solid.normals))
         wanted = len(solid.triangles)
     else:
         found = list(names if names is not None else pieces or [None] * count)

@@ -42,11 +42,11 @@ def write_csv(file: IO[bytes], columns: Arrays) -> None:
     count = len(next(iter(columns.values())))
     for start in range(0, count, AT_ONCE):
         rows = slice(start, start + AT_ONCE)
-        table.writerows(zip(*[_numbers(column[rows]) for column in columns.values()], strict=True))
+        table.writerows(zip(*[shortest_numbers(column[rows]) for column in columns.values()], strict=True))
     text.detach()  # flushed, and left open
 
 
-def _numbers(column: np.ndarray) -> list[Any]:
+def shortest_numbers(column: np.ndarray) -> list[Any]:
     """Return numbers that print in the fewest digits that identify them; True as 1, for readers of numbers alone."""
     if column.dtype == np.float32:
         return [str(number) for number in column]

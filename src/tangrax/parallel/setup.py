@@ -57,12 +57,12 @@ class Settings:
         return self.peers.size
 
 
-_settings = Settings()
+current = Settings()  # of this process
 
 
 def settings() -> Settings:
     """The choices in force."""
-    return _settings
+    return current
 
 
 def setup(
@@ -87,7 +87,7 @@ def setup(
     lost, as does one that others have waited for in an operation of all for `watchdog` seconds (50, TANGRAX_WATCHDOG);
     all others then end with a message. `inf` switches either off.
     """
-    global _settings  # noqa: PLW0603 - the one process-wide state, set here alone
+    global current  # noqa: PLW0603 - the one process-wide state, set here alone
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"setup(dtype={dtype!r}): choose one of {', '.join(DTYPES)}")
     if matmul_precision is not None and matmul_precision not in PRECISIONS:
@@ -95,33 +95,33 @@ def setup(
     if not timeout > 0:
         raise ValueError(f"setup(timeout={timeout}): a positive number of seconds")
     refuse_fork("tx.setup")
-    if _settings.launch is None:
+    if current.launch is None:
         launch = detect(os.environ, transport)
         _refuse_copies(launch)
         limits = _limits(os.environ, heartbeat, watchdog)
         if launch.launcher == "single" and os.environ.get("SLURM_JOB_ID"):
             logger.warning(f"one process, {launch.rule}; srun starts the others")
         if launch.processes > 1:
-            _settings = replace(_settings, peers=join_processes(launch, timeout, limits))
-        _settings = replace(_settings, launch=launch)
-    elif transport not in (None, _settings.launch.transport):
+            current = replace(current, peers=join_processes(launch, timeout, limits))
+        current = replace(current, launch=launch)
+    elif transport not in (None, current.launch.transport):
         raise RuntimeError(
-            f"setup(transport={transport!r}): this process was set up with {_settings.launch.transport} "
-            f"({_settings.launch.rule}) and cannot change; say it in the first call"
+            f"setup(transport={transport!r}): this process was set up with {current.launch.transport} "
+            f"({current.launch.rule}) and cannot change; say it in the first call"
         )
     elif (heartbeat, watchdog) != (None, None):
-        _settings.peers.limit(_limits(os.environ, heartbeat, watchdog))
+        current.peers.limit(_limits(os.environ, heartbeat, watchdog))
     if dtype is not None:
         jax.config.update("jax_enable_x64", dtype == "float64")
-        _settings = replace(_settings, dtype=dtype)
+        current = replace(current, dtype=dtype)
     if matmul_precision is not None:
-        _settings = replace(_settings, matmul_precision=matmul_precision)
-    return _settings
+        current = replace(current, matmul_precision=matmul_precision)
+    return current
 
 
 def run_dtype(requested: str | None, networks: str) -> str:
     """The dtype of a run: asked for, else set up, else that of its networks."""
-    dtype = requested or _settings.dtype or networks
+    dtype = requested or current.dtype or networks
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: choose one of {', '.join(DTYPES)}")
     if dtype == "float64" and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
@@ -134,7 +134,7 @@ def run_dtype(requested: str | None, networks: str) -> str:
 
 def precision_of(dtype: DTypeLike) -> str:
     """In words, of numbers and of matrix products."""
-    return f"{dtype}, products {_settings.matmul_precision}"
+    return f"{dtype}, products {current.matmul_precision}"
 
 
 def _refuse_copies(launch: Launch) -> None:

@@ -23,10 +23,10 @@ Row = Mapping[str, Any]
 
 
 class Sink:
-    """Rows for the writer that `opened()` gives, in a thread: epoch, epochs per second, the newest of each name."""
+    """Rows for the writer that `open_writer` opens, in a thread: epoch, epochs per second, the newest of each name."""
 
-    def __init__(self, name: str, opened: Callable[[], "Writer"]):
-        self._name, self._opened = name, opened
+    def __init__(self, name: str, open_writer: Callable[[], "Writer"]):
+        self._name, self.open_writer = name, open_writer
         self._rows: queue.Queue[Row | None] = queue.Queue(ROOM)
         self._thread: threading.Thread | None = None
         self._messages: set[str] = set()
@@ -64,7 +64,7 @@ class Sink:
         while (row := rows.get()) is not None:
             try:
                 if not failed:
-                    writer = writer or self._opened()
+                    writer = writer or self.open_writer()
                     writer.write(row)
             except Exception as error:
                 failed = True
