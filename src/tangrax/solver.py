@@ -139,7 +139,7 @@ class Solver:
 
         Args:
             optimizer: an optax optimizer, or one of `tx.optim`.
-            handles: networks and parameters that it trains; everything by default.
+            *handles: networks and parameters that it trains; everything by default.
 
         Returns:
             The same solver.

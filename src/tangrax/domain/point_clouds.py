@@ -25,17 +25,44 @@ class Cloud:
         return tuple(self._sets)
 
     def point_set(self, tag: str) -> PointSet:
-        """The points of a tag."""
+        """The points of a tag: `coordinates` (N, d + 1), time last, and their number `len()`.
+
+        Args:
+            tag: one of `tags`.
+
+        Raises:
+            ValueError: there is no such tag.
+        """
         if tag not in self._sets:
             raise ValueError(f"unknown tag '{tag}': {self} has {', '.join(self.tags)}")
         return self._sets[tag]
 
     def variable(self, tag: str) -> tuple[Node, ...]:
-        """The coordinates of a tag's points as fields: space axes, then time."""
+        """The coordinates of a tag's points as fields.
+
+        Args:
+            tag: one of `tags`.
+
+        Returns:
+            Space axes, then time, which is zero in a steady problem.
+
+        Raises:
+            ValueError: there is no such tag.
+        """
         return coordinate_fields(self.point_set(tag))
 
     def normal(self, tag: str) -> tuple[Node, ...]:
-        """Components of the unit normals that were given for a tag, as fields."""
+        """Components of the unit normals of a tag, as fields.
+
+        Args:
+            tag: one with normals, of `tx.domain.cloud(normals=…)` or of its file.
+
+        Returns:
+            d fields of one number per point.
+
+        Raises:
+            ValueError: the tag has no normals.
+        """
         points = self.point_set(tag)
         if tag not in self._normals:
             have = ", ".join(self._normals) or "none of its tags"
@@ -43,7 +70,16 @@ class Cloud:
         return self._normals[tag]
 
     def values(self, tag: str, values: Any, name: str | None = None) -> Node:
-        """Numbers at the points of a tag, one each in their order, as a field; of a tag from a file a column's name."""
+        """Numbers at the points of a tag, as a field that is defined at these points only.
+
+        Args:
+            tag: one of `tags`.
+            values: (N,), in the order of the tag's points; or the name of a column of the tag's file.
+            name: of the field.
+
+        Raises:
+            ValueError: values are not finite, of another number, or there is no such column.
+        """
         return measured(self.point_set(tag), self._columns[tag], values, name)
 
     def __str__(self) -> str:

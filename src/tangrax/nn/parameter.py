@@ -21,7 +21,14 @@ class Parameter(Node):
         return self.op
 
     def optimizer(self, optimizer: Any) -> "Parameter":
-        """The same number with its own optax optimizer; TypeError for anything else."""
+        """The same number with its own optimizer.
+
+        Args:
+            optimizer: an optax optimizer; handles with the same object are updated jointly.
+
+        Raises:
+            TypeError: it is no optax optimizer, or trains everything of a problem at once.
+        """
         check_optimizer(optimizer, self._call.trainable.name)
         return Parameter(ops.Call(self._call.trainable, optimizer, self._call.frozen))
 

@@ -74,18 +74,28 @@ def setup(
     heartbeat: float | None = None,
     watchdog: float | None = None,
 ) -> Settings:
-    """Choose the precision of this process and join it to the others; call it first, before anything is computed.
+    """Chooses the precision of this process and joins it to the others; to be called before anything is computed.
 
-    `dtype="float64"` enables 64-bit numbers in JAX and trains in them, "float32" the reverse; networks
-    made before are cast. `matmul_precision` is JAX's, "highest" unless said. What is left out stays as it is.
+    Where a launcher started several processes, they meet here, once: a later call may change precision and limits.
 
-    Where a launcher started several processes, they find each other within `timeout` seconds. `transport` is "xla",
-    "mpi" or "single"; left out, TANGRAX_TRANSPORT or the launcher's own variables decide. Calling it again changes
-    nothing of that.
+    Args:
+        dtype: "float64" enables 64-bit numbers in JAX and trains in them, "float32" the reverse; networks made before
+            are cast. Left out, it stays as it is.
+        matmul_precision: JAX's precision of matrix products, "default", "high" or "highest"; "highest" at first.
+        transport: "xla", "mpi" or "single"; by default TANGRAX_TRANSPORT or the launcher's own variables decide.
+        timeout: seconds within which the processes find each other.
+        heartbeat: seconds of silence after which a process counts as lost and all others end with a message; `inf`
+            never. By default TANGRAX_HEARTBEAT, or 40.
+        watchdog: seconds that others wait for a process in an operation of all before it counts as lost; `inf` for
+            ever. By default TANGRAX_WATCHDOG, or 50.
 
-    A process that has been silent for `heartbeat` seconds (40 unless said, here or in TANGRAX_HEARTBEAT) counts as
-    lost, as does one that others have waited for in an operation of all for `watchdog` seconds (50, TANGRAX_WATCHDOG);
-    all others then end with a message. `inf` switches either off.
+    Returns:
+        The settings in force, with the number of processes, and whether this one `writes` files.
+
+    Raises:
+        ValueError: an argument, or a variable of the environment, is out of range.
+        RuntimeError: the processes do not find each other, JAX has started its devices already, or an earlier call
+            chose another transport.
     """
     global current  # noqa: PLW0603 - the one process-wide state, set here alone
     if dtype is not None and dtype not in DTYPES:
