@@ -29,7 +29,7 @@ def flux(shape, count=20000):
     """∮ x·n, d times the volume by the theorem of divergence; x from the middle of the shape."""
     edge = drawn(shape, count)
     from_middle = edge.points - np.mean(shape.bounds, axis=0)
-    return shape.extent * np.mean(np.where(edge.kept, np.sum(from_middle * edge.normals, axis=1), 0))
+    return shape.extent * np.mean(np.where(edge.on_boundary, np.sum(from_middle * edge.normals, axis=1), 0))
 
 
 def slopes(level, points, dtype):

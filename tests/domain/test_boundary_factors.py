@@ -68,7 +68,7 @@ def test_it_rises_from_the_boundary(domain):
     """Halving the distance from a boundary point halves it, along the normal: no zero of second order, no kink."""
     random = np.random.default_rng(1)
     edge = domain.shape.surface(random.random((300, domain.shape.dimension)))
-    points, normals = edge.points[edge.kept], edge.normals[edge.kept]
+    points, normals = edge.points[edge.on_boundary], edge.normals[edge.on_boundary]
     step = 1e-8 * domain.shape.size
     factor = Factor(domain.shape)
     near, nearer = (values(factor, points - far * normals) for far in (step, step / 2))
@@ -102,7 +102,7 @@ def test_derivatives_on_the_boundary_are_those_from_inside(name):
     shape = EDGES[name]().shape
     random = np.random.default_rng(2)
     edge = shape.surface(random.random((200, shape.dimension)))
-    points, normals = edge.points[edge.kept], edge.normals[edge.kept]
+    points, normals = edge.points[edge.on_boundary], edge.normals[edge.on_boundary]
     factor, h = Factor(shape), 1e-5 * shape.size
     f1, f2, f3, f4 = (values(factor, points - k * h * normals) for k in (1, 2, 3, 4))
     slope, second = (4 * f1 - 3 * f2 + 4 / 3 * f3 - f4 / 4) / h, (4 * f2 - f3 - 5 * f1) / h**2

@@ -118,7 +118,7 @@ def test_extrusions(name):
     assert flux(domain.shape) == pytest.approx(3 * 1.5 * region.area, rel=0.01)
     drawn_edge = drawn(domain.shape, 2000)
     normal = slopes(domain.shape.level, drawn_edge.points, "float32")
-    np.testing.assert_allclose(normal[drawn_edge.kept], drawn_edge.normals[drawn_edge.kept], atol=1e-6)
+    np.testing.assert_allclose(normal[drawn_edge.on_boundary], drawn_edge.normals[drawn_edge.on_boundary], atol=1e-6)
     grid = extrusion(profile, 0.5, 2, mesh_size=0.25)
     nodes = coordinates(grid)
     np.testing.assert_allclose(nodes * 4, np.round(nodes * 4), atol=1e-9)

@@ -79,7 +79,7 @@ def test_the_divergence_theorem(solid):
     """∮ x · n dA = 3 V, over points of the boundary."""
     domain = from_arrays(solid, n=10, boundary=2**12)
     edge = domain.shape.surface(np.random.default_rng(1).random((2**12, 3)))
-    assert edge.kept.all()
+    assert edge.on_boundary.all()
     flux = np.mean(np.sum(edge.points * edge.normals, axis=1)) * domain.shape.extent
     assert flux == pytest.approx(3 * solid.volume, rel=0.05)
 

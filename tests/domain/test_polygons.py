@@ -60,7 +60,7 @@ def test_distance_is_that_of_shapely(corners, offset):
 def test_boundary_is_even_and_its_normals_point_out(corners):
     shape, region = polygon(corners).shape, shapely.Polygon(corners)
     edge = drawn(shape, 2000)
-    assert edge.kept.all()
+    assert edge.on_boundary.all()
     np.testing.assert_allclose(np.linalg.norm(edge.normals, axis=1), 1, rtol=1e-12)
     np.testing.assert_allclose(shapely.distance(region.exterior, shapely.points(edge.points)), 0, atol=1e-14)
     # One in each of 2000 equal parts of the whole: on an edge as many as it holds, but for one at each end.

@@ -39,13 +39,13 @@ class Mesh(Pieced):
     def level(self, x, xp=np):
         if xp is np:
             igl = library("igl")
-            found = igl.signed_distance(
+            distances = igl.signed_distance(
                 np.ascontiguousarray(x.reshape(-1, 3), np.float64),
                 self.vertices,
                 self.triangles,
                 igl.SIGNED_DISTANCE_TYPE_PSEUDONORMAL,
             )
-            return found[0].reshape(x.shape[:-1])
+            return distances[0].reshape(x.shape[:-1])
         square, above, within = self._nearest(x, xp)
         # A root is taken only away from the surface: its slope at zero is no number.
         at_edge = ~within & (square > 0)
@@ -80,8 +80,8 @@ class Mesh(Pieced):
             share = xp.clip(xp.sum(way * step, axis=-1) / xp.sum(step * step, axis=-1), 0, 1)
             square = xp.minimum(square, xp.sum((way - share[..., None] * step) ** 2, axis=-1))
         square = xp.where(within, above**2, square)
-        asked = square if among is None else xp.where(xp.asarray(among), square, np.inf)
-        nearest = xp.argmin(asked, axis=-1)[..., None]
+        candidates = square if among is None else xp.where(xp.asarray(among), square, np.inf)
+        nearest = xp.argmin(candidates, axis=-1)[..., None]
 
         def of_nearest(values: Any) -> Any:
             return xp.take_along_axis(values, nearest, axis=-1)[..., 0]

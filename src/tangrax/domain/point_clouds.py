@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import Node, PointSet, conform, given_array
+from ..expr import Node, PointSet, checked_array, conform
 from .measurements import coordinate_fields, measured, rows_and_columns
 from .table_files import Table, read
 
@@ -18,7 +18,7 @@ class Cloud:
 
     def __init__(self, sets: Mapping[str, PointSet], columns: Mapping[str, Table], normals: Mapping[str, Any]):
         self._sets, self._columns = dict(sets), dict(columns)
-        self._normals = {tag: self._fields(tag, given) for tag, given in normals.items()}
+        self._normals = {tag: self._fields(tag, source) for tag, source in normals.items()}
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -87,10 +87,10 @@ class Cloud:
 
     __repr__ = __str__
 
-    def _fields(self, tag: str, given: Any) -> tuple[Node, ...]:
+    def _fields(self, tag: str, source: Any) -> tuple[Node, ...]:
         points = self.point_set(tag)
         space = points.axes[:-1]
-        rows = given_array(f"cloud(normals={{'{tag}': …}})", given, np.float64)
+        rows = checked_array(f"cloud(normals={{'{tag}': …}})", source, np.float64)
         if rows.shape != (len(points), len(space)):
             raise ValueError(
                 f"cloud(normals={{'{tag}': …}}): shape {rows.shape}; give {(len(points), len(space))}, a row for each "
@@ -119,8 +119,8 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
     if not points:
         raise ValueError("cloud({}): give points for one tag or more, such as {'interior': array}")
     tail = ("t",) if over_time else ()
-    files = {tag: read(given) for tag, given in points.items() if isinstance(given, (str, Path))}
-    counts = {tag: _dimension(tag, given, files.get(tag), len(tail)) for tag, given in points.items()}
+    files = {tag: read(source) for tag, source in points.items() if isinstance(source, (str, Path))}
+    counts = {tag: _dimension(tag, source, files.get(tag), len(tail)) for tag, source in points.items()}
     first, dimension = next(iter(counts.items()))
     for tag, count in counts.items():
         if count != dimension or not 1 <= count <= len(AXES):
@@ -130,8 +130,8 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
             )
     space = AXES[:dimension]
     given_rows, columns, given_normals = {}, {}, {}
-    for tag, given in points.items():
-        rows, columns[tag] = rows_and_columns(tag, given, (*space, *tail), "the cloud", files.get(tag))
+    for tag, source in points.items():
+        rows, columns[tag] = rows_and_columns(tag, source, (*space, *tail), "the cloud", files.get(tag))
         given_rows[tag] = conform(rows, tag, (*space, "t"), not over_time)
         if tag not in (normals or {}) and all(f"n{axis}" in columns[tag] for axis in space):
             given_normals[tag] = np.column_stack([columns[tag][f"n{axis}"] for axis in space])
@@ -142,11 +142,11 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
     return Cloud(sets, columns, {**given_normals, **(normals or {})})
 
 
-def _dimension(tag: str, given: Any, columns: Table | None, times: int) -> int:
+def _dimension(tag: str, source: Any, columns: Table | None, times: int) -> int:
     """How many space axes points have, of a file by its columns; `times` columns of an array are not of space."""
     if columns is not None:
         return sum(axis in columns for axis in AXES)
-    shape = np.shape(given)
+    shape = np.shape(source)
     if len(shape) not in (1, 2):
         raise ValueError(f"cloud: '{tag}' has shape {shape}: give a row for each point")
     return (1 if len(shape) == 1 else shape[1]) - times

@@ -56,12 +56,12 @@ class TagCoordinates:
 
     def _refuse_grid(self, mesh_size: float) -> None:
         """Raise where the nodes of a grid, at all times, do not fit the memory."""
-        asked, count = f"mesh_size={mesh_size:g}", self.shape.nodes(mesh_size)
+        request, count = f"mesh_size={mesh_size:g}", self.shape.nodes(mesh_size)
         if self.time is not None:
             interval = self.time.mesh_size or mesh_size
-            asked += f" and over_time(mesh_size={interval:g})"
+            request += f" and over_time(mesh_size={interval:g})"
             count *= grid_points((self.time.start,), (self.time.end,), interval)
-        refuse_beyond(asked, str(self.shape), count, self.shape.dimension + 1)
+        refuse_beyond(request, str(self.shape), count, self.shape.dimension + 1)
 
     def _boundary(self) -> dict[str, np.ndarray]:
         dimension = self.shape.dimension
@@ -110,7 +110,7 @@ class TagCoordinates:
             edge = self.shape.surface(uniform[:, :dimension])
             on = [edge.sides[side] for side in sides]
             candidates = np.column_stack([edge.points, self._times(uniform[:, dimension:]), *on])
-            return candidates, edge.kept if tag == "boundary" else edge.kept & edge.sides[tag]
+            return candidates, edge.on_boundary if tag == "boundary" else edge.on_boundary & edge.sides[tag]
 
         cube = self._cube(dimension + self.time_columns, seed, bits)
         rows = lazy_points("", f"'{tag}' of {self.domain}", count, cube, draw, False)[:]

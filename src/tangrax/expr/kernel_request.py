@@ -207,5 +207,5 @@ def spectrum_request(
     if way == "lanczos" and k is None:
         raise ValueError(f"{node}.spectrum(way='lanczos'): say how many of the largest eigenvalues, such as k=20")
     options = {"k": k, "way": way, "vectors": vectors or None}
-    given = tuple((name, value) for name, value in options.items() if value is not None)
-    return (DensityRequest if way == "density" else EigenvaluesRequest)(node, options=given)
+    chosen = tuple((name, value) for name, value in options.items() if value is not None)
+    return (DensityRequest if way == "density" else EigenvaluesRequest)(node, options=chosen)

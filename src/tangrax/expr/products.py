@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from .constants import given_array
+from .constants import checked_array
 from .groups import split, within
 from .ops import Apply, Constant, Facts, Gradient, Jacobian, Op, Restrict, Scattered, one_point_set
 
@@ -89,7 +89,7 @@ class TransposedJacobian:
         points, shape = rows.points, rows.shape[:-1]
         assert points is not None
         if not isinstance(weights, node):
-            array = given_array(f"{self} @ array", weights)
+            array = checked_array(f"{self} @ array", weights)
             if array.shape != (len(points), *shape):
                 raise ValueError(
                     f"{self} @ array of shape {array.shape}: give {(len(points), *shape)}, an entry for each point of "

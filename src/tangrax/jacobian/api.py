@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, PyTree
 from numpy.typing import ArrayLike
 
-from ..expr import given_array, spectrum_request
+from ..expr import checked_array, spectrum_request
 from ..parallel import ShardedRows
 from .evaluate_and_plan import RESULT_LIMIT, evaluate, plan_of
 from .jacobian_operator import Products
@@ -82,7 +82,7 @@ def means(
         raise ValueError(f"means of a function with values of shape {J.shape[1:-1]}: give one that returns a number")
     mean_rows = []
     for index, group in enumerate(groups):
-        inside = given_array(f"group {index}", group)
+        inside = checked_array(f"group {index}", group)
         if inside.dtype != bool or inside.shape != (len(J),) or not inside.any():
             raise ValueError(
                 f"group {index} has {inside.dtype} of shape {inside.shape}: give one bool for each of the {len(J)} "

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from ..expr import as_jax, given_array
+from ..expr import as_jax, checked_array
 from .evaluate_and_plan import RESULT_LIMIT, evaluate
 from .expression_evaluator import Evaluator
 from .lanczos import jacobian_product, transposed_product
@@ -40,7 +40,7 @@ class Products:
         Raises:
             ValueError: the shape is another.
         """
-        array = given_array("J @ array", vectors, np.float64)
+        array = checked_array("J @ array", vectors, np.float64)
         if array.ndim not in (1, 2) or len(array) != self.shape[-1]:
             raise ValueError(
                 f"J of shape {self.shape} @ array of shape {array.shape}: give ({self.shape[-1]},) or a matrix"
@@ -96,7 +96,7 @@ class Transposed:
         Raises:
             ValueError: the shape is another.
         """
-        J, array = self.products, given_array("J.T @ array", weights, np.float64)
+        J, array = self.products, checked_array("J.T @ array", weights, np.float64)
         if array.shape != J.shape[:-1]:
             raise ValueError(f"J.T @ array of shape {array.shape}: give {J.shape[:-1]}, one for each row of J")
         evaluator, layout = J.evaluator, J.jacobian.layout

@@ -103,8 +103,8 @@ def _powers(low: float, high: float) -> list[int]:
 def _indices(end: int) -> list[int]:
     """1, 2, 5, 10, …, of many indices powers of ten alone."""
     steps = (1, 2, 5) if end < 200 else (1,)
-    found = [step * 10**power for power in range(len(str(end))) for step in steps]
-    return [index for index in found if index <= end]
+    ticks = [step * 10**power for power in range(len(str(end))) for step in steps]
+    return [index for index in ticks if index <= end]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, **more: str) -> markup.Element:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..expr import Node, Selection, Trainable, given_array, ops
+from ..expr import Node, Selection, Trainable, checked_array, ops
 from .network import check_optimizer
 
 
@@ -56,7 +56,7 @@ def parameter(init: ArrayLike, *, name: str | None = None) -> Parameter:
         TypeError: the initial value is complex.
         ValueError: the initial value is not finite, or no number.
     """
-    value = given_array(f"parameter({init!r})", init)
+    value = checked_array(f"parameter({init!r})", init)
     if value.dtype.kind not in "fi" or not np.all(np.isfinite(value)):
         raise ValueError(f"parameter({init!r}): give a finite number, or an array of finite numbers, to start from")
 

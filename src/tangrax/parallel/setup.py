@@ -157,17 +157,17 @@ def _refuse_copies(launch: Launch) -> None:
 
 
 def _limits(environ: Mapping[str, str], heartbeat: float | None, watchdog: float | None) -> Limits:
-    given: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for name, value in (("heartbeat", heartbeat), ("watchdog", watchdog)):
         variable = f"TANGRAX_{name.upper()}"
         if value is not None:
-            given[name] = value
+            seconds[name] = value
         elif environ.get(variable):
             try:
-                given[name] = float(environ[variable])
+                seconds[name] = float(environ[variable])
             except ValueError:
                 raise ValueError(f"{variable}={environ[variable]}: a number of seconds, or inf") from None
-    return Limits(**given)
+    return Limits(**seconds)
 
 
 def join_processes(launch: Launch, timeout: float, limits: Limits) -> Peers:
