@@ -142,7 +142,7 @@ def main(options: Options) -> None:
     for name in options.problems:
         none = None
         for method in options.methods:
-            runs = [found for seed in range(options.seeds) if (found := kept(options, name, method, seed))]
+            runs = [result for seed in range(options.seeds) if (result := stored_cell(options, name, method, seed))]
             if not runs:
                 continue
             errors, cosines = [run["error"] for run in runs], [run["cosine"] for run in runs]
@@ -154,7 +154,7 @@ def main(options: Options) -> None:
             print(f"{shown}{over:>10}{statistics.median(cosines):>9.2f}{slower:>7}", flush=True)
 
 
-def kept(options: Options, name: str, method: str, seed: int) -> dict[str, Any] | None:
+def stored_cell(options: Options, name: str, method: str, seed: int) -> dict[str, Any] | None:
     """A run, from the store if this commit's is there; None where a method is not for the problem."""
     problem = PROBLEMS[name](seed)
     how = METHODS[method](problem)

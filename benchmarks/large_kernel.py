@@ -62,8 +62,8 @@ def main(options: Options) -> None:
     if unknown:
         sys.exit(f"--cases {' '.join(unknown)}: there are {', '.join(LARGE)}")
     if len(options.cases) != 1:  # the most memory resident is known of a process alone
-        given = [] if options.points is None else ["--points", str(options.points)]
-        one = [sys.executable, __file__, *given, "--cases"]
+        arguments = [] if options.points is None else ["--points", str(options.points)]
+        one = [sys.executable, __file__, *arguments, "--cases"]
         sys.exit(max([subprocess.run([*one, name], check=False).returncode for name in options.cases]))
     name = options.cases[0]
     if not measure(name, LARGE[name], options.points or LARGE[name].points):

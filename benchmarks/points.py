@@ -56,16 +56,16 @@ def main(options: Options) -> None:
         return
     print(f"{options.points:,} points of a {options.shape} by {options.sampler}")
     print(f"{'devices':>8}{'seconds':>9}{'MiB':>7}{'predicted':>11}{'ratio':>7}{'epoch, s':>10}   points")
-    found = []
+    result = []
     for count in options.devices:
         one = found_by(options, count)
-        found.append(one)
+        result.append(one)
         held, predicted = one["held"] / MIB, one["predicted"] / MIB
         times = f"{one['seconds']:>9.1f}{held:>7.0f}{predicted:>11.0f}{held / predicted:>7.2f}{one['epoch']:>10.1f}"
         print(f"{count:>8}{times}   {one['digest'][:16]}", flush=True)
-    if any(one["held"] > one["predicted"] + ROOM for one in found):
+    if any(one["held"] > one["predicted"] + ROOM for one in result):
         sys.exit(f"more memory than predicted and {ROOM // MIB} MiB: MISSED")
-    if len({one["digest"] for one in found}) > 1:
+    if len({one["digest"] for one in result}) > 1:
         sys.exit("the points DIFFER")
 
 

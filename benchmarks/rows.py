@@ -77,12 +77,12 @@ def measure(options: Options, width: int, depth: int) -> None:
 
     for name in contestants:
         seconds(name)
-    found = in_turn(list(contestants), options.rounds, seconds)
+    outcome = in_turn(list(contestants), options.rounds, seconds)
     print(f"  {'':37}{'seconds: median [min .. max]':32}temporaries, GiB")
     for name, label in labels.items():
-        print(f"  {label:37}{spread(found[name]):32}{temporary[name] / GIB:.3f}")
+        print(f"  {label:37}{spread(outcome[name]):32}{temporary[name] / GIB:.3f}")
     for other in ("vmap(grad)", "joined"):
-        times = ratios(found["tangrax"], found[other])
+        times = ratios(outcome["tangrax"], outcome[other])
         shown = verdict(times, TIME, at_least=False) if other == "vmap(grad)" else spread(times)
         print(f"  time, Tangrax / {labels[other]}: {shown}")
     more = [(temporary["tangrax"] - temporary["vmap(grad)"]) / GIB]
@@ -122,8 +122,8 @@ def temporaries(function: Any, arguments: tuple[Any, ...]) -> int:
     return function.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 
 
-def difference(found: jax.Array, expected: jax.Array) -> float:
-    return float(jnp.max(jnp.abs(found - expected)))
+def difference(outcome: jax.Array, expected: jax.Array) -> float:
+    return float(jnp.max(jnp.abs(outcome - expected)))
 
 
 if __name__ == "__main__":

@@ -55,18 +55,18 @@ def main(points: int, width: int, depth: int, count: bool = False) -> None:
     }
 
     def run(epochs: int) -> Sequence[float]:
-        told(epochs)
+        agreed(epochs)
         return clocked(lambda: solver.solve(epochs, progress=False))
 
-    def told(epochs: int) -> int:
+    def agreed(epochs: int) -> int:
         # Only the first process hears the benchmark.
         return int(peers.exchange("what to run", lambda: str(epochs))[0])
 
     if peers.rank == 0:
         serve({"tangrax": run}, notes)
-        told(0)
+        agreed(0)
     else:
-        while epochs := told(0):
+        while epochs := agreed(0):
             solver.solve(epochs, progress=False)
 
 

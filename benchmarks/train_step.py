@@ -69,7 +69,7 @@ def peers(devices: int) -> Contestants:
         why = f"{PEER}={python} is not a file" if python else f"{PEER} is not set"
         print(f"  jNO: skipped, {why} (docs/benchmarks.md tells how to make an environment for it)")
         return {}
-    found: Contestants = {}
+    result: Contestants = {}
     # It splits points only if the devices divide their number, so on several it gets a second try: 1000 points.
     tries = [("0.001", {"jNO": "jNO", "jNO fused": "jNO fused"})]
     tries += [(str(1 / 999), {"jNO even": "jNO"})] if devices > 1 else []
@@ -81,8 +81,8 @@ def peers(devices: int) -> Contestants:
             continue
         notes = worker.notes
         print(f"  jNO {notes['version']}: {notes['points']} points, {notes['rows']} a device: {notes['how']}")
-        found |= {name: (worker, contestant) for name, contestant in names.items()}
-    return found
+        result |= {name: (worker, contestant) for name, contestant in names.items()}
+    return result
 
 
 def speed(options: Options, who: Contestants) -> None:

@@ -21,7 +21,7 @@ class Panel:
     name: str
     axes: tuple[str, ...]
     at: np.ndarray
-    found: np.ndarray
+    values: np.ndarray
     off: np.ndarray
     region: tx.domain.Shape | None = None
 
@@ -79,14 +79,14 @@ def main(
 def values(solved: Solved) -> Panel:
     """Of the first answer that is a field, at places where training did not look."""
     name, answer = next((n, a) for n, a in solved.task.answers.items() if a.unknown.points is not None)
-    at, found, exact = answer.compared(solved.solver, POINTS)
+    at, result, exact = answer.compared(solved.solver, POINTS)
     points = answer.unknown.points
     assert at is not None and points is not None
-    off = abs(found - exact)
+    off = abs(result - exact)
     if answer.over is None:
-        return Panel(name, points.axes, at, found, off, points.region)
+        return Panel(name, points.axes, at, result, off, points.region)
     over = solved.solver.eval(list(answer.over.values()), points={points.tag: at})
-    return Panel(name, tuple(answer.over), np.stack(over, axis=1), found, off)
+    return Panel(name, tuple(answer.over), np.stack(over, axis=1), result, off)
 
 
 def draw(drawn: list[tuple[str, Panel]], columns: int, out: Path) -> None:
@@ -105,7 +105,7 @@ def draw(drawn: list[tuple[str, Panel]], columns: int, out: Path) -> None:
     for box, (title, panel) in zip(figures, drawn, strict=False):
         box.suptitle(title, fontsize=10)
         for axes, numbers, label in zip(
-            box.subplots(1, 2), (panel.found, panel.off), (panel.name, f"error of {panel.name}"), strict=True
+            box.subplots(1, 2), (panel.values, panel.off), (panel.name, f"error of {panel.name}"), strict=True
         ):
             axes.tick_params(labelsize=7)
             axes.set_title(label, fontsize=8)

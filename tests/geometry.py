@@ -35,6 +35,6 @@ def flux(shape, count=20000):
 def slopes(level, points, dtype):
     """The gradient of a level function at points, in a precision: in float32 with constants of float32 too."""
     with jax.enable_x64(dtype == "float64"):
-        found = jax.jit(jax.vmap(jax.grad(lambda x: level(x, jnp))))(jnp.asarray(points, dtype))
-        assert found.dtype == dtype
-        return np.asarray(found)
+        actual = jax.jit(jax.vmap(jax.grad(lambda x: level(x, jnp))))(jnp.asarray(points, dtype))
+        assert actual.dtype == dtype
+        return np.asarray(actual)

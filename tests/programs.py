@@ -10,14 +10,14 @@ KINDS = ("all-reduce", "all-gather", "collective-permute", "reduce-scatter", "al
 def collectives(compiled) -> Counter:
     """How many communications of each kind stand in a compiled program."""
     text = compiled.as_text()
-    found = Counter()
+    result = Counter()
     for kind in KINDS:
         count = len(re.findall(rf"= \S+(?:, \S+)* {kind}(?:-start)?\(", text)) or len(
             re.findall(rf" {kind}(?:-start)?\(", text)
         )
         if count:
-            found[kind] = count
-    return found
+            result[kind] = count
+    return result
 
 
 def flops(compiled) -> float:
@@ -62,8 +62,8 @@ def gathered_bytes(compiled) -> int:
 
 def reduced_numbers(compiled) -> int:
     """Double-precision numbers of the results of all all-reduces that stand in a compiled program."""
-    found = re.findall(r"= (.+?) all-reduce(?:-start)?\(", compiled.as_text())
-    shapes = [shape for text in found for shape in re.findall(r"f64\[([\d,]*)\]", text)]
+    result = re.findall(r"= (.+?) all-reduce(?:-start)?\(", compiled.as_text())
+    shapes = [shape for text in result for shape in re.findall(r"f64\[([\d,]*)\]", text)]
     return sum(math.prod(map(int, filter(None, shape.split(",")))) for shape in shapes)
 
 
@@ -81,15 +81,15 @@ def shifted_bytes(compiled, trips: int, tile: tuple[int, int]) -> tuple[float, f
         header = re.match(r"^(?:ENTRY )?%?([\w.\-]+) \(", line)
         if header:
             current = header.group(1)
-        found = re.search(r" = (\w+)\[([\d,]*)\]\S* collective-permute(?:-start)?\(", line)
-        if not found:
+        result = re.search(r" = (\w+)\[([\d,]*)\]\S* collective-permute(?:-start)?\(", line)
+        if not result:
             continue
         pairs = len(re.findall(r"\{\d+,\d+\}", line.split("source_target_pairs=")[1].split("}}")[0] + "}"))
-        shape = [int(n) for n in found.group(2).split(",") if n]
-        size = int(re.sub(r"\D", "", found.group(1))) // 8
+        shape = [int(n) for n in result.group(2).split(",") if n]
+        size = int(re.sub(r"\D", "", result.group(1))) // 8
         for length in shape:
             size *= length
-        if len(shape) == 2 and tile[0] in shape and max(shape) <= max(tile) and "f64" in found.group(1):
+        if len(shape) == 2 and tile[0] in shape and max(shape) <= max(tile) and "f64" in result.group(1):
             tiles += pairs * size
             continue
         inside = current in bodies

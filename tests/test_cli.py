@@ -157,8 +157,8 @@ def test_other_commands_take_all_words():
 def test_help_names_all_that_may_follow(tangrax):
     """The oracle is the list of commands in the documentation of the module."""
     commands = re.findall(r"`(?:tangrax )?(\w+)`", cli.__doc__)
-    told = tangrax("--help")
-    assert told.code == 0 and len(commands) == 7 and all(f" {command} " in told.out for command in commands)
+    help_page = tangrax("--help")
+    assert help_page.code == 0 and len(commands) == 7 and all(f" {command} " in help_page.out for command in commands)
     for command in ("run", "launch"):
         assert "SCRIPT|PROBLEM [ARGS ...]" in tangrax(command, "--help").out
 

@@ -43,7 +43,7 @@ def package_of(path: Path) -> str:
 def imported(path: Path) -> set[str]:
     """Top-level parts of tangrax that a module imports, wherever in its text."""
     inside = ("tangrax", *path.relative_to(SOURCE).with_suffix("").parts)
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             base = list(inside[: len(inside) - node.level]) if node.level else []
@@ -53,8 +53,8 @@ def imported(path: Path) -> set[str]:
             targets = [alias.name.split(".") for alias in node.names]
         else:
             continue
-        found |= {target[1] for target in targets if target[0] == "tangrax" and len(target) > 1}
-    return found
+        result |= {target[1] for target in targets if target[0] == "tangrax" and len(target) > 1}
+    return result
 
 
 def test_every_package_has_a_floor():
@@ -93,14 +93,14 @@ def is_re_export(node: ast.stmt) -> bool:
 
 def test_transports_are_named_nowhere_else():
     verbs = {"Local", "Xla", "OneDevice", "Devices", "psum", "all_gather", "ppermute"}
-    found = [
+    result = [
         f"{path.relative_to(SOURCE)} names {node.id}"
         for path in MODULES
         if package_of(path) != "parallel"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Name) and node.id in verbs
     ]
-    assert not found, "outside of parallel: " + "; ".join(found)
+    assert not result, "outside of parallel: " + "; ".join(result)
 
 
 def test_output_goes_through_logging():

@@ -61,9 +61,9 @@ class Page(HTMLParser):
 def shown(thing):
     text = thing._repr_html_()
     assert "background: #" not in text and "color: #" not in text, "a notebook, light or dark, sets the colours"
-    found = Page(text)
-    assert not found.of("script") and not found.of("style")
-    return found
+    parsed = Page(text)
+    assert not parsed.of("script") and not parsed.of("style")
+    return parsed
 
 
 def solver_of(devices, terms=None):
@@ -85,10 +85,10 @@ def test_solver(devices):
     before = shown(solver)
     assert before.tables[0][0] == ["loss", "nothing recorded yet"] and before.tables[1][1][2] == "—"
     solver.solve(5, progress=False)
-    found = shown(solver)
-    facts, terms, trackers, networks, points = found.tables
+    parsed = shown(solver)
+    facts, terms, trackers, networks, points = parsed.tables
     history = solver.history
-    assert found.title == "solver at epoch 5"
+    assert parsed.title == "solver at epoch 5"
     assert facts == [
         ["loss", f"{history['loss'][-1]:.4g} at epoch 4"],
         ["stalled", "no"],
@@ -126,8 +126,8 @@ def test_names_are_escaped():
 
 
 def test_text_that_no_page_can_hold_is_left_out():
-    found = Page(markup.view("a\x00b\ud800c", markup.element("p", "x", title="\x01y")))
-    assert found.title.startswith("abc") and found.of("p") == [{"title": "y"}]
+    parsed = Page(markup.view("a\x00b\ud800c", markup.element("p", "x", title="\x01y")))
+    assert parsed.title.startswith("abc") and parsed.of("p") == [{"title": "y"}]
     assert page.element is markup.element
 
 
@@ -175,15 +175,15 @@ def straight(x, y):
 
 def test_spectrum():
     singular = np.array([1e2, 3.0, 1e-1, 1e-2, 1e-4, 1e-9, 0.0])
-    found = Spectrum(singular, rows=7, columns=9, eps=1e-7)
-    view = shown(found)
-    title, *lines = str(found).splitlines()
+    spectrum = Spectrum(singular, rows=7, columns=9, eps=1e-7)
+    view = shown(spectrum)
+    title, *lines = str(spectrum).splitlines()
     assert view.title == title
     assert [" ".join(row).split() for row in view.tables[0]] == [line.split() for line in lines]
     assert dict(view.tables[0])["largest eigenvalue"] == "1e+04"
     # 4 ε σ_max is 4e-5: σ = 1e-4 is detectable and no more, 1e-9 and 0 are rounding.
     drawn = circles(view)
-    assert len(drawn) == found.detectable == 5
+    assert len(drawn) == spectrum.detectable == 5
     # 1 % of 1e-2 squared is 1e-6, and 2 · 1e-2 · 4e-5 is 8e-7.
     assert [fill for *_, fill, _ in drawn] == ["currentColor"] * 4 + ["none"]
     assert [stroke for *_, stroke in drawn] == ["currentColor"] * 4 + ["gray"]
@@ -191,7 +191,7 @@ def test_spectrum():
     assert straight(np.log(np.arange(1, 6)), x) < 0.1 and straight(np.log(singular[:5]), y) < 0.1
     (dashed,) = [line for line in view.of("line") if "stroke-dasharray" in line]
     per_decade = (y[4] - y[0]) / 12
-    assert float(dashed["y1"]) == pytest.approx(y[0] + per_decade * np.log10(1e4 / found.floor), abs=0.2)
+    assert float(dashed["y1"]) == pytest.approx(y[0] + per_decade * np.log10(1e4 / spectrum.floor), abs=0.2)
     (picture,) = view.of("svg")
     assert picture["aria-label"].startswith("5 of 7 eigenvalues")
     assert all(0 < float(line[end]) < int(picture["width"]) for line in view.of("line") for end in ("x1", "x2"))
@@ -199,8 +199,8 @@ def test_spectrum():
 
 @pytest.mark.parametrize("count, most", [(40, 40), (5000, MOST)])
 def test_of_many_eigenvalues_some_are_drawn(count, most):
-    found = Spectrum(np.geomspace(1, 1e-3, count), rows=count, columns=count, eps=1e-16)
-    drawn = circles(shown(found))
+    spectrum = Spectrum(np.geomspace(1, 1e-3, count), rows=count, columns=count, eps=1e-16)
+    drawn = circles(shown(spectrum))
     assert most / 2 < len(drawn) <= most
     assert drawn[0][1] < drawn[-1][1] and np.all(np.diff([x for x, *_ in drawn]) >= 0)
 
@@ -216,9 +216,9 @@ def test_one_eigenvalue():
 def test_spectrum_of_a_solver(devices):
     solver, net, u, _ = solver_of(devices)
     J = u.grad(net)
-    found = solver.eval(J.spectrum())
+    spectrum = solver.eval(J.spectrum())
     rows = solver.eval(J)
-    view = shown(found)
+    view = shown(spectrum)
     largest = np.linalg.eigvalsh(rows @ rows.T)[-1]
     assert float(dict(view.tables[0])["largest eigenvalue"]) == pytest.approx(largest, rel=1e-3)
     assert len(circles(view)) == 9

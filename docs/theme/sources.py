@@ -29,14 +29,14 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     """Links out of the documentation lead to the pages made above."""
-    here = posixpath.dirname(page.file.src_uri)
+    directory = posixpath.dirname(page.file.src_uri)
 
     def replaced(match):
-        target = posixpath.normpath(posixpath.join(here, match[2]))
-        made = f"source/{target.removeprefix('../')}.md"
-        if not target.startswith("../") or files.get_file_from_path(made) is None:
+        target = posixpath.normpath(posixpath.join(directory, match[2]))
+        source = f"source/{target.removeprefix('../')}.md"
+        if not target.startswith("../") or files.get_file_from_path(source) is None:
             return match[0]  # mkdocs warns of it
-        return f"{match[1]}{posixpath.relpath(made, here or '.')}{match[3]}"
+        return f"{match[1]}{posixpath.relpath(source, directory or '.')}{match[3]}"
 
     return LINK.sub(replaced, markdown)
 
@@ -55,8 +55,8 @@ def summary(path):
     """The first paragraph of a program's docstring, or of the comment at its head."""
     text = path.read_text()
     if path.suffix == ".py":
-        told = ast.get_docstring(ast.parse(text)) or ""
+        text_at_head = ast.get_docstring(ast.parse(text)) or ""
     else:
         lines = [line for line in text.splitlines() if not line.startswith(("#!", "#SBATCH"))]
-        told = re.match(r"((?:# ?.*\n)*)", "\n".join(lines) + "\n")[1].replace("# ", "").replace("#", "")
-    return told.strip().split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+        text_at_head = re.match(r"((?:# ?.*\n)*)", "\n".join(lines) + "\n")[1].replace("# ", "").replace("#", "")
+    return text_at_head.strip().split("\n\n")[0].replace("\n", " ").replace("|", "\\|")

@@ -204,16 +204,16 @@ class Solver:
             raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
         end, rollbacks = self.epoch + int(epochs), ROLLBACKS if on_nonfinite == ROLLBACK else 0
         interval = checkpoint.whole_number("checkpoint_every", checkpoint_every)
-        shown = analysis.ReportData(show or {}, training.terms.losses)
+        report_data = analysis.ReportData(show or {}, training.terms.losses)
         profiling = monitor.profiling(profile, transport, self.timing, run_dir)
         notified = profiling.listeners(notified)
         if run_dir is None:
             training.run(end, notified, NoCheckpoints(interval) if rollbacks else NoCheckpoints(), rollbacks)
             profiling.finish(training.loop, training.state, training.last)
             return self
-        view, how = partial(self._shown, shown, end), {"interval": interval, "keep": keep, "resume": resume}
-        writer = checkpoint.CheckpointWriter(run_dir, training.identity(), transport, view, **how)
-        writer = profiling.timed(writer)
+        view = partial(self._report_content, report_data, end)
+        how: dict[str, Any] = {"interval": interval, "keep": keep, "resume": resume}
+        writer = profiling.timed(checkpoint.CheckpointWriter(run_dir, training.identity(), transport, view, **how))
         with writer.opened(checkpoint.environment(self.mesh, transport.processes, self.epoch, end)):
             snapshot = writer.newest(self.epoch, end)
             if snapshot is not None:
@@ -388,8 +388,8 @@ class Solver:
         """
         export.export(path, fields, points, cells, self.training.evaluator_in(dtype), self.training.terms.trainables)
 
-    def _shown(self, shown: analysis.ReportData, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
-        return shown.collect(self.eval, self.points, last=self.epoch == end)
+    def _report_content(self, report_data: analysis.ReportData, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
+        return report_data.collect(self.eval, self.points, last=self.epoch == end)
 
 
 def _check(optimizer: object, name: str) -> None:

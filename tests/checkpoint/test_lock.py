@@ -31,7 +31,7 @@ class Child:
     """A fork that does something, says so, and waits until it is killed."""
 
     def __init__(self, act=lambda: None):
-        told, tell = os.pipe()
+        receiver, tell = os.pipe()
 
         def acts():
             act()
@@ -39,8 +39,8 @@ class Child:
             signal.pause()
 
         self.pid = forked(acts)
-        assert os.read(told, 1) == b"!"
-        os.close(told)
+        assert os.read(receiver, 1) == b"!"
+        os.close(receiver)
         os.close(tell)
 
     def kill(self):

@@ -66,7 +66,7 @@ def trained(tmp_path_factory):
     """A run all of whose names are odd but fine, twice as long as its first call of `solve`, with its table."""
     path = tmp_path_factory.mktemp("run")
     output = io.StringIO()
-    told = lambda: [ProgressBar(Console(file=output, width=300)), tx.sinks.csv(path / "log.csv")]
+    listeners = lambda: [ProgressBar(Console(file=output, width=300)), tx.sinks.csv(path / "log.csv")]
 
     def make():
         cloud = tx.domain.cloud({"$tag": np.linspace(0, 1, 12)[:, None]})
@@ -79,7 +79,7 @@ def trained(tmp_path_factory):
     for epochs in (4, 8):
         solver, k, x = make()
         show = {"$u": k * x, "_v$": (k * x, x), "=K": (k * x).grad(k).spectrum()}
-        solver.solve(epochs, progress=False, run_dir=path / "run", show=show, listeners=told())
+        solver.solve(epochs, progress=False, run_dir=path / "run", show=show, listeners=listeners())
     return path, solver, k, x, output.getvalue()
 
 

@@ -24,7 +24,7 @@ def numbers(solver):
     """All that training has changed and recorded."""
     leaves = jax.tree.leaves([list(solver.training.parameters.values()), solver.training.state])
     recorded = {name: (solver.history.epochs(name), solver.history[name]) for name in solver.history}
-    points = {name: kept[2] for name, kept in solver.training.resampler.saved().items()}
+    points = {name: saved[2] for name, saved in solver.training.resampler.saved().items()}
     plain = lambda leaf: jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
     return [np.asarray(plain(leaf)) for leaf in leaves], recorded, points
 
@@ -102,7 +102,7 @@ def test_elastic(how, tmp_path):
 def test_from_two_processes_to_one(transport, tmp_path):
     """Two processes stop at epoch 16 of 32, all by the signal that one of them got; one goes on."""
     whole = make("moving", devices=1).solve(32, progress=False)
-    here = Path(__file__).parent
+    directory = Path(__file__).parent
     mpi = ["--mpi"] if transport == "mpi" else []
     command = [
         sys.executable,
@@ -112,11 +112,11 @@ def test_from_two_processes_to_one(transport, tmp_path):
         *mpi,
         "-n",
         "2",
-        str(here / "stopped.py"),
+        str(directory / "stopped.py"),
         str(tmp_path),
         "16",
     ]
-    env = environment(JAX_PLATFORMS="cpu", OMP_NUM_THREADS="1", PYTHONPATH=str(here.parent))
+    env = environment(JAX_PLATFORMS="cpu", OMP_NUM_THREADS="1", PYTHONPATH=str(directory.parent))
     run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=env)
     assert run.returncode == 143, run.stdout + run.stderr
     assert "after epoch 16, written to" in run.stdout + run.stderr
@@ -423,5 +423,5 @@ def test_a_loss_that_is_not_finite_keeps_the_last_finite_state(tmp_path):
     solver = make(optimizer=bad(1e6))
     with pytest.raises(tx.NonFiniteLoss):
         solver.solve(400, progress=False, run_dir=tmp_path, checkpoint_every=500)
-    kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
-    assert kept == [f"epoch-{solver.epoch:09d}.npz"] and solver.epoch > 0
+    names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+    assert names == [f"epoch-{solver.epoch:09d}.npz"] and solver.epoch > 0

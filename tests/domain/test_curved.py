@@ -54,9 +54,9 @@ def test_ellipse(a, b):
 def test_normals_of_an_ellipse(dtype):
     shape = ellipse((1, 2), (0.2, 1.5)).shape
     edge = drawn(shape, 1000)
-    found = slopes(shape.level, np.concatenate([edge.points, [[1.0, 2.0]]]), dtype)
-    assert np.isfinite(found).all()  # at the center too
-    np.testing.assert_allclose(found[:-1], edge.normals, atol=1e-4 if dtype == "float32" else 1e-10)
+    actual = slopes(shape.level, np.concatenate([edge.points, [[1.0, 2.0]]]), dtype)
+    assert np.isfinite(actual).all()  # at the center too
+    np.testing.assert_allclose(actual[:-1], edge.normals, atol=1e-4 if dtype == "float32" else 1e-10)
 
 
 def test_points_in_an_ellipse_and_in_a_ring():

@@ -46,10 +46,10 @@ def signed_distance(corners, points):
 def test_distance_is_that_of_shapely(corners, offset):
     corners = corners + np.array(offset)
     shape = polygon(corners).shape
-    around = np.random.default_rng(1).uniform(-2, 2, (300, 2)) + np.array(offset)
+    random_points = np.random.default_rng(1).uniform(-2, 2, (300, 2)) + np.array(offset)
     # Also beside and beyond corners, where the nearest edge is in doubt.
     close = corners[:, None] + 0.01 * np.random.default_rng(2).standard_normal((1, 20, 2))
-    points = np.concatenate([around, close.reshape(-1, 2)])
+    points = np.concatenate([random_points, close.reshape(-1, 2)])
     np.testing.assert_allclose(shape.level(points), signed_distance(corners, points), rtol=1e-9, atol=1e-13)
     region = shapely.Polygon(corners)
     assert np.ravel(shape.bounds) == pytest.approx(region.bounds) and shape.extent == pytest.approx(region.length)
@@ -87,8 +87,8 @@ def test_slope_of_the_level_is_the_normal(corners, dtype):
     edge = drawn(shape, 5000)
     at = np.array(corners, float)
     beside = at + 0.01 * (np.roll(at, -1, axis=0) - at)
-    found = slopes(shape.level, np.concatenate([edge.points, at, beside]), dtype)
-    normals, at_corner, after = np.split(found, [5000, 5000 + len(at)])
+    actual = slopes(shape.level, np.concatenate([edge.points, at, beside]), dtype)
+    normals, at_corner, after = np.split(actual, [5000, 5000 + len(at)])
     rounded = 1e-6 if dtype == "float32" else 1e-12
     np.testing.assert_allclose(normals, edge.normals, atol=rounded)
     # At the corners themselves a unit vector that is one of the two normals or lies between them.
@@ -97,8 +97,8 @@ def test_slope_of_the_level_is_the_normal(corners, dtype):
     least = np.sum(after * before, axis=1) - 1e-5
     assert (np.sum(at_corner * after, axis=1) >= least).all() and (np.sum(at_corner * before, axis=1) >= least).all()
     floor = edge.sides["floor"]
-    found = slopes(lambda x, xp: shape.level_of("floor", x, xp), edge.points[floor], dtype)
-    np.testing.assert_allclose(found, edge.normals[floor], atol=rounded)
+    actual = slopes(lambda x, xp: shape.level_of("floor", x, xp), edge.points[floor], dtype)
+    np.testing.assert_allclose(actual, edge.normals[floor], atol=rounded)
 
 
 def test_level_keeps_to_its_memory(monkeypatch):

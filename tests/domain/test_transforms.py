@@ -76,8 +76,8 @@ def test_a_turn_about_a_slanted_axis_goes_round_by_the_right_hand():
 def test_normals_in_both_precisions(dtype):
     shape = (rect() - disk((0.5, 0.5), 0.2).named("hole")).rotate(0.4).scale(3).translate((1, -2)).shape
     edge = drawn(shape, 2000)
-    found = slopes(shape.level, edge.points[edge.on_boundary], dtype)
-    np.testing.assert_allclose(found, edge.normals[edge.on_boundary], atol=2e-6 if dtype == "float32" else 1e-12)
+    actual = slopes(shape.level, edge.points[edge.on_boundary], dtype)
+    np.testing.assert_allclose(actual, edge.normals[edge.on_boundary], atol=2e-6 if dtype == "float32" else 1e-12)
 
 
 def test_moved_shapes_combine_and_have_grids():

@@ -31,9 +31,9 @@ def solver_of(term, devices, **more):
     return tx.core([term], optimizer=optax.adam(1e-3), devices=devices, dtype="float64", **more)
 
 
-def agree(found, expected):
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+def agree(actual, expected):
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
 
 
 def test_values_residuals_and_blocks(devices, price):

@@ -93,8 +93,8 @@ def case(request):
     flags = [flag for handle in handles for flag in handle.selection.flags]
 
     def rows(points):
-        found = jax.jacrev(lambda p: function(p if len(trees) > 1 else p[0], points))(trees)
-        leaves = [leaf.reshape(len(points), *field.shape, -1) for leaf in jax.tree.leaves(found)]
+        actual = jax.jacrev(lambda p: function(p if len(trees) > 1 else p[0], points))(trees)
+        leaves = [leaf.reshape(len(points), *field.shape, -1) for leaf in jax.tree.leaves(actual)]
         return np.concatenate([leaf for leaf, flag in zip(leaves, flags, strict=True) if flag], axis=-1)
 
     return field, field.grad(*handles), rows
@@ -104,9 +104,9 @@ def solver_of(devices=1, **more):
     return tx.core([U.mse + V.mse], optimizer=optax.adam(1e-3), devices=devices, dtype="float64", **more)
 
 
-def agree(found, expected):
-    assert np.shape(found) == np.shape(expected)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+def agree(actual, expected):
+    assert np.shape(actual) == np.shape(expected)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 def draw(*shape):
@@ -176,7 +176,7 @@ def test_terms_as_vectors_and_blocks(devices):
     values = np.asarray(at(single)(OTHER.params, POINTS))
     slope = 2 / 13 * j.T @ values
     asked = [J @ g, J @ J.mean, J.T @ (J @ g), J.gram(B) @ VB, J.gram(B) @ draw(7), B.gram(J) @ (V - V.mean)]
-    found = solver_of(devices).eval(asked)
+    actual = solver_of(devices).eval(asked)
     expected = [
         j @ slope,
         j @ j.mean(axis=0),
@@ -184,7 +184,7 @@ def test_terms_as_vectors_and_blocks(devices):
         j @ (b.T @ np.asarray(at(single)(OTHER.params, EDGE))),
     ]
     expected += [j @ (b.T @ draw(7)), b @ (j.T @ (values - values.mean()))]
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         agree(one, other)
     assert (J @ J.T).node is J and (J @ B.T).other is B
 

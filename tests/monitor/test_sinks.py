@@ -79,16 +79,16 @@ class Rows(Writer):
 )
 def test_a_row_has_the_newest_of_all_that_is_recorded(how, some):
     """Against the history: the last entry of each name up to the row's epoch."""
-    kept = Rows()
-    solver = make(how, 2).solve(13, progress=False, listeners=[Sink("rows", lambda: kept)])
+    recorder = Rows()
+    solver = make(how, 2).solve(13, progress=False, listeners=[Sink("rows", lambda: recorder)])
     assert some <= set(solver.history)
-    for row in kept.rows:
+    for row in recorder.rows:
         due = {name: solver.history.epochs(name) <= row["epoch"] for name in solver.history}
         assert set(row) == {"epoch", "epochs per second", *(name for name, some in due.items() if some.any())}
         for name, before in due.items():
             if before.any():
                 np.testing.assert_array_equal(row[name], solver.history[name][before][-1])
-    assert set(solver.history) < set(kept.rows[-1])
+    assert set(solver.history) < set(recorder.rows[-1])
 
 
 def test_a_table_has_a_column_more_for_what_is_recorded_later(tmp_path):

@@ -117,8 +117,8 @@ def test_kernels_of_residuals(net, devices, monkeypatch):
     rows = jax.vmap(jax.jacrev(lambda p, z: residual(eqx.combine(p, static), z)), in_axes=(None, 0))
     leaves = jax.tree.leaves(rows(parameters, jnp.asarray(POINTS)))
     J = np.concatenate([np.asarray(leaf).reshape(len(POINTS), -1) for leaf in leaves], axis=1)
-    found = tx.jacobian.gram(residual, module, POINTS, mesh=devices)
-    np.testing.assert_allclose(found, J @ J.T, rtol=0, atol=1e-12 * np.abs(J @ J.T).max())
+    actual = tx.jacobian.gram(residual, module, POINTS, mesh=devices)
+    np.testing.assert_allclose(actual, J @ J.T, rtol=0, atol=1e-12 * np.abs(J @ J.T).max())
 
 
 @pytest.mark.parametrize("net", slow_but(NETS, "siren"), indirect=True)

@@ -140,8 +140,8 @@ def test_below_adam():
     for optimizer in (spring(), optax.adam(1e-3)):
         solver = tx.core([(u.d2(x) + tx.np.sin(π * x)).mse], optimizer=optimizer, devices=1, dtype="float64")
         solver.solve(100, progress=False)
-        found, expected = solver.eval([u, exact], points={"interior": np.linspace(0, 1, 101)})
-        errors.append(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+        result, expected = solver.eval([u, exact], points={"interior": np.linspace(0, 1, 101)})
+        errors.append(np.linalg.norm(result - expected) / np.linalg.norm(expected))
     assert errors[0] < 1e-5 and errors[1] > 1e-3
 
 

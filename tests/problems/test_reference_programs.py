@@ -21,9 +21,9 @@ def apart(values, weights, spacing, axis):
 
 def kept_at(name, time):
     """Rows of coordinates and values of a kept reference at one time."""
-    kept = stored(name)
-    now = abs(kept.at[:, -1] - time) < 1e-6
-    return kept.at[now], kept.values[now]
+    reference = stored(name)
+    now = abs(reference.at[:, -1] - time) < 1e-6
+    return reference.at[now], reference.values[now]
 
 
 @pytest.mark.parametrize("name", ["pinnacle/ks", "dsgnar/korteweg-de-vries"])
@@ -32,8 +32,8 @@ def test_waves_converge_to_what_is_kept(name):
     ks = name.endswith("ks")
     series, first = (dispersive.kuramoto_sivashinsky, 0.0) if ks else (dispersive.korteweg_de_vries, -0.5)
     rough, fine = (dispersive.on_nodes(series(160, steps, 10), 64, first)[1:6] for steps in (1000, 2000))
-    kept = stored(name).values.reshape(50, 64)[4:25:5]
-    assert 1e-9 < difference(fine, kept) < difference(rough, kept) / 8
+    reference = stored(name).values.reshape(50, 64)[4:25:5]
+    assert 1e-9 < difference(fine, reference) < difference(rough, reference) / 8
 
 
 def test_kuramoto_sivashinsky_by_another_integrator():
@@ -85,13 +85,13 @@ def test_gray_scott_by_finite_differences():
 
 def test_gray_scott_converges_to_what_is_kept():
     """Of the pattern's first half; the finer one is as good as 128² points are."""
-    kept = stored("pinnacle/gs")
-    early = kept.at[:, 2] <= 50
-    i, j, time = np.rint((kept.at[early] + (1, 1, 0)) * (32, 32, 1 / 2)).astype(int).T
+    reference = stored("pinnacle/gs")
+    early = reference.at[:, 2] <= 50
+    i, j, time = np.rint((reference.at[early] + (1, 1, 0)) * (32, 32, 1 / 2)).astype(int).T
     errors = []
     for n in (64, 128):
         values = gray_scott.pattern(n, 100, 50.0, 25)[time, :, i, j]
-        errors.append(difference(values, kept.values[early]))
+        errors.append(difference(values, reference.values[early]))
     assert errors[1] < errors[0] / 5 and errors[1] < 1e-3
 
 
@@ -119,13 +119,13 @@ def test_bistable_heat_by_finite_differences():
 
 
 def test_bistable_heat_converges_to_what_is_kept():
-    kept = stored("pinnacle/heat2d-lt")
-    early = (kept.at[:, 2] <= 5) & (kept.at[:, 0] < 0.25)
-    i, j, time = np.rint(kept.at[early] * (64, 32, 2) - (1, 1, 0)).astype(int).T
+    reference = stored("pinnacle/heat2d-lt")
+    early = (reference.at[:, 2] <= 5) & (reference.at[:, 0] < 0.25)
+    i, j, time = np.rint(reference.at[early] * (64, 32, 2) - (1, 1, 0)).astype(int).T
     errors = []
     for n, steps in ((16, 250), (32, 500)):
         values = bistable_heat.patches(n, steps, 5.0, 10)[time, i, j]
-        errors.append(difference(values, kept.values[early, 0]))
+        errors.append(difference(values, reference.values[early, 0]))
     assert errors[1] < errors[0] / 5 and errors[1] < 2e-3
 
 
@@ -153,9 +153,9 @@ def test_burgers_in_two_dimensions_by_finite_differences():
 
 
 def test_cavity_converges_to_what_is_kept():
-    kept = stored("dsgnar/cavity")
-    x, y = kept.at[:, :2].T
-    errors = [difference(np.column_stack(regular_cavity.flow(n, x, y)), kept.values) for n in (8, 14)]
+    reference = stored("dsgnar/cavity")
+    x, y = reference.at[:, :2].T
+    errors = [difference(np.column_stack(regular_cavity.flow(n, x, y)), reference.values) for n in (8, 14)]
     assert errors[1] < errors[0] / 10 and errors[1] < 2e-4
 
 
@@ -165,8 +165,8 @@ def test_cavity_balances_its_vorticity():
     x, y = (each.ravel() for each in np.meshgrid(at, at))
     steps = h * np.arange(-2, 3)
     shifts = np.stack(np.meshgrid(steps, steps, indexing="ij")).reshape(2, -1, 1)
-    found = regular_cavity.flow(20, (x + shifts[0]).ravel(), (y + shifts[1]).ravel())
-    u, v = (each.reshape(5, 5, -1) for each in found)
+    result = regular_cavity.flow(20, (x + shifts[0]).ravel(), (y + shifts[1]).ravel())
+    u, v = (each.reshape(5, 5, -1) for each in result)
     slope = np.array([-1, 0, 1]) / (2 * h)
     second = np.array([1, -2, 1]) / h**2
     v_x = sum(w * v[i : i + 3, 1:4] for i, w in enumerate(slope))

@@ -18,10 +18,10 @@ CENTRES = np.array([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]])
 
 
 def four_holes():
-    found = tx.domain.rect()
+    actual = tx.domain.rect()
     for x, y in CENTRES:
-        found = found - tx.domain.disk((x, y), 0.1)
-    return found
+        actual = actual - tx.domain.disk((x, y), 0.1)
+    return actual
 
 
 def in_a_hole(at):
@@ -107,8 +107,8 @@ def test_a_map_of_an_eigenfunction_leaves_holes_open():
     at = points.coordinates[:, :2]
     axes = report.eigenfunction(at, at[:, 0] - 0.4, inside=report.inside_of(points.region))
     assert isinstance(axes.collections[0], TriMesh)
-    found = painted_triangles(axes.collections[0]).get_trifinder()(*CENTRES.T)
-    assert (found == -1).all()
+    actual = painted_triangles(axes.collections[0]).get_trifinder()(*CENTRES.T)
+    assert (actual == -1).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -160,6 +160,6 @@ def test_a_solver_in_float32_works_on_in_double_precision():
     whole, solver = make().solve(6, progress=False), make().solve(3, progress=False)
     tx.setup(dtype="float64")
     assert solver.precision.startswith("float32")
-    found = solver.solve(3, progress=False).history["loss"]
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, whole.history["loss"], rtol=1e-5)
+    actual = solver.solve(3, progress=False).history["loss"]
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, whole.history["loss"], rtol=1e-5)

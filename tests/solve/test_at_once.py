@@ -156,8 +156,8 @@ def test_two_hundred_trackers_and_fifty_tags(devices):
     solver.solve(20, progress=False)
     assert solver.timing.compilations == 1 and len(solver.history) == 251
     for i in range(200):
-        found = solver.history[f"t_{i}"]
-        assert len(found) == -(-20 // (1 + i % 7))
-        np.testing.assert_allclose(found[0], np.mean((before[f"tag_{i % 50}"] - i) ** 2), rtol=1e-12)
+        actual = solver.history[f"t_{i}"]
+        assert len(actual) == -(-20 // (1 + i % 7))
+        np.testing.assert_allclose(actual[0], np.mean((before[f"tag_{i % 50}"] - i) ** 2), rtol=1e-12)
     for name, values in before.items():
         np.testing.assert_allclose(solver.history[f"fit_{name}"][0], np.mean((values - 1) ** 2), rtol=1e-12)

@@ -49,8 +49,8 @@ def test_two_materials():
     solver = solved(terms, 40)
     x, _ = sides[1].variable("interior")
     at = np.linspace(1, 2, 5)
-    found = solver.eval(nets[1](x), points={"interior": at})
-    np.testing.assert_allclose(found, 3 / 4 + (at - 1) / 4, atol=1e-5)
+    actual = solver.eval(nets[1](x), points={"interior": at})
+    np.testing.assert_allclose(actual, 3 / 4 + (at - 1) / 4, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -114,9 +114,9 @@ def test_networks_can_be_made_inside_a_traced_function():
 
 
 def test_an_array_given_may_change_afterwards():
-    given = np.ones(1024)
-    net = tx.nn.wrap(lambda p, inputs: p[0] * inputs, [given])
-    given[:] = 7
+    values = np.ones(1024)
+    net = tx.nn.wrap(lambda p, inputs: p[0] * inputs, [values])
+    values[:] = 7
     assert (np.asarray(net.params[0]) == 1).all()
 
 

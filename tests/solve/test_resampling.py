@@ -87,11 +87,11 @@ def test_r3_during_training(devices):
     solver.solve(1, progress=False)
     after = solver.points("interior")
     residual = np.abs(1.5 * before[:, 0] + 1)
-    kept = before[residual > residual.mean()]
-    assert 0 < len(kept) < len(before) == len(after)
-    np.testing.assert_array_equal(after[: len(kept)], kept)
-    assert not np.isin(after[len(kept) :, 0], before[:, 0]).any()
-    np.testing.assert_array_equal(solver.history["resample/interior"], [len(before) - len(kept)])
+    retained = before[residual > residual.mean()]
+    assert 0 < len(retained) < len(before) == len(after)
+    np.testing.assert_array_equal(after[: len(retained)], retained)
+    assert not np.isin(after[len(retained) :, 0], before[:, 0]).any()
+    np.testing.assert_array_equal(solver.history["resample/interior"], [len(before) - len(retained)])
     np.testing.assert_array_equal(solver.history.epochs("resample/interior"), [5])
 
 

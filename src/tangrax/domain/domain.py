@@ -31,11 +31,11 @@ class Domain:
     sampling: Sampling | None = None
     time: TimeSpan | None = None
     _sets: dict[str, PointSet] = field(default_factory=dict, repr=False)
-    _given: dict[str, Table] = field(default_factory=dict, repr=False)  # columns of files, by tag
+    _tables: dict[str, Table] = field(default_factory=dict, repr=False)  # columns of files, by tag
 
     @property
     def tags(self) -> tuple[str, ...]:
-        return (*self._own_tags, *self._given)
+        return (*self._own_tags, *self._tables)
 
     @property
     def _own_tags(self) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ class Domain:
         Raises:
             ValueError: there are points already.
         """
-        if self.sampling is not None or self._given:
+        if self.sampling is not None or self._tables:
             raise ValueError(
                 f"{what}: {self} has points already; make shapes first, without n= and mesh_size=, and .sample() last"
             )
@@ -237,7 +237,7 @@ class Domain:
         rows = conform(points, tag, names, steady)
         refuse_outside(tag, rows, columns, self.shape, self.time, str(self))
         self._sets[tag] = PointSet(tag, rows, names, steady, str(self), region=self.shape, spans=self._spans)
-        self._given[tag] = columns
+        self._tables[tag] = columns
         return self.variable(tag)
 
     def values(self, tag: str, values: ArrayLike, name: str | None = None) -> Node:
@@ -251,7 +251,7 @@ class Domain:
         Raises:
             ValueError: values are not finite, of another number, or there is no such column.
         """
-        return measured(self.point_set(tag), self._given.get(tag, Table()), values, name)
+        return measured(self.point_set(tag), self._tables.get(tag, Table()), values, name)
 
     def over_time(
         self, start: float, end: float, *, mesh_size: float | None = None, initial: int | None = None
@@ -269,9 +269,9 @@ class Domain:
             ValueError: the times are not in order, the shape has no points yet, or tags without a time.
         """
         span = TimeSpan(float(start), float(end), mesh_size, initial)
-        if self._given:
-            raise ValueError(f"over_time: {', '.join(self._given)} have points without a time; call points() after it")
-        return replace(self, sampling=self._sampled, time=span, _sets={}, _given={})
+        if self._tables:
+            raise ValueError(f"over_time: {', '.join(self._tables)} have points without a time; call points() after it")
+        return replace(self, sampling=self._sampled, time=span, _sets={}, _tables={})
 
     def point_set(self, tag: str) -> PointSet:
         """The points of a tag: `coordinates` (N, d + 1), time last, and their number `len()`.

@@ -135,8 +135,8 @@ def _center(shape: Shape, what: str, about: Vector | None) -> Float[np.ndarray, 
     return np.mean(shape.bounds, axis=0) if about is None else _vector(shape, what, "about", about)
 
 
-def _vector(shape: Shape, what: str, name: str, given: Vector) -> Float[np.ndarray, " dimension"]:
-    vector = checked_array(f"{what}({name}=…)", given, float)
+def _vector(shape: Shape, what: str, name: str, values: Vector) -> Float[np.ndarray, " dimension"]:
+    vector = checked_array(f"{what}({name}=…)", values, float)
     if vector.shape != (shape.dimension,) or not np.isfinite(vector).all():
-        raise ValueError(f"{what}({name}={given}): {shape} needs {shape.dimension} finite coordinates there")
+        raise ValueError(f"{what}({name}={values}): {shape} needs {shape.dimension} finite coordinates there")
     return vector

@@ -135,9 +135,9 @@ class PointSet:
         """Other points of this tag, which never change: one object for each number and seed."""
         if (count, seed) not in self._held_out:
             coordinates = self.draw(count, HELD_OUT, seed)
-            there = f"{self.domain}, held out"
+            name = f"{self.domain}, held out"
             self._held_out[count, seed] = PointSet(
-                self.tag, coordinates, self.axes, self.steady, there, None, self._measure, True, self.region, self.spans
+                self.tag, coordinates, self.axes, self.steady, name, None, self._measure, True, self.region, self.spans
             )
         return self._held_out[count, seed]
 

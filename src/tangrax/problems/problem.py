@@ -60,10 +60,10 @@ class Answer:
         if points is None:
             return None, solver.eval(self.unknown), np.asarray(self.exact)
         at = points.held_out(count, 1).coordinates if self.at is None else self.at
-        there = {points.tag: at}
+        at_points = {points.tag: at}
         if not isinstance(self.exact, Node):
-            return at, solver.eval(self.unknown, points=there), np.asarray(self.exact)
-        values, exact = solver.eval([self.unknown, self.exact], points=there)
+            return at, solver.eval(self.unknown, points=at_points), np.asarray(self.exact)
+        values, exact = solver.eval([self.unknown, self.exact], points=at_points)
         return at, values, exact
 
 

@@ -101,12 +101,12 @@ def eigenfunctions(
     Raises:
         ValueError: there are fewer eigenvalues than curves.
     """
-    shown = min(vectors.shape[1], len(COLOURS))
-    if eigenvalues is not None and len(eigenvalues) < shown:
+    count = min(vectors.shape[1], len(COLOURS))
+    if eigenvalues is not None and len(eigenvalues) < count:
         raise ValueError(f"{len(eigenvalues)} eigenvalues for {vectors.shape[1]} eigenvectors: give one a column")
     axes = new_axes(axes)
     order = np.argsort(x)
-    for index in range(shown):
+    for index in range(count):
         number = str(index + 1).translate(SUBSCRIPTS)
         label = f"v{number}" if eigenvalues is None else f"λ{number} = {_short(eigenvalues[index])}"
         axes.plot(x[order], _scaled(vectors[order, index]), color=COLOURS[index], linewidth=1.6, label=label)
@@ -114,7 +114,7 @@ def eigenfunctions(
     axes.set(ylim=(-1.08, 1.08), yticks=[-1, -0.5, 0, 0.5, 1])
     axes.set(xlabel=xlabel, ylabel="eigenfunction", title="Eigenfunctions of the tangent kernel")
     # Below the axes, since the curves run everywhere in them.
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2 if shown == 4 else 3, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2 if count == 4 else 3, frameon=False)
     return finish(axes)
 
 
