@@ -150,8 +150,8 @@ def main(options: Options) -> None:
             if method == "none":
                 none = (middle, seconds)
             over, slower = ("", "") if none is None else (f"{middle / none[0]:.2f}", f"{seconds / none[1]:.1f}")
-            shown = f"{name:14}{method:20}{spread(errors, '.1e'):34}"
-            print(f"{shown}{over:>10}{statistics.median(cosines):>9.2f}{slower:>7}", flush=True)
+            label = f"{name:14}{method:20}{spread(errors, '.1e'):34}"
+            print(f"{label}{over:>10}{statistics.median(cosines):>9.2f}{slower:>7}", flush=True)
 
 
 def stored_cell(options: Options, name: str, method: str, seed: int) -> dict[str, Any] | None:

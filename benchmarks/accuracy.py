@@ -147,15 +147,15 @@ def run(options: Options, name: str, method: str, seed: int) -> dict[str, list[f
 
 def decades(runs: list[dict[str, Any]]) -> str:
     """Median seconds to errors of 1e-2, 1e-4, …; a dash where most runs did not come so far."""
-    shown = []
+    cells = []
     for power in range(2, 16, 2):
         reached = [
             next((s for s, e in zip(run["seconds"], run["errors"], strict=True) if e <= 10.0**-power), math.inf)
             for run in runs
         ]
         middle = statistics.median(reached)
-        shown.append(f"{middle:.0f}" if math.isfinite(middle) else "-")
-    return " ".join(f"{text:>4}" for text in shown)
+        cells.append(f"{middle:.0f}" if math.isfinite(middle) else "-")
+    return " ".join(f"{text:>4}" for text in cells)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,11 @@ def check(K: np.ndarray, expected: np.ndarray, module: eqx.Module, residual: boo
         double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), parameters)
         reference = np.asarray(jax.jit(kernel)(double, rounded[some].astype(jnp.float64)))
     block = np.ix_(some, some)
-    own, plain, between = apart(K[block], reference), apart(expected[block], reference), apart(K, expected)
+    own, plain, between = (
+        relative_difference(K[block], reference),
+        relative_difference(expected[block], reference),
+        relative_difference(K, expected),
+    )
     right = own < max(EXACT, FLOAT32 * plain) and between < SAME
     print(
         f"  largest error, relative to the largest entry, at {len(some)} points: {own:.1e}, of plain JAX {plain:.1e}; "
@@ -199,7 +203,7 @@ def check(K: np.ndarray, expected: np.ndarray, module: eqx.Module, residual: boo
     return right
 
 
-def apart(result: np.ndarray, expected: np.ndarray) -> float:
+def relative_difference(result: np.ndarray, expected: np.ndarray) -> float:
     """NaN if there is one in either: no comparison with it holds."""
     return float(np.max(np.abs(result - expected)) / np.max(np.abs(expected)))
 
@@ -236,7 +240,9 @@ def join(
             print(f"  {peer.name}: skipped, {worker.notes['why']}")
             continue
         label = f"{peer.name} {worker.notes['version']}"
-        print(f"  {label}: {worker.notes['how']}; its K differs by {apart(np.load(result), expected):.1e}")
+        print(
+            f"  {label}: {worker.notes['how']}; its K differs by {relative_difference(np.load(result), expected):.1e}"
+        )
         held = worker.notes["temporaries"]
         entries[peer.name] = Entry(label, in_worker(worker), held if isinstance(held, int) else None)
     return workers
@@ -289,12 +295,12 @@ def compare(
         if name == "tangrax" or name in failed:
             continue
         wall, used = (ratios(taken[name], taken["tangrax"]) for taken in (result, cpu))
-        shown = verdict(wall, case.aim, at_least=True) if name == "plain" else spread(wall)
-        print(f"  time, {entry.label} / Tangrax: {shown}; of CPU time {spread(used)}")
+        text = verdict(wall, case.aim, at_least=True) if name == "plain" else spread(wall)
+        print(f"  time, {entry.label} / Tangrax: {text}; of CPU time {spread(used)}")
     ours, plain = entries["tangrax"].temporaries, entries["plain"].temporaries
     if ours and plain:
-        shown = verdict([plain / ours], case.less, at_least=True) if case.less else spread([plain / ours])
-        print(f"  temporaries, {entries['plain'].label} / Tangrax: {shown}")
+        text = verdict([plain / ours], case.less, at_least=True) if case.less else spread([plain / ours])
+        print(f"  temporaries, {entries['plain'].label} / Tangrax: {text}")
     rates = [flops / taken for taken in result["matmul"]]
     needed = work(case, count)
     shares = [100 * needed / taken / rate for taken, rate in zip(result["tangrax"], rates, strict=True)]
@@ -312,15 +318,15 @@ def work(case: Case, count: int) -> float:
 
 def fastest_matmul() -> tuple[Callable[[], Any], float]:
     """A float32 product of the size at which this machine is fastest, and its FLOPs."""
-    tried = []
+    candidates = []
     for size in MATMULS:
         a, b = (jax.random.normal(key, (size, size), jnp.float32) for key in jax.random.split(jax.random.key(0)))
         product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
         run = repeated(lambda product=product, a=a, b=b: product(a, b))
         run(1)
         best = min(run(1)[0] for _ in range(3))
-        tried.append((2 * size**3 / best, size, lambda product=product, a=a, b=b: product(a, b)))
-    rate, size, product = max(tried, key=lambda result: result[0])
+        candidates.append((2 * size**3 / best, size, lambda product=product, a=a, b=b: product(a, b)))
+    rate, size, product = max(candidates, key=lambda result: result[0])
     print(f"a large product: float32, {size} x {size}, {rate / 1e9:.3g} GFLOP/s, the best of sizes {MATMULS}")
     return product, 2.0 * size**3
 

@@ -85,8 +85,8 @@ def main(options: Options) -> None:
             for network in options.networks:
                 runs = [stored_cell(options, problem, method, network, seed) for seed in range(options.seeds)]
                 errors = [run["error"] for run in runs]
-                shown = f"{problem:12}{method:14}{network:16}{runs[0]['parameters']:>10}"
-                print(f"{shown}  {spread(errors, '.1e')}", flush=True)
+                label = f"{problem:12}{method:14}{network:16}{runs[0]['parameters']:>10}"
+                print(f"{label}  {spread(errors, '.1e')}", flush=True)
 
 
 def stored_cell(options: Options, problem: str, method: str, network: str, seed: int) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def main(options: Options) -> None:
     print(f"{'devices':>8}{'seconds':>9}{'MiB':>7}{'predicted':>11}{'ratio':>7}{'epoch, s':>10}   points")
     result = []
     for count in options.devices:
-        one = found_by(options, count)
+        one = measured_by(options, count)
         result.append(one)
         held, predicted = one["held"] / MIB, one["predicted"] / MIB
         times = f"{one['seconds']:>9.1f}{held:>7.0f}{predicted:>11.0f}{held / predicted:>7.2f}{one['epoch']:>10.1f}"
@@ -69,11 +69,11 @@ def main(options: Options) -> None:
         sys.exit("the points DIFFER")
 
 
-def found_by(options: Options, count: int) -> dict[str, Any]:
+def measured_by(options: Options, count: int) -> dict[str, Any]:
     """What a process with so many devices measured."""
     flags = f"--xla_force_host_platform_device_count={count}"
-    asked = [f"--{name}={getattr(options, name)}" for name in ("points", "shape", "sampler", "epochs")]
-    command = [sys.executable, __file__, *asked, "--devices", str(count)]
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("points", "shape", "sampler", "epochs")]
+    command = [sys.executable, __file__, *arguments, "--devices", str(count)]
     done = subprocess.run(
         command, env={**os.environ, "XLA_FLAGS": flags}, stdout=subprocess.PIPE, text=True, check=True
     )

@@ -83,8 +83,8 @@ def measure(options: Options, width: int, depth: int) -> None:
         print(f"  {label:37}{spread(outcome[name]):32}{temporary[name] / GIB:.3f}")
     for other in ("vmap(grad)", "joined"):
         times = ratios(outcome["tangrax"], outcome[other])
-        shown = verdict(times, TIME, at_least=False) if other == "vmap(grad)" else spread(times)
-        print(f"  time, Tangrax / {labels[other]}: {shown}")
+        text = verdict(times, TIME, at_least=False) if other == "vmap(grad)" else spread(times)
+        print(f"  time, Tangrax / {labels[other]}: {text}")
     more = [(temporary["tangrax"] - temporary["vmap(grad)"]) / GIB]
     print(f"  temporaries, Tangrax - {labels['vmap(grad)']}, GiB: {verdict(more, MORE, at_least=False)}")
     print(f"  temporaries of jNO here (quoted, not measured): {QUOTED[width, depth]}")

@@ -107,7 +107,7 @@ def fill(options: Options) -> None:
             return
         core = cores.get()
         try:
-            result = stored(path(options, *cell), lambda: apart(options, *cell, core))
+            result = stored(path(options, *cell), lambda: in_own_process(options, *cell, core))
             seed, name, method = cell
             print(f"{name:32}{method:20}{seed:<4}{brief(result)}", flush=True)
         finally:
@@ -123,7 +123,7 @@ def path(options: Options, seed: int, name: str, method: str) -> Path:
     return options.store / f"{words}.json"
 
 
-def apart(options: Options, seed: int, name: str, method: str, core: int) -> dict[str, Any]:
+def in_own_process(options: Options, seed: int, name: str, method: str, core: int) -> dict[str, Any]:
     """A cell in a process of its own: what it has found, or why it has not."""
     alone = {**os.environ, "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}
     alone["OPENBLAS_NUM_THREADS"] = "1"

@@ -66,14 +66,14 @@ def main(
     """
     devices = use_devices(devices, emulate)
     tx.setup(dtype="float64")
-    drawn = []
+    panels = []
     for name in names:
         problem = tx.problems.get(name)
         print(f"{name}: {problem.equation}", flush=True)
         solved = problem.solve(epochs=epochs, devices=devices)
         print(tx.problems.report(problem, solved), flush=True)
-        drawn.append((f"{name}, relative error {solved.error:.0e}", values(solved)))
-    draw(drawn, columns, out)
+        panels.append((f"{name}, relative error {solved.error:.0e}", values(solved)))
+    draw(panels, columns, out)
 
 
 def values(solved: Solved) -> Panel:
@@ -89,7 +89,7 @@ def values(solved: Solved) -> Panel:
     return Panel(name, tuple(answer.over), np.stack(over, axis=1), result, off)
 
 
-def draw(drawn: list[tuple[str, Panel]], columns: int, out: Path) -> None:
+def draw(panels: list[tuple[str, Panel]], columns: int, out: Path) -> None:
     """Two panels a problem: as colours over two coordinates, as a curve over one."""
     try:
         from matplotlib.figure import Figure
@@ -98,11 +98,11 @@ def draw(drawn: list[tuple[str, Panel]], columns: int, out: Path) -> None:
     except ImportError as error:
         print(f"no picture: {error}")
         return
-    columns = min(columns, len(drawn))
-    rows = math.ceil(len(drawn) / columns)
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(5.2 * columns, 2.5 * rows), layout="constrained")
     figures = figure.subfigures(rows, columns, squeeze=False).ravel()
-    for box, (title, panel) in zip(figures, drawn, strict=False):
+    for box, (title, panel) in zip(figures, panels, strict=False):
         box.suptitle(title, fontsize=10)
         for axes, numbers, label in zip(
             box.subplots(1, 2), (panel.values, panel.off), (panel.name, f"error of {panel.name}"), strict=True

@@ -18,7 +18,7 @@ def coordinates(domain, tag="interior"):
     return domain.point_set(tag).coordinates[:, :-1]
 
 
-def drawn(shape, count):
+def surface_of(shape, count):
     """Points that are evenly spread on the boundary of a shape: one in the middle of each of `count` equal parts."""
     uniform = np.random.default_rng(0).random((count, shape.dimension))
     uniform[:, 0] = (np.arange(count) + 0.5) / count
@@ -27,7 +27,7 @@ def drawn(shape, count):
 
 def flux(shape, count=20000):
     """∮ x·n, d times the volume by the theorem of divergence; x from the middle of the shape."""
-    edge = drawn(shape, count)
+    edge = surface_of(shape, count)
     from_middle = edge.points - np.mean(shape.bounds, axis=0)
     return shape.extent * np.mean(np.where(edge.on_boundary, np.sum(from_middle * edge.normals, axis=1), 0))
 

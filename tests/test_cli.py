@@ -35,14 +35,14 @@ class Done:
 @pytest.fixture
 def tangrax(capsys):
     def command(*arguments) -> Done:
-        said, code = "", 0
+        message, code = "", 0
         try:
             cli.main([str(argument) for argument in arguments])
         except SystemExit as stopped:
             # As the interpreter does: a text is printed, and the code is 1.
-            said, code = (f"{stopped.code}\n", 1) if isinstance(stopped.code, str) else ("", stopped.code or 0)
+            message, code = (f"{stopped.code}\n", 1) if isinstance(stopped.code, str) else ("", stopped.code or 0)
         out, err = capsys.readouterr()
-        return Done(code, out, err + said)
+        return Done(code, out, err + message)
 
     return command
 

@@ -42,8 +42,8 @@ def nodes(count: int, shape: tuple[int, ...]) -> np.ndarray:
     sampler = qmc.Sobol(len(shape), scramble=True, rng=0)
     result = np.empty((0, len(shape)), int)
     while len(result) < count:
-        drawn = np.floor(qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)).astype(int)
-        result = np.unique(np.concatenate([result, drawn]), axis=0)
+        candidates = np.floor(qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)).astype(int)
+        result = np.unique(np.concatenate([result, candidates]), axis=0)
     return result[np.sort(np.random.default_rng(0).permutation(len(result))[:count])]
 
 
@@ -54,7 +54,7 @@ def scattered(
     sampler = qmc.Sobol(len(low), scramble=True, rng=0)
     result = np.empty((0, len(low)))
     while len(result) < count:
-        drawn = qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)
-        clear = [np.linalg.norm(drawn - hole[:-1], axis=1) > hole[-1] for hole in holes]
-        result = np.concatenate([result, drawn[np.all(clear, axis=0)] if holes else drawn])
+        candidates = qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)
+        clear = [np.linalg.norm(candidates - hole[:-1], axis=1) > hole[-1] for hole in holes]
+        result = np.concatenate([result, candidates[np.all(clear, axis=0)] if holes else candidates])
     return result[:count]

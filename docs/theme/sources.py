@@ -23,7 +23,7 @@ def on_files(files, config):
         files.append(File.generated(config, f"source/{directory}.md", content=listing(directory, programs)))
         for program in programs:
             name = f"{directory}/{program.name}"
-            files.append(File.generated(config, f"source/{name}.md", content=shown(name, program, language)))
+            files.append(File.generated(config, f"source/{name}.md", content=page_of(name, program, language)))
     return files
 
 
@@ -46,7 +46,7 @@ def listing(directory, programs):
     return "\n".join([f"# {directory}", "", "| file | what it does |", "|---|---|", *rows, ""])
 
 
-def shown(name, path, language):
+def page_of(name, path, language):
     # Left out of the search: words of programs would hide those of pages.
     return f"---\nsearch:\n  exclude: true\n---\n\n# {name}\n\n~~~~{language}\n{path.read_text()}~~~~\n"
 

@@ -198,9 +198,13 @@ def test_a_file_of_another_kind_as_newest_checkpoint_is_set_aside(wrong, cut_sho
     newest.write_bytes(actual.read_bytes())
     solver = make().solve(30, progress=False, run_dir=tmp_path, checkpoint_every=10)
     assert_same(solver, whole)
-    said = {"history": "is no checkpoint: a history was", "shown": "a shown was", "earlier": "checkpoint of epoch 10"}
+    messages = {
+        "history": "is no checkpoint: a history was",
+        "shown": "a shown was",
+        "earlier": "checkpoint of epoch 10",
+    }
     errors = capsys.readouterr().err
-    assert said[wrong] in errors and newest.name in errors and "looking for the one before" in errors
+    assert messages[wrong] in errors and newest.name in errors and "looking for the one before" in errors
     assert newest.with_suffix(".damaged").exists()
 
 

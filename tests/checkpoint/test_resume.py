@@ -73,8 +73,8 @@ def test_goes_on_bit_by_bit(how, tmp_path, capsys):
     """Stopped by SIGTERM on two devices, and again; the same numbers as a run that was not."""
     whole = make(how, devices=2).solve(33, progress=False)
     first = stopped(make(how, devices=2), 33, 10, tmp_path, checkpoint_every=8)
-    said = capsys.readouterr().err
-    assert f"after epoch {first.epoch}, written to {tmp_path}: the same command goes on from there" in said
+    errors = capsys.readouterr().err
+    assert f"after epoch {first.epoch}, written to {tmp_path}: the same command goes on from there" in errors
     second = make(how, devices=2).solve(33, progress=False, run_dir=tmp_path, checkpoint_every=8)
     assert_same(second, whole)
     # Points that become more are another program.
@@ -411,8 +411,8 @@ def test_a_full_disk_stops_nothing_until_the_end(tmp_path, monkeypatch, capsys):
     with pytest.raises(OSError, match="No space left"):
         solver.solve(30, progress=False, run_dir=tmp_path, checkpoint_every=10)
     assert solver.epoch == 30 and len(solver.history["loss"]) == 30
-    said = capsys.readouterr().err
-    assert said.count("a checkpoint could not be written") == 2 and "Training goes on" in said
+    errors = capsys.readouterr().err
+    assert errors.count("a checkpoint could not be written") == 2 and "Training goes on" in errors
     monkeypatch.setattr(archive, "write", written)
     assert_same(make().solve(30, progress=False, run_dir=tmp_path), solver)
 

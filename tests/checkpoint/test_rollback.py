@@ -28,10 +28,10 @@ def test_goes_back_with_half_the_step(devices, capsys):
     step_scale = solver.history["rollback/step_scale"][0]
     halvings = round(-np.log2(step_scale))
     assert 1 <= halvings <= 8
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     assert (
-        said.count("is not finite: back to epoch 0") == halvings
-        and f"with {step_scale:g} of the optimizer's steps" in said
+        output.count("is not finite: back to epoch 0") == halvings
+        and f"with {step_scale:g} of the optimizer's steps" in output
     )
     slower = make(8.0 * step_scale, devices).solve(30, progress=False)
     np.testing.assert_allclose(solver.history["loss"], slower.history["loss"], rtol=1e-12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import shapely
-from geometry import coordinates, drawn, evaluated, flux, slopes
+from geometry import coordinates, evaluated, flux, slopes, surface_of
 from hypothesis import given, settings, strategies as st
 
 import tangrax as tx
@@ -59,7 +59,7 @@ def test_distance_is_that_of_shapely(corners, offset):
 @given(stars())
 def test_boundary_is_even_and_its_normals_point_out(corners):
     shape, region = polygon(corners).shape, shapely.Polygon(corners)
-    edge = drawn(shape, 2000)
+    edge = surface_of(shape, 2000)
     assert edge.on_boundary.all()
     np.testing.assert_allclose(np.linalg.norm(edge.normals, axis=1), 1, rtol=1e-12)
     np.testing.assert_allclose(shapely.distance(region.exterior, shapely.points(edge.points)), 0, atol=1e-14)
@@ -84,7 +84,7 @@ def test_boundary_is_even_and_its_normals_point_out(corners):
 @pytest.mark.parametrize("corners", [L, COMB, L[::-1]], ids=["L", "comb", "clockwise"])
 def test_slope_of_the_level_is_the_normal(corners, dtype):
     shape = polygon(corners, ["floor"] * 2 + [None] * (len(corners) - 2)).shape
-    edge = drawn(shape, 5000)
+    edge = surface_of(shape, 5000)
     at = np.array(corners, float)
     beside = at + 0.01 * (np.roll(at, -1, axis=0) - at)
     actual = slopes(shape.level, np.concatenate([edge.points, at, beside]), dtype)

@@ -136,11 +136,11 @@ def test_shards_hold_the_same_points_on_any_number_of_devices(name, sampler):
 
 def test_a_device_asks_for_its_own_points_alone(monkeypatch):
     """Of 8 shards, no one makes more than an eighth of the points at once, and all together make each but once."""
-    asked = []
+    requests = []
 
     def noted(cube, start):
         def following(count):
-            asked.append(count)
+            requests.append(count)
             return np.full((count, cube.dimension), 0.5)
 
         return following
@@ -148,9 +148,9 @@ def test_a_device_asks_for_its_own_points_alone(monkeypatch):
     monkeypatch.setitem(SAMPLERS, "sobol", noted)
     x, *_ = tx.domain.rect(n=400, boundary=4).variable("interior")
     tx.core({"term": (tx.nn.parameter(1.0) * x).mse}, optimizer=optax.sgd(0.1), devices=8).eval(x.mean)
-    assert max(asked) <= 50
+    assert max(requests) <= 50
     # 400 points, 4 of the boundary, and one now and then to see how many columns there are.
-    assert 404 <= sum(asked) < 420
+    assert 404 <= sum(requests) < 420
 
 
 def test_refused():

@@ -153,8 +153,8 @@ def test_the_same_on_any_number_of_devices(tmp_path):
         for name in ("u.csv", "u.npz", "u.jax"):
             solver.export(tmp_path / f"{devices}{name}", fields_of(u))
     for name in ("u.csv", "u.npz"):
-        (where, one), (there, three) = (read(tmp_path / f"{devices}{name}") for devices in (1, 3))
-        assert np.array_equal(where, there)
+        (where, one), (elsewhere, three) = (read(tmp_path / f"{devices}{name}") for devices in (1, 3))
+        assert np.array_equal(where, elsewhere)
         for key, value in one.items():
             np.testing.assert_allclose(three[key], value, rtol=1e-9, atol=1e-11)
     one, three = (jax.export.deserialize((tmp_path / f"{k}u.jax").read_bytes()).call(GRID) for k in (1, 3))

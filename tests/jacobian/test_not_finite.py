@@ -86,9 +86,9 @@ def test_trackers_are_no_numbers(width, devices, tmp_path):
     assert np.isnan(history["cos"]).all()
     assert [text for text in logged if "cos = nan is no number" in text]
     record = analysis.read_record(tmp_path)
-    said = [finding.what for finding in analysis.findings(record)]
+    findings = [finding.what for finding in analysis.findings(record)]
     for name in ("whole/effective_rank", "cos"):
-        assert [text for text in said if text.startswith(f"{name} is no number (NaN), first at epoch 0")]
+        assert [text for text in findings if text.startswith(f"{name} is no number (NaN), first at epoch 0")]
     assert "1 of 11 rows of J" in record.view["spectra"][0]["text"]
     assert {each["name"] for each in record.view["fields"]} == {"u", "fit"}
     K = rows @ rows.T

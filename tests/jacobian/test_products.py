@@ -126,11 +126,11 @@ def test_products(case, devices):
     flat = j.reshape(-1, j.shape[-1])
     v, many, w = draw(j.shape[-1]), draw(j.shape[-1], 3), draw(*j.shape[:-1])
     weight, at_points = weight_of(field, POINTS)
-    asked = [J @ v, J @ many, J.T @ w, J.T @ weight, J.gram() @ w, J.gram().diagonal, J.gram().trace]
+    products = [J @ v, J @ many, J.T @ w, J.T @ weight, J.gram() @ w, J.gram().diagonal, J.gram().trace]
     expected = [j @ v, j @ many, flat.T @ w.ravel(), flat.T @ at_points.ravel(), (flat @ flat.T @ w.ravel())]
     expected += [(j * j).sum(axis=-1), (j * j).sum()]
     expected[4] = expected[4].reshape(w.shape)
-    for one, other in zip(solver_of(devices).eval(asked), expected, strict=True):
+    for one, other in zip(solver_of(devices).eval(products), expected, strict=True):
         agree(one, other)
 
 
@@ -140,11 +140,11 @@ def test_groups_and_new_points(case, devices):
     j, (weight, at_points) = rows(NEW), weight_of(field, NEW)
     left = NEW[:, 0] < 0.45
     some, v = j[left].reshape(-1, j.shape[-1]), draw(j.shape[-1])
-    asked = [J[LEFT] @ v, J[LEFT].T @ weight, J[LEFT].gram() @ weight, J[LEFT].gram().diagonal, J[LEFT].gram().trace]
+    products = [J[LEFT] @ v, J[LEFT].T @ weight, J[LEFT].gram() @ weight, J[LEFT].gram().diagonal, J[LEFT].gram().trace]
     expected = [j[left] @ v, some.T @ at_points[left].ravel(), some @ (some.T @ at_points[left].ravel())]
     expected += [(j[left] ** 2).sum(axis=-1), (some * some).sum()]
     expected[2] = expected[2].reshape(at_points[left].shape)
-    for one, other in zip(solver_of(devices).eval(asked, points={"interior": NEW}), expected, strict=True):
+    for one, other in zip(solver_of(devices).eval(products, points={"interior": NEW}), expected, strict=True):
         agree(one, other)
 
 
@@ -175,8 +175,8 @@ def test_terms_as_vectors_and_blocks(devices):
     j, b = rows_at(POINTS), rows_at(EDGE)
     values = np.asarray(at(single)(OTHER.params, POINTS))
     slope = 2 / 13 * j.T @ values
-    asked = [J @ g, J @ J.mean, J.T @ (J @ g), J.gram(B) @ VB, J.gram(B) @ draw(7), B.gram(J) @ (V - V.mean)]
-    actual = solver_of(devices).eval(asked)
+    products = [J @ g, J @ J.mean, J.T @ (J @ g), J.gram(B) @ VB, J.gram(B) @ draw(7), B.gram(J) @ (V - V.mean)]
+    actual = solver_of(devices).eval(products)
     expected = [
         j @ slope,
         j @ j.mean(axis=0),
@@ -270,8 +270,8 @@ def largest_array(compiled):
 def test_chunks():
     """Within a small memory limit the points go one chunk after the other, with the same results."""
     J, w = RESIDUAL.grad(NET), draw(13)
-    asked = [J.gram().trace, J.T @ w, J.gram().diagonal, J.gram() @ w]
-    whole, parts = (solver_of(memory_limit=limit).eval(asked) for limit in (2**30, 2**15))
+    products = [J.gram().trace, J.T @ w, J.gram().diagonal, J.gram() @ w]
+    whole, parts = (solver_of(memory_limit=limit).eval(products) for limit in (2**30, 2**15))
     for one, other in zip(parts, whole, strict=True):
         agree(one, other)
 

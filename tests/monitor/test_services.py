@@ -40,7 +40,7 @@ def offline(directory, **more):
     return tx.sinks.wandb("project", "a run", directory=directory, mode="offline", **more)
 
 
-def shown(directory: Path) -> list[tuple[int, dict]]:
+def series_in(directory: Path) -> list[tuple[int, dict]]:
     """Steps, and values by tag, of all event files: floats, and histograms as fields."""
     result = []
     for path in sorted(directory.iterdir()):
@@ -88,7 +88,7 @@ def test_tensorboard(devices, tmp_path):
     solver = make(devices=devices)
     for epochs in (25, 5):
         solver.solve(epochs, progress=False, listeners=[sink])
-    check(shown(tmp_path / "new" / "board"), solver, np.float32)
+    check(series_in(tmp_path / "new" / "board"), solver, np.float32)
 
 
 def test_tensorboard_forgets_what_a_killed_run_wrote_later(tmp_path):
@@ -106,7 +106,7 @@ def test_arrays_in_tensorboard(tmp_path):
     writer = tx.sinks.tensorboard(tmp_path).open_writer()
     writer.write(ROW)
     writer.close()
-    ((epoch, values),) = shown(tmp_path)
+    ((epoch, values),) = series_in(tmp_path)
     many = values.pop("many")
     assert epoch == 3 and set(values) == {"matrix/0_0", "matrix/0_1", "matrix/1_0", "matrix/1_1"}
     np.testing.assert_array_equal(list(values.values()), MATRIX.ravel())
@@ -189,8 +189,8 @@ def test_a_failing_service_says_so_once(make_sink, tmp_path, capsys):
     solver = make()
     for _ in range(2):
         solver.solve(20, progress=False, listeners=[sink])
-    said = capsys.readouterr().err
-    assert solver.epoch == 40 and said.count("failed: ") == 1 and "Training goes on without it" in said
+    errors = capsys.readouterr().err
+    assert solver.epoch == 40 and errors.count("failed: ") == 1 and "Training goes on without it" in errors
 
 
 @pytest.mark.parametrize("make_sink", [tx.sinks.tensorboard, offline])

@@ -141,9 +141,9 @@ def test_a_slow_sink_holds_nothing_up(monkeypatch, capsys):
     solver.solve(60, progress=False, listeners=[Often(sink)])
     assert solver.epoch == 60 and not writer.rows
     go.set()
-    said = capsys.readouterr().err
-    assert said.count("the slow one is 2 rows behind") == 1
-    assert "left to itself" in said
+    errors = capsys.readouterr().err
+    assert errors.count("the slow one is 2 rows behind") == 1
+    assert "left to itself" in errors
 
 
 class Often:
@@ -160,8 +160,8 @@ class Often:
 def test_a_failing_sink_says_so_once(tmp_path, capsys):
     solver = run(tx.sinks.json_lines(tmp_path / "none" / "log.jsonl"), 40)
     assert solver.epoch == 40
-    said = capsys.readouterr().err
-    assert said.count("failed: FileNotFoundError") == 1 and "Training goes on without it" in said
+    errors = capsys.readouterr().err
+    assert errors.count("failed: FileNotFoundError") == 1 and "Training goes on without it" in errors
 
 
 def test_a_table_of_another_run_is_left_alone(tmp_path, capsys):

@@ -44,8 +44,8 @@ def test_surgery_of_many():
     key = jax.random.key(3)
     for epoch, mine in enumerate(actual):
         keys = [jax.random.fold_in(jax.random.fold_in(key, epoch), i) for i in range(len(CLASH))]
-        drawn = [np.asarray(jax.random.permutation(k, len(CLASH))) for k in keys]
-        np.testing.assert_allclose(mine, surgery(CLASH, drawn), rtol=1e-12)
+        orders = [np.asarray(jax.random.permutation(k, len(CLASH))) for k in keys]
+        np.testing.assert_allclose(mine, surgery(CLASH, orders), rtol=1e-12)
     assert len({tuple(np.round(mine, 9)) for mine in actual}) > 1
     agree = np.abs(CLASH)
     np.testing.assert_allclose(direction(pcgrad(), agree), agree.sum(axis=0), rtol=1e-12)
@@ -121,13 +121,13 @@ def test_on_while_they_conflict():
     np.testing.assert_allclose(actual["off"], actual["plain"], rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(actual["on"], actual["always"], rtol=1e-12, atol=1e-15)
     assert np.abs(actual["on"] - actual["off"]).max() > 1e-3
-    said = []
+    warnings = []
 
     class Listener:
         def on_start(self, run): ...
 
         def on_stretch(self, stretch):
-            said.extend(stretch.warnings)
+            warnings.extend(stretch.warnings)
 
         def on_end(self): ...
 
@@ -136,8 +136,8 @@ def test_on_while_they_conflict():
     on = solver.history["conflict/on"]
     changes = np.flatnonzero(np.diff(np.concatenate([[False], on])))
     np.testing.assert_array_equal(on, solver.history["conflict/cosine"] < -0.2)
-    assert len(changes) and len(said) == len(changes)
-    assert said[0].startswith(f"epoch {5 * changes[0]}: ") and said[0].endswith("on")
+    assert len(changes) and len(warnings) == len(changes)
+    assert warnings[0].startswith(f"epoch {5 * changes[0]}: ") and warnings[0].endswith("on")
 
 
 def test_one_all_reduce():

@@ -76,8 +76,8 @@ def test_engd(points, devices):
         losses.append(np.sum(residual(p) ** 2))
         dampings.append(1e-6 * np.sum(J**2))
         step = np.linalg.solve(J.T @ J + dampings[-1] * np.eye(4), J.T @ residual(p))
-        tried = [np.sum(residual(p - η * step) ** 2) for η in 0.5 ** np.arange(31)]
-        rates.append(0.5 ** np.argmin(tried))
+        trials = [np.sum(residual(p - η * step) ** 2) for η in 0.5 ** np.arange(31)]
+        rates.append(0.5 ** np.argmin(trials))
         p = p - rates[-1] * step
     solver.solve(6, progress=False)
     np.testing.assert_allclose(solver.history["loss"], losses, rtol=1e-6)

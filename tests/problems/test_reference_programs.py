@@ -14,7 +14,7 @@ FIRST = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60
 SECOND = np.array([2, -27, 270, -490, 270, -27, 2]) / 180
 
 
-def apart(values, weights, spacing, axis):
+def difference_quotient(values, weights, spacing, axis):
     """A derivative of values on an even grid of a period."""
     return sum(w * np.roll(values, 3 - i, axis) for i, w in enumerate(weights)) / spacing
 
@@ -59,7 +59,7 @@ def test_korteweg_de_vries_by_finite_differences():
     third = np.array([1, -8, 13, 0, -13, 8, -1]) / 8
 
     def rate(_, u):
-        return -u * apart(u, FIRST, h, 0) - 0.022**2 * apart(u, third, h**3, 0)
+        return -u * difference_quotient(u, FIRST, h, 0) - 0.022**2 * difference_quotient(u, third, h**3, 0)
 
     solved = solve_ivp(rate, (0, 0.1), np.cos(π * x), method="DOP853", rtol=1e-8, atol=1e-9)
     at, values = kept_at("dsgnar/korteweg-de-vries", 0.1)
@@ -72,7 +72,9 @@ def test_gray_scott_by_finite_differences():
 
     def rate(_, w):
         u, v = w.reshape(2, 128, 128)
-        Δu, Δv = (apart(each, SECOND, h**2, 0) + apart(each, SECOND, h**2, 1) for each in (u, v))
+        Δu, Δv = (
+            difference_quotient(each, SECOND, h**2, 0) + difference_quotient(each, SECOND, h**2, 1) for each in (u, v)
+        )
         return np.stack([1e-5 * Δu + 0.04 * (1 - u) - u * v**2, 5e-6 * Δv - 0.1 * v + u * v**2]).ravel()
 
     start = gray_scott.start(x[:, None], x[None]).ravel()
@@ -137,9 +139,9 @@ def test_burgers_in_two_dimensions_by_finite_differences():
     def rate(_, w):
         u, v = w.reshape(2, n, n)
         rates = [
-            -u * apart(each, FIRST, h, 0)
-            - v * apart(each, FIRST, h, 1)
-            + 0.001 * (apart(each, SECOND, h**2, 0) + apart(each, SECOND, h**2, 1))
+            -u * difference_quotient(each, FIRST, h, 0)
+            - v * difference_quotient(each, FIRST, h, 1)
+            + 0.001 * (difference_quotient(each, SECOND, h**2, 0) + difference_quotient(each, SECOND, h**2, 1))
             for each in (u, v)
         ]
         return np.stack(rates).ravel()

@@ -123,7 +123,7 @@ def test_forks_before_jax_has_started_and_spawned_processes_train(tmp_path):
     """By `multiprocessing`, after `import tangrax`: the numbers of the process itself."""
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
-    path = os.pathsep.join([str(Path(tx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    env = environment(JAX_PLATFORMS="cpu", PYTHONPATH=path)
+    search_path = os.pathsep.join([str(Path(tx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    env = environment(JAX_PLATFORMS="cpu", PYTHONPATH=search_path)
     run = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=PATIENCE, env=env)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -193,19 +193,19 @@ def test_a_rank_of_mpi_takes_one():
 
 
 def test_idle_gpus_are_said_once():
-    said = [share_out({**launch(place, 3), **seeing(8)}).notice for place in range(3)]
-    assert said == ["8 GPUs (0,1,2,3,4,5,6,7) for 3 processes: 2 left idle, since shares are equal", "", ""]
+    notices = [share_out({**launch(place, 3), **seeing(8)}).notice for place in range(3)]
+    assert notices == ["8 GPUs (0,1,2,3,4,5,6,7) for 3 processes: 2 left idle, since shares are equal", "", ""]
     assert not any(share_out({**launch(place, 2), **seeing(8)}).notice for place in range(2))
 
 
 def test_devices_per_process_are_taken_of_the_share():
-    asked = {"TANGRAX_DEVICES_PER_PROCESS": "1", **seeing(4)}
-    assert [own_gpus({**launch(place, 2), **asked}) for place in range(2)] == [[0], [2]]
-    assert own_gpus({**launch(0, 1), **asked}) == [0]
+    one_each = {"TANGRAX_DEVICES_PER_PROCESS": "1", **seeing(4)}
+    assert [own_gpus({**launch(place, 2), **one_each}) for place in range(2)] == [[0], [2]]
+    assert own_gpus({**launch(0, 1), **one_each}) == [0]
     with pytest.raises(RuntimeError, match="2 processes of 3 GPUs each on this node, which sees 4 GPUs"):
-        own_gpus({**launch(0, 2), **asked, "TANGRAX_DEVICES_PER_PROCESS": "3"})
+        own_gpus({**launch(0, 2), **one_each, "TANGRAX_DEVICES_PER_PROCESS": "3"})
     with pytest.raises(ValueError, match="TANGRAX_DEVICES_PER_PROCESS=two"):
-        own_gpus({**launch(0, 2), **asked, "TANGRAX_DEVICES_PER_PROCESS": "two"})
+        own_gpus({**launch(0, 2), **one_each, "TANGRAX_DEVICES_PER_PROCESS": "two"})
 
 
 def test_devices_that_jax_is_told_of_are_left_to_it():

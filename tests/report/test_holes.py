@@ -72,9 +72,9 @@ def test_slices_of_a_solid_leave_its_cavity_open():
     at, inside = points.coordinates, report.inside_of(points.region)
     for frame in fields.frames(at, points.axes)[3:5]:
         rows = at[frame.rows]
-        drawn = report.triangles(rows[:, 0], rows[:, 1], rows, inside).get_masked_triangles()
-        middles = rows[drawn].mean(axis=1)
-        assert len(drawn) > 300
+        triangles = report.triangles(rows[:, 0], rows[:, 1], rows, inside).get_masked_triangles()
+        middles = rows[triangles].mean(axis=1)
+        assert len(triangles) > 300
         assert np.linalg.norm(middles[:, :3] - 0.5, axis=1).min() > 0.35 - 1e-5
 
 
@@ -82,8 +82,8 @@ def test_over_time_the_hole_stays():
     ring = tx.domain.disk((0, 0), 1.0) - tx.domain.disk((0, 0), 0.4)
     points = ring.sample(n=1500).over_time(0.0, 5.0).point_set("interior")
     rows = points.coordinates[:800]
-    drawn = report.triangles(rows[:, 0], rows[:, 1], rows, report.inside_of(points.region)).get_masked_triangles()
-    assert np.hypot(*rows[drawn].mean(axis=1)[:, :2].T).min() > 0.4 - 1e-5
+    triangles = report.triangles(rows[:, 0], rows[:, 1], rows, report.inside_of(points.region)).get_masked_triangles()
+    assert np.hypot(*rows[triangles].mean(axis=1)[:, :2].T).min() > 0.4 - 1e-5
 
 
 def test_a_curve_is_broken_where_it_leaves_the_domain():
@@ -94,10 +94,10 @@ def test_a_curve_is_broken_where_it_leaves_the_domain():
     points = domain.point_set("cut")
     at, inside = points.coordinates, report.inside_of(points.region)
     (line,) = report.field(at, at[:, 0] + 1, points.axes, inside=inside).lines
-    drawn = np.asarray(line.get_xydata())
-    open_at = np.isnan(drawn[:, 1])
-    np.testing.assert_allclose(drawn[open_at, 0], [0.25, 0.75])
-    np.testing.assert_array_equal(drawn[~open_at, 1], x + 1)
+    curve = np.asarray(line.get_xydata())
+    open_at = np.isnan(curve[:, 1])
+    np.testing.assert_allclose(curve[open_at, 0], [0.25, 0.75])
+    np.testing.assert_array_equal(curve[~open_at, 1], x + 1)
     for line in report.solution(at[:, 0], at[:, 0], at[:, 0], breaks=fields.breaks(at, 0, inside)).lines:
         assert np.isnan(line.get_ydata()).sum() == 2
 
@@ -130,11 +130,11 @@ def test_what_is_no_number_is_a_hole_and_counted(bad):
 
 def test_shapes_of_a_run_reach_its_page_and_so_does_one_range(tmp_path, monkeypatch):
     """The record knows the domain; a wrong field and its reference have the colours of both; a cloud has no domain."""
-    drawn = []
+    pictures = []
     plain = fields.field
 
     def noted(at, values, names, axes=None, **how):
-        drawn.append((how["title"], how["limits"], how["inside"]))
+        pictures.append((how["title"], how["limits"], how["inside"]))
         return plain(at, values, names, axes, **how)
 
     monkeypatch.setattr(fields, "field", noted)
@@ -150,7 +150,7 @@ def test_shapes_of_a_run_reach_its_page_and_so_does_one_range(tmp_path, monkeypa
     assert inside is not None
     np.testing.assert_array_equal(inside(at), ~in_a_hole(at))
     report.write_report(tmp_path)
-    of = {title: (limits, inside) for title, limits, inside in drawn}
+    of = {title: (limits, inside) for title, limits, inside in pictures}
     low = record.arrays["reference/0"].min()
     assert of["u"][0] == of["reference"][0] == (low, 100.0)
     assert of["error of u, range of its own"][0][1] < 100

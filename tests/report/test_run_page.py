@@ -210,9 +210,9 @@ def test_points_of_what_is_shown_are_those_of_eval(columns, tmp_path, devices):
     x, y, _ = tx.domain.rect(n=8).variable("interior")
     u = tx.nn.mlp(2, width=3, depth=1)(x, y)
     at = np.random.default_rng(0).random((5, 2))
-    shown = analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
+    field = analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
     solver = tx.core([u.mse], optimizer=optax.sgd(0.1), devices=devices, dtype="float64")
-    solver.solve(1, progress=False, run_dir=tmp_path, show={"u": shown})
+    solver.solve(1, progress=False, run_dir=tmp_path, show={"u": field})
     arrays = analysis.read_record(tmp_path).arrays
     np.testing.assert_array_equal(arrays["at/0"], np.pad(at, ((0, 0), (0, 1))))
     np.testing.assert_array_equal(arrays["field/0"], solver.eval(u, points={"interior": at}))
@@ -285,8 +285,8 @@ def test_a_field_is_drawn_as_it_is(d, tmp_path):
 def test_eigenvalues_over_epochs():
     values = np.array([[4.0, 1.0], [8.0, 2.0]])
     axes = report.spectrum_history(np.array([0, 10]), values, 0.1)
-    drawn = [line.get_ydata().tolist() for line in axes.lines]
-    assert drawn[:2] == [[4, 8], [1, 2]] and np.allclose(drawn[2], [0.4, 0.8])
+    curves = [line.get_ydata().tolist() for line in axes.lines]
+    assert curves[:2] == [[4, 8], [1, 2]] and np.allclose(curves[2], [0.4, 0.8])
 
 
 @pytest.mark.processes

@@ -149,8 +149,8 @@ class Cluster:
                 return sorted((_job(record) for record in records), key=lambda each: int(each.id))
             if time.monotonic() > end:
                 self.ask("scancel", job)
-                shown = "\n".join(f"{r['JobState']} {r.get('Reason')}\n{_text(r.get('StdOut'))}" for r in records)
-                raise TimeoutError(f"job {job} did not end within {timeout:.0f} s:\n{shown}\n{self.logs()}")
+                states = "\n".join(f"{r['JobState']} {r.get('Reason')}\n{_text(r.get('StdOut'))}" for r in records)
+                raise TimeoutError(f"job {job} did not end within {timeout:.0f} s:\n{states}\n{self.logs()}")
             time.sleep(0.2)
 
     def logs(self) -> str:

@@ -121,16 +121,16 @@ def test_a_solver_that_trains_is_changed_by_nothing_else(tmp_path):
 
 def test_a_second_run_of_one_process_in_a_run_dir_is_refused(tmp_path):
     """While the first trains, and no longer."""
-    other, said = problem(1), []
+    other, messages = problem(1), []
 
     class Other(Within):
         def on_stretch(self, stretch):
             with pytest.raises(ValueError) as caught:
                 other.solve(4, progress=False, run_dir=tmp_path)
-            said.append(str(caught.value))
+            messages.append(str(caught.value))
 
     problem(1).solve(4, progress=False, run_dir=tmp_path, listeners=[Other([])])
-    assert said and all("is in use by" in text and "Nothing was trained" in text for text in said)
+    assert messages and all("is in use by" in text and "Nothing was trained" in text for text in messages)
     assert other.solve(4, progress=False, run_dir=tmp_path).timing.epochs == 0
 
 

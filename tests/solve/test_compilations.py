@@ -39,9 +39,9 @@ def by_signature(module):
         make = getattr(module, name)
         if name in NOT_HERE or not inspect.isfunction(make) or name[0] == "_":
             continue
-        asked = inspect.signature(make)
-        needed = [p.name for p in asked.parameters.values() if p.default is p.empty and p.kind != p.VAR_KEYWORD]
-        if "GradientTransformation" in str(asked.return_annotation) and needed in ([], ["learning_rate"]):
+        signature = inspect.signature(make)
+        needed = [p.name for p in signature.parameters.values() if p.default is p.empty and p.kind != p.VAR_KEYWORD]
+        if "GradientTransformation" in str(signature.return_annotation) and needed in ([], ["learning_rate"]):
             result[name] = lambda make=make, needed=needed: make(*(0.1 for _ in needed))
     return result
 

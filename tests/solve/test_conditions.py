@@ -26,11 +26,11 @@ def test_shifted_coordinates(devices):
     values, slopes = solver.eval([gap, gap.d(left)])
     module, rows = solver.module(net), ring.point_set("left").coordinates
 
-    def apart(x, t):
+    def by_hand(x, t):
         return (module(jax.numpy.array([x, t])) - module(jax.numpy.array([x + 2, t])))[0]
 
-    np.testing.assert_allclose(values, [apart(*row) for row in rows], atol=1e-13)
-    np.testing.assert_allclose(slopes, [jax.grad(apart)(*row) for row in rows], atol=1e-13)
+    np.testing.assert_allclose(values, [by_hand(*row) for row in rows], atol=1e-13)
+    np.testing.assert_allclose(slopes, [jax.grad(by_hand)(*row) for row in rows], atol=1e-13)
 
 
 @pytest.mark.slow

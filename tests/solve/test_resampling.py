@@ -219,8 +219,8 @@ def test_what_is_loaded_where(tmp_path):
     assert len(still.eval(X)) == 59
     still.solve(2, progress=False)
     other = tx.domain.line(n=20).variable("interior")[0]
-    apart = fit(lambda r: None, x=other, devices=1).load(tmp_path / "run")
-    assert len(apart.points("interior")) == 20
+    separate = fit(lambda r: None, x=other, devices=1).load(tmp_path / "run")
+    assert len(separate.points("interior")) == 20
     fit(lambda r: None, devices=1).save(tmp_path / "still")
     assert len(again.load(tmp_path / "still").points("interior")) == 49
 
