@@ -142,7 +142,7 @@ def main(options: Options) -> None:
     for name in options.problems:
         none = None
         for method in options.methods:
-            runs = [found for seed in range(options.seeds) if (found := kept(options, name, method, seed))]
+            runs = [result for seed in range(options.seeds) if (result := stored_cell(options, name, method, seed))]
             if not runs:
                 continue
             errors, cosines = [run["error"] for run in runs], [run["cosine"] for run in runs]
@@ -150,11 +150,11 @@ def main(options: Options) -> None:
             if method == "none":
                 none = (middle, seconds)
             over, slower = ("", "") if none is None else (f"{middle / none[0]:.2f}", f"{seconds / none[1]:.1f}")
-            shown = f"{name:14}{method:20}{spread(errors, '.1e'):34}"
-            print(f"{shown}{over:>10}{statistics.median(cosines):>9.2f}{slower:>7}", flush=True)
+            label = f"{name:14}{method:20}{spread(errors, '.1e'):34}"
+            print(f"{label}{over:>10}{statistics.median(cosines):>9.2f}{slower:>7}", flush=True)
 
 
-def kept(options: Options, name: str, method: str, seed: int) -> dict[str, Any] | None:
+def stored_cell(options: Options, name: str, method: str, seed: int) -> dict[str, Any] | None:
     """A run, from the store if this commit's is there; None where a method is not for the problem."""
     problem = PROBLEMS[name](seed)
     how = METHODS[method](problem)

@@ -108,7 +108,7 @@ def main(options: Options) -> None:
         seeds = options.seeds or (5 if case.seconds < 120 else 3)
         for method in options.methods:
             count = seeds if method == "gauss-newton" else options.peers or seeds
-            runs = [kept(options, name, method, seed) for seed in range(count)]
+            runs = [stored_cell(options, name, method, seed) for seed in range(count)]
             errors = [min(run["errors"]) for run in runs]
             middle = statistics.median(errors)
             if method == "gauss-newton" and not middle <= case.target:
@@ -118,7 +118,7 @@ def main(options: Options) -> None:
         sys.exit(f"target MISSED: {', '.join(missed)}")
 
 
-def kept(options: Options, name: str, method: str, seed: int) -> dict[str, Any]:
+def stored_cell(options: Options, name: str, method: str, seed: int) -> dict[str, Any]:
     """A run, from the store if this commit's is there."""
     of_time = "" if method == "gauss-newton" or options.longest >= CASES[name].seconds else f"-{options.longest:g}s"
     path = options.store / f"{name}-{method}-{seed}{of_time}.json"
@@ -147,15 +147,15 @@ def run(options: Options, name: str, method: str, seed: int) -> dict[str, list[f
 
 def decades(runs: list[dict[str, Any]]) -> str:
     """Median seconds to errors of 1e-2, 1e-4, …; a dash where most runs did not come so far."""
-    shown = []
+    cells = []
     for power in range(2, 16, 2):
         reached = [
             next((s for s, e in zip(run["seconds"], run["errors"], strict=True) if e <= 10.0**-power), math.inf)
             for run in runs
         ]
         middle = statistics.median(reached)
-        shown.append(f"{middle:.0f}" if math.isfinite(middle) else "-")
-    return " ".join(f"{text:>4}" for text in shown)
+        cells.append(f"{middle:.0f}" if math.isfinite(middle) else "-")
+    return " ".join(f"{text:>4}" for text in cells)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def sinks(directory: Path) -> dict[str, Any]:
 def of_a_row(sink: Any, rows: int = 200) -> tuple[float, float]:
     """Processor seconds in this process, where they may keep Python's lock from training: once, and of a row."""
     begun = time.process_time()
-    writer = sink._opened()
+    writer = sink.open_writer()
     opened = time.process_time()
     for epoch in range(rows):
         writer.write({"epoch": epoch, "epochs per second": 1e3, "loss": 0.1 / (1 + epoch), "0": 0.1, "1": 0.2})
@@ -101,15 +101,15 @@ def main(options: Options) -> None:
 
         for contestant in solvers:
             turn(contestant)  # compiles
-        found = in_turn(list(solvers), options.rounds, turn)
-    told = {"kept": f"with a checkpoint every {every} epochs", "told": "with these and four sinks"}
-    costs = {name: ratios(found[name], found["plain"]) for name in told}
-    print(f"{1e6 * statistics.median(found['plain']) / options.epochs:.0f} us an epoch without checkpoints")
-    for name, what in told.items():
+        result = in_turn(list(solvers), options.rounds, turn)
+    labels = {"kept": f"with a checkpoint every {every} epochs", "told": "with these and four sinks"}
+    costs = {name: ratios(result[name], result["plain"]) for name in labels}
+    print(f"{1e6 * statistics.median(result['plain']) / options.epochs:.0f} us an epoch without checkpoints")
+    for name, what in labels.items():
         print(f"{what}, times that: {verdict(costs[name], TARGET, at_least=False, form='.4f')}")
         print(f"  in processor seconds {spread(ratios(busy[name][1:], busy['plain'][1:]), '.4f')}")
         # What else the machine does only adds: the fastest turns have least of it.
-        print(f"  the fastest turn against the fastest {min(found[name]) / min(found['plain']):.4f}")
+        print(f"  the fastest turn against the fastest {min(result[name]) / min(result['plain']):.4f}")
     sys.exit(int(any(statistics.median(cost) > TARGET for cost in costs.values())))
 
 

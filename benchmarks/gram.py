@@ -190,7 +190,11 @@ def check(K: np.ndarray, expected: np.ndarray, module: eqx.Module, residual: boo
         double = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), parameters)
         reference = np.asarray(jax.jit(kernel)(double, rounded[some].astype(jnp.float64)))
     block = np.ix_(some, some)
-    own, plain, between = apart(K[block], reference), apart(expected[block], reference), apart(K, expected)
+    own, plain, between = (
+        relative_difference(K[block], reference),
+        relative_difference(expected[block], reference),
+        relative_difference(K, expected),
+    )
     right = own < max(EXACT, FLOAT32 * plain) and between < SAME
     print(
         f"  largest error, relative to the largest entry, at {len(some)} points: {own:.1e}, of plain JAX {plain:.1e}; "
@@ -199,9 +203,9 @@ def check(K: np.ndarray, expected: np.ndarray, module: eqx.Module, residual: boo
     return right
 
 
-def apart(found: np.ndarray, expected: np.ndarray) -> float:
+def relative_difference(result: np.ndarray, expected: np.ndarray) -> float:
     """NaN if there is one in either: no comparison with it holds."""
-    return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
+    return float(np.max(np.abs(result - expected)) / np.max(np.abs(expected)))
 
 
 def absent(peer: Peer) -> str:
@@ -217,15 +221,15 @@ def join(
 ) -> list[Worker]:
     """Add the peers that are there and have the memory, with the same weights and points, to the entries."""
     layers = [*module.layers, module.output_layer]
-    given = {f"weight{i}": layer.weight for i, layer in enumerate(layers)}
-    given |= {f"bias{i}": layer.bias for i, layer in enumerate(layers)}
-    np.savez(folder / "given.npz", points=points.astype(np.float32), **given)
+    arrays = {f"weight{i}": layer.weight for i, layer in enumerate(layers)}
+    arrays |= {f"bias{i}": layer.bias for i, layer in enumerate(layers)}
+    np.savez(folder / "given.npz", points=points.astype(np.float32), **arrays)
     workers = []
     for peer in PEERS:
         if absent(peer):
             continue
-        found = folder / f"{peer.name}.npy"
-        arguments = [str(folder / "given.npz"), "residual" if case.residual else "value", str(found)]
+        result = folder / f"{peer.name}.npy"
+        arguments = [str(folder / "given.npz"), "residual" if case.residual else "value", str(result)]
         try:
             worker = Worker(os.path.abspath(os.environ[peer.variable]), HERE / peer.script, 1, arguments)
         except PeerFailed as error:
@@ -236,7 +240,9 @@ def join(
             print(f"  {peer.name}: skipped, {worker.notes['why']}")
             continue
         label = f"{peer.name} {worker.notes['version']}"
-        print(f"  {label}: {worker.notes['how']}; its K differs by {apart(np.load(found), expected):.1e}")
+        print(
+            f"  {label}: {worker.notes['how']}; its K differs by {relative_difference(np.load(result), expected):.1e}"
+        )
         held = worker.notes["temporaries"]
         entries[peer.name] = Entry(label, in_worker(worker), held if isinstance(held, int) else None)
     return workers
@@ -277,27 +283,27 @@ def compare(
 
     warm = {name: seconds(name, 1)[0] for name in everyone}
     times = {name: max(1, math.ceil(SLICE / taken)) if taken > 0 else 1 for name, taken in warm.items()}
-    found = in_turn(list(everyone), rounds, timed)
+    result = in_turn(list(everyone), rounds, timed)
     print(f"  {'':31}{'ms: median [min .. max]':29}{'CPU ms':29}temporaries, MiB")
     for name, entry in entries.items():
         if name in failed:
             print(f"  {entry.label:31}failed: {failed[name]}")
             continue
-        wall, used = in_ms(found[name]), in_ms(cpu[name])
+        wall, used = in_ms(result[name]), in_ms(cpu[name])
         print(f"  {entry.label:31}{wall:29}{used:29}{in_mib(entry.temporaries)}")
     for name, entry in entries.items():
         if name == "tangrax" or name in failed:
             continue
-        wall, used = (ratios(taken[name], taken["tangrax"]) for taken in (found, cpu))
-        shown = verdict(wall, case.aim, at_least=True) if name == "plain" else spread(wall)
-        print(f"  time, {entry.label} / Tangrax: {shown}; of CPU time {spread(used)}")
+        wall, used = (ratios(taken[name], taken["tangrax"]) for taken in (result, cpu))
+        text = verdict(wall, case.aim, at_least=True) if name == "plain" else spread(wall)
+        print(f"  time, {entry.label} / Tangrax: {text}; of CPU time {spread(used)}")
     ours, plain = entries["tangrax"].temporaries, entries["plain"].temporaries
     if ours and plain:
-        shown = verdict([plain / ours], case.less, at_least=True) if case.less else spread([plain / ours])
-        print(f"  temporaries, {entries['plain'].label} / Tangrax: {shown}")
-    rates = [flops / taken for taken in found["matmul"]]
+        text = verdict([plain / ours], case.less, at_least=True) if case.less else spread([plain / ours])
+        print(f"  temporaries, {entries['plain'].label} / Tangrax: {text}")
+    rates = [flops / taken for taken in result["matmul"]]
     needed = work(case, count)
-    shares = [100 * needed / taken / rate for taken, rate in zip(found["tangrax"], rates, strict=True)]
+    shares = [100 * needed / taken / rate for taken, rate in zip(result["tangrax"], rates, strict=True)]
     print(
         f"  {needed / 1e9:.3g} GFLOP by estimate, at % of the rate of a large product "
         f"({spread([rate / 1e9 for rate in rates])} GFLOP/s): {spread(shares)}"
@@ -312,23 +318,23 @@ def work(case: Case, count: int) -> float:
 
 def fastest_matmul() -> tuple[Callable[[], Any], float]:
     """A float32 product of the size at which this machine is fastest, and its FLOPs."""
-    tried = []
+    candidates = []
     for size in MATMULS:
         a, b = (jax.random.normal(key, (size, size), jnp.float32) for key in jax.random.split(jax.random.key(0)))
         product = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
         run = repeated(lambda product=product, a=a, b=b: product(a, b))
         run(1)
         best = min(run(1)[0] for _ in range(3))
-        tried.append((2 * size**3 / best, size, lambda product=product, a=a, b=b: product(a, b)))
-    rate, size, product = max(tried, key=lambda found: found[0])
+        candidates.append((2 * size**3 / best, size, lambda product=product, a=a, b=b: product(a, b)))
+    rate, size, product = max(candidates, key=lambda result: result[0])
     print(f"a large product: float32, {size} x {size}, {rate / 1e9:.3g} GFLOP/s, the best of sizes {MATMULS}")
     return product, 2.0 * size**3
 
 
 def temporaries_of(solver: tx.Solver, evaluate: Callable[[], Any]) -> int | None:
     """Bytes set aside by the programs behind a kernel, with what they hand to each other; None if not to be found."""
-    programs = solver._executor.programs  # there is no public way to them
-    kept = {key: program for key, program in programs.items() if key[0] == "tangent kernel"}
+    programs = solver.training.executor.programs
+    kernels = {key: program for key, program in programs.items() if key[0] == "tangent kernel"}
     called: list[tuple[Any, tuple[Any, ...]]] = []
 
     def noted(program: Any) -> Callable[..., Any]:
@@ -338,13 +344,13 @@ def temporaries_of(solver: tx.Solver, evaluate: Callable[[], Any]) -> int | None
 
         return call
 
-    programs.update({key: noted(program) for key, program in kept.items()})
+    programs.update({key: noted(program) for key, program in kernels.items()})
     evaluate()
-    programs.update(kept)
+    programs.update(kernels)
     if not called or not all(hasattr(program, "lower") for program, _ in called):
         return None
-    found = [program.lower(*arguments).compile().memory_analysis() for program, arguments in called]
-    return sum(each.temp_size_in_bytes for each in found) + sum(each.output_size_in_bytes for each in found[:-1])
+    result = [program.lower(*arguments).compile().memory_analysis() for program, arguments in called]
+    return sum(each.temp_size_in_bytes for each in result) + sum(each.output_size_in_bytes for each in result[:-1])
 
 
 def temporaries(function: Any, arguments: tuple[Any, ...]) -> int:

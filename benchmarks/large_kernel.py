@@ -20,7 +20,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import numpy as np
 import tyro
-from gram import Case, apart, plain_kernel, problem
+from gram import Case, plain_kernel, problem, relative_difference
 from timing import verdict
 
 import tangrax as tx
@@ -62,8 +62,8 @@ def main(options: Options) -> None:
     if unknown:
         sys.exit(f"--cases {' '.join(unknown)}: there are {', '.join(LARGE)}")
     if len(options.cases) != 1:  # the most memory resident is known of a process alone
-        given = [] if options.points is None else ["--points", str(options.points)]
-        one = [sys.executable, __file__, *given, "--cases"]
+        arguments = [] if options.points is None else ["--points", str(options.points)]
+        one = [sys.executable, __file__, *arguments, "--cases"]
         sys.exit(max([subprocess.run([*one, name], check=False).returncode for name in options.cases]))
     name = options.cases[0]
     if not measure(name, LARGE[name], options.points or LARGE[name].points):
@@ -77,9 +77,9 @@ def measure(name: str, large: Large, count: int) -> bool:
     size, item = sum(leaf.size for leaf in jax.tree.leaves(net.params)), np.dtype(large.dtype).itemsize
     print(f"{name}: {count} points, {size} parameters, {large.dtype}; J would take {item * count * size / GIB:.1f} GiB")
 
-    asked = J.spectrum(large.largest, way="lanczos")
+    request = J.spectrum(large.largest, way="lanczos")
     start = time.perf_counter()
-    spectrum = solver.eval(asked, limit=large.memory)
+    spectrum = solver.eval(request, limit=large.memory)
     print(f"{spectrum}\n  in {time.perf_counter() - start:.0f} s")
     right = spectrum.resolved == large.largest
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -96,14 +96,14 @@ def measure(name: str, large: Large, count: int) -> bool:
         matrix = np.asarray(solver.eval(J.dual_gram(), limit=large.memory))
         square, trace = float(np.sum(matrix**2)), float(np.trace(matrix))
         top = np.linalg.eigvalsh(matrix)[::-1][: large.largest]
-        off = apart(spectrum.eigenvalues, top)
+        off = relative_difference(spectrum.eigenvalues, top)
         print(f"  eigenvalues differ from LAPACK's of JᵀJ by {off:.1e} of the largest")
         right = right and off < large.exact
     rank = trace**2 / square
     print(f"  effective rank from all of the matrix {rank:.8g}")
     right = right and abs(spectrum.effective_rank / rank - 1) < large.exact
-    shown = verdict([used / large.memory], 1.0, at_least=False)
-    print(f"  memory resident at most {used / GIB:.2f} GiB; over its limit: {shown}")
+    text = verdict([used / large.memory], 1.0, at_least=False)
+    print(f"  memory resident at most {used / GIB:.2f} GiB; over its limit: {text}")
     return right
 
 
@@ -111,7 +111,7 @@ def block_is_right(K: Any, net: Any, points: Any, large: Large, count: int) -> b
     """K of some points against rows of J by plain JAX."""
     some = np.unique(np.linspace(0, count - 1, CHECKED).astype(int))
     kernel, arguments = plain_kernel(net.module, large.case.residual, points.coordinates[some][:, : large.case.inputs])
-    off = apart(np.asarray(K.padded[some][:, some]), np.asarray(jax.jit(kernel)(*arguments)))
+    off = relative_difference(np.asarray(K.padded[some][:, some]), np.asarray(jax.jit(kernel)(*arguments)))
     print(f"  K at {len(some)} points differs from plain JAX by {off:.1e} of the largest entry")
     return off < large.exact
 

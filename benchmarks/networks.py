@@ -83,13 +83,13 @@ def main(options: Options) -> None:
     for problem in options.problems:
         for method in options.methods:
             for network in options.networks:
-                runs = [kept(options, problem, method, network, seed) for seed in range(options.seeds)]
+                runs = [stored_cell(options, problem, method, network, seed) for seed in range(options.seeds)]
                 errors = [run["error"] for run in runs]
-                shown = f"{problem:12}{method:14}{network:16}{runs[0]['parameters']:>10}"
-                print(f"{shown}  {spread(errors, '.1e')}", flush=True)
+                label = f"{problem:12}{method:14}{network:16}{runs[0]['parameters']:>10}"
+                print(f"{label}  {spread(errors, '.1e')}", flush=True)
 
 
-def kept(options: Options, problem: str, method: str, network: str, seed: int) -> dict[str, Any]:
+def stored_cell(options: Options, problem: str, method: str, network: str, seed: int) -> dict[str, Any]:
     """A run, from the store if this commit's is there."""
     path = options.store / f"{problem}-{method}-{network}-{seed}.json".replace(" ", "").replace(",", "-")
     about = {"problem": problem, "method": method, "network": network, "seed": seed}

@@ -26,15 +26,15 @@ FILL = 0.6  # part of the free memory that its Jacobian may take
 def network(arrays, points):
     """jNO's own perceptron, with the weights given."""
     count = sum(name.startswith("weight") for name in arrays)
-    made = foundax.mlp(
+    module = foundax.mlp(
         in_features=points.shape[1], hidden_dims=arrays["weight0"].shape[0], num_layers=count - 1, key=jax.random.key(0)
     )
-    given = [jnp.asarray(arrays[f"{kind}{i}"]) for i in range(count) for kind in ("weight", "bias")]
+    weights = [jnp.asarray(arrays[f"{kind}{i}"]) for i in range(count) for kind in ("weight", "bias")]
 
     def leaves(module):
         return [leaf for layer in (*module.hidden_layers, module.output_layer) for leaf in (layer.weight, layer.bias)]
 
-    return eqx.tree_at(leaves, made, given)
+    return eqx.tree_at(leaves, module, weights)
 
 
 def account(core, rows):
@@ -46,9 +46,9 @@ def account(core, rows):
     return lowered.compile().compiled.memory_analysis().temp_size_in_bytes
 
 
-def main(given: str, field: str, found: str) -> None:
-    """Weights and points from `given`; K goes into the file `found`."""
-    arrays = dict(np.load(given))
+def main(inputs: str, field: str, result: str) -> None:
+    """Weights and points from the file `inputs`; K goes into the file `result`."""
+    arrays = dict(np.load(inputs))
     points = arrays["points"]
     domain = jno.domain.from_array({"interior": points})
     coordinates = domain.variable("interior")[: points.shape[1]]
@@ -65,7 +65,7 @@ def main(given: str, field: str, found: str) -> None:
         serve({}, {**notes, "why": why})
         return
     product = jax.jit(lambda J: J[0] @ J[0].T)
-    np.save(found, product(core.eval([rows])))
+    np.save(result, product(core.eval([rows])))
 
     def repeat(times: int) -> None:
         for _ in range(times):

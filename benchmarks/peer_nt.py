@@ -30,9 +30,9 @@ def residual(params, point):
     return -sum(second(axis) for axis in jnp.eye(point.size, dtype=point.dtype))
 
 
-def main(given: str, field: str, found: str) -> None:
-    """Weights and points from `given`; K goes into the file `found`."""
-    arrays = {name: jnp.asarray(values) for name, values in np.load(given).items()}
+def main(inputs: str, field: str, result: str) -> None:
+    """Weights and points from the file `inputs`; K goes into the file `result`."""
+    arrays = {name: jnp.asarray(values) for name, values in np.load(inputs).items()}
     count = sum(name.startswith("weight") for name in arrays)
     params = [(arrays[f"weight{i}"], arrays[f"bias{i}"]) for i in range(count)]
     points = arrays["points"]
@@ -45,7 +45,7 @@ def main(given: str, field: str, found: str) -> None:
     compiled = kernel.lower(params, points).compile()
     memory = compiled.memory_analysis()
     assert memory is not None
-    np.save(found, compiled(params, points))
+    np.save(result, compiled(params, points))
 
     def repeat(times: int) -> None:
         for _ in range(times):

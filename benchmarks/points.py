@@ -56,24 +56,24 @@ def main(options: Options) -> None:
         return
     print(f"{options.points:,} points of a {options.shape} by {options.sampler}")
     print(f"{'devices':>8}{'seconds':>9}{'MiB':>7}{'predicted':>11}{'ratio':>7}{'epoch, s':>10}   points")
-    found = []
+    result = []
     for count in options.devices:
-        one = found_by(options, count)
-        found.append(one)
+        one = measured_by(options, count)
+        result.append(one)
         held, predicted = one["held"] / MIB, one["predicted"] / MIB
         times = f"{one['seconds']:>9.1f}{held:>7.0f}{predicted:>11.0f}{held / predicted:>7.2f}{one['epoch']:>10.1f}"
         print(f"{count:>8}{times}   {one['digest'][:16]}", flush=True)
-    if any(one["held"] > one["predicted"] + ROOM for one in found):
+    if any(one["held"] > one["predicted"] + ROOM for one in result):
         sys.exit(f"more memory than predicted and {ROOM // MIB} MiB: MISSED")
-    if len({one["digest"] for one in found}) > 1:
+    if len({one["digest"] for one in result}) > 1:
         sys.exit("the points DIFFER")
 
 
-def found_by(options: Options, count: int) -> dict[str, Any]:
+def measured_by(options: Options, count: int) -> dict[str, Any]:
     """What a process with so many devices measured."""
     flags = f"--xla_force_host_platform_device_count={count}"
-    asked = [f"--{name}={getattr(options, name)}" for name in ("points", "shape", "sampler", "epochs")]
-    command = [sys.executable, __file__, *asked, "--devices", str(count)]
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("points", "shape", "sampler", "epochs")]
+    command = [sys.executable, __file__, *arguments, "--devices", str(count)]
     done = subprocess.run(
         command, env={**os.environ, "XLA_FLAGS": flags}, stdout=subprocess.PIPE, text=True, check=True
     )

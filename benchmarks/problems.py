@@ -59,7 +59,7 @@ def main(options: Options) -> None:
 def measure(options: Options) -> list[str]:
     """Solve each with every seed; the names of those above their targets or budgets."""
     print(f"{'problem':18}{'error: median [least .. most]':36}{'target':10}{'seconds':9}{'budget':8}epochs")
-    missed, found = [], {}
+    missed, result = [], {}
     for name in options.names:
         runs = [run(options, name, seed) for seed in range(options.seeds)]
         errors = [each["error"] for each in runs]
@@ -70,7 +70,7 @@ def measure(options: Options) -> list[str]:
             missed.append(name)
         epochs = "/".join(str(each["epochs"]) for each in runs)
         print(f"{name:18}{spread(errors, '.1e'):36}{target:<10.0e}{seconds:<9.0f}{budget:<8.0f}{epochs}", flush=True)
-        found[name] = Measured(
+        result[name] = Measured(
             error=middle,
             errors=errors,
             seconds=round(seconds, 1),
@@ -80,7 +80,7 @@ def measure(options: Options) -> list[str]:
             commit=runs[0]["commit"],
             machine=runs[0]["machine"],
         )
-    keep(found)
+    keep(result)
     return missed
 
 
@@ -103,12 +103,12 @@ def run(options: Options, name: str, seed: int) -> dict[str, Any]:
     return stored(options.store / f"{name}-{seed}.json", solve)
 
 
-def keep(found: dict[str, Measured]) -> None:
+def keep(result: dict[str, Measured]) -> None:
     """Put them beside those of other problems, in the order of the library.
 
     At the end alone: the file belongs to the commit that runs are stored with.
     """
-    known = json.loads(FIGURES.read_text(encoding="utf-8")) | {name: asdict(each) for name, each in found.items()}
+    known = json.loads(FIGURES.read_text(encoding="utf-8")) | {name: asdict(each) for name, each in result.items()}
     ordered = {name: known[name] for name in tx.problems.names() if name in known}
     FIGURES.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
@@ -129,9 +129,9 @@ def smoke(options: Options) -> list[str]:
     began = time.perf_counter()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # The last ones of the library take longest: begun at the end, one of them would leave the other cores idle.
-        found = list(pool.map(short, reversed(options.names)))[::-1]
-    print(f"{len(found)} problems in {time.perf_counter() - began:.0f} s")
-    return [name for name, error in zip(options.names, found, strict=True) if not error <= limit(name)]
+        result = list(pool.map(short, reversed(options.names)))[::-1]
+    print(f"{len(result)} problems in {time.perf_counter() - began:.0f} s")
+    return [name for name, error in zip(options.names, result, strict=True) if not error <= limit(name)]
 
 
 def limit(name: str) -> float:

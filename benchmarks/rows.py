@@ -20,6 +20,7 @@ import tyro
 from timing import clocked, in_turn, ratios, spread, verdict
 
 import tangrax as tx
+from tangrax import lower
 
 TIME, MORE = 1.3, 0.0  # targets: a ratio to plain JAX, and GiB of temporaries beyond its own
 GIB = 2**30
@@ -76,14 +77,14 @@ def measure(options: Options, width: int, depth: int) -> None:
 
     for name in contestants:
         seconds(name)
-    found = in_turn(list(contestants), options.rounds, seconds)
+    outcome = in_turn(list(contestants), options.rounds, seconds)
     print(f"  {'':37}{'seconds: median [min .. max]':32}temporaries, GiB")
     for name, label in labels.items():
-        print(f"  {label:37}{spread(found[name]):32}{temporary[name] / GIB:.3f}")
+        print(f"  {label:37}{spread(outcome[name]):32}{temporary[name] / GIB:.3f}")
     for other in ("vmap(grad)", "joined"):
-        times = ratios(found["tangrax"], found[other])
-        shown = verdict(times, TIME, at_least=False) if other == "vmap(grad)" else spread(times)
-        print(f"  time, Tangrax / {labels[other]}: {shown}")
+        times = ratios(outcome["tangrax"], outcome[other])
+        text = verdict(times, TIME, at_least=False) if other == "vmap(grad)" else spread(times)
+        print(f"  time, Tangrax / {labels[other]}: {text}")
     more = [(temporary["tangrax"] - temporary["vmap(grad)"]) / GIB]
     print(f"  temporaries, Tangrax - {labels['vmap(grad)']}, GiB: {verdict(more, MORE, at_least=False)}")
     print(f"  temporaries of jNO here (quoted, not measured): {QUOTED[width, depth]}")
@@ -109,10 +110,11 @@ def plain_rows(module: eqx.Module, points: Any) -> tuple[Any, Any, tuple[Any, An
 
 
 def program_of(solver: tx.Solver) -> tuple[Any, tuple[Any, Any]]:
-    """The jitted program that `eval` ran, and its arguments; there is no public way to them."""
-    executor = solver._executor
-    (program,) = executor.programs.values()
-    return program, (tuple(rows for rows, _ in executor._own.values()), list(solver._parameters.values()))
+    """The jitted program that `eval` ran, and its arguments."""
+    executor = solver.training.executor
+    (((roots, _), program),) = executor.programs.items()
+    points = executor.place(lower.Program(roots).tags).rows.values()
+    return program, (tuple(points), [solver.training.parameters[t] for t in lower.trainables_of(roots)])
 
 
 def temporaries(function: Any, arguments: tuple[Any, ...]) -> int:
@@ -120,8 +122,8 @@ def temporaries(function: Any, arguments: tuple[Any, ...]) -> int:
     return function.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 
 
-def difference(found: jax.Array, expected: jax.Array) -> float:
-    return float(jnp.max(jnp.abs(found - expected)))
+def difference(outcome: jax.Array, expected: jax.Array) -> float:
+    return float(jnp.max(jnp.abs(outcome - expected)))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ def flops_per_point(width: int, depth: int) -> float:
     counts = []
     for points in SMALL:
         solver = problem(points, width, depth)
-        loop = solver._make_loop()
-        state = loop.init(solver._parameters)
-        compiled = loop._jitted().lower(*loop.arguments(state, state, 0, 1)).compile()
+        loop = solver.training.current_loop()
+        state = loop.init(solver.training.parameters)
+        compiled = loop.program.lower(*loop.arguments(state, state, 0, 1)).compile()
         analysis = compiled.cost_analysis()
         counts.append((analysis[0] if isinstance(analysis, list) else analysis)["flops"])
     return (counts[1] - counts[0]) / (SMALL[1] - SMALL[0])
@@ -49,24 +49,24 @@ def main(points: int, width: int, depth: int, count: bool = False) -> None:
     solver = problem(points, width, depth).solve(1, progress=False)
     peers = tx.parallel.settings().peers
     notes = {
-        "numbers": sum(leaf.size for leaf in jax.tree.leaves(solver._parameters)) + 1,
+        "numbers": sum(leaf.size for leaf in jax.tree.leaves(solver.training.parameters)) + 1,
         "flops": flops_per_point(width, depth) if count else 0.0,
         "processes": peers.size,
     }
 
     def run(epochs: int) -> Sequence[float]:
-        told(epochs)
+        agreed(epochs)
         return clocked(lambda: solver.solve(epochs, progress=False))
 
-    def told(epochs: int) -> int:
+    def agreed(epochs: int) -> int:
         # Only the first process hears the benchmark.
         return int(peers.exchange("what to run", lambda: str(epochs))[0])
 
     if peers.rank == 0:
         serve({"tangrax": run}, notes)
-        told(0)
+        agreed(0)
     else:
-        while epochs := told(0):
+        while epochs := agreed(0):
             solver.solve(epochs, progress=False)
 
 

@@ -57,8 +57,8 @@ def main(options: Options) -> None:
     one, two = ([f"--points={count * options.points}", *net] for count in (1, 2))
 
     def worker(arguments: list[str], cores: list[int], devices: int = 1, before: tuple[str, ...] = ()) -> Worker:
-        told = {"SCALING_CORES": ",".join(map(str, cores))}
-        return Worker(sys.executable, HERE / "scale_ours.py", devices, arguments, before, told)
+        variables = {"SCALING_CORES": ",".join(map(str, cores))}
+        return Worker(sys.executable, HERE / "scale_ours.py", devices, arguments, before, variables)
 
     alone = worker([*one, "--count"], cores[:1])
     beside = worker(one, cores[1:])
@@ -124,9 +124,9 @@ def all_reduce(options: Options, gpus: int, size: int) -> float:
 
     Each level of the tree takes a hop and the whole message; a ring inside a node moves it nearly twice.
     """
-    here = min(gpus, options.gpus_per_node)
+    per_node = min(gpus, options.gpus_per_node)
     nodes = math.ceil(gpus / options.gpus_per_node)
-    ring = 2 * (here - 1) * options.latency + 2 * (here - 1) / here * size / options.inside
+    ring = 2 * (per_node - 1) * options.latency + 2 * (per_node - 1) / per_node * size / options.inside
     tree = 2 * math.ceil(math.log2(nodes)) * (options.latency + size / options.between) if nodes > 1 else 0.0
     return ring + tree
 

@@ -11,24 +11,24 @@ def stored(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `path` holds if it is this commit's, else what `make` gives, written there whole or not at all."""
     at = commit()
     if path.is_file():
-        kept = json.loads(path.read_text())
-        if kept["commit"] == at and not at.endswith("dirty"):
-            return kept
-    found = {"commit": at, **make()}
+        cell = json.loads(path.read_text())
+        if cell["commit"] == at and not at.endswith("dirty"):
+            return cell
+    result = {"commit": at, **make()}
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
-    half.write_text(json.dumps(found))
+    half.write_text(json.dumps(result))
     half.replace(path)
-    return found
+    return result
 
 
 def commit() -> str:
     """The commit that is checked out, and whether files differ from it."""
-    found = subprocess.run(
+    result = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
         text=True,
         check=False,
         cwd=Path(__file__).parent,
     )
-    return found.stdout.strip() or "unknown"
+    return result.stdout.strip() or "unknown"

@@ -109,9 +109,9 @@ def fill(options: Options) -> None:
             return
         core = cores.get()
         try:
-            found = stored(path(options, *cell), lambda: apart(options, *cell, core))
+            result = stored(path(options, *cell), lambda: in_own_process(options, *cell, core))
             seed, name, method = cell
-            print(f"{name:32}{method:20}{seed:<4}{brief(found)}", flush=True)
+            print(f"{name:32}{method:20}{seed:<4}{brief(result)}", flush=True)
         finally:
             cores.put(core)
 
@@ -125,7 +125,7 @@ def path(options: Options, seed: int, name: str, method: str) -> Path:
     return options.store / f"{words}.json"
 
 
-def apart(options: Options, seed: int, name: str, method: str, core: int) -> dict[str, Any]:
+def in_own_process(options: Options, seed: int, name: str, method: str, core: int) -> dict[str, Any]:
     """A cell in a process of its own: what it has found, or why it has not."""
     alone = {**os.environ, "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}
     alone["OPENBLAS_NUM_THREADS"] = "1"
@@ -180,12 +180,12 @@ def cell(name: str, method: Method, seed: int, allowed: float) -> dict[str, Any]
     }
 
 
-def brief(found: dict[str, Any]) -> str:
+def brief(result: dict[str, Any]) -> str:
     """Error at the end, epochs and seconds, or what went wrong."""
-    if "failure" in found:
-        return found["failure"]
-    ended = f", {found['ended']}" if found["ended"] else ""
-    return f"{found['errors'][-1]:.1e} after {found['epochs'][-1]} epochs, {found['seconds'][-1]:.0f} s{ended}"
+    if "failure" in result:
+        return result["failure"]
+    ended = f", {result['ended']}" if result["ended"] else ""
+    return f"{result['errors'][-1]:.1e} after {result['epochs'][-1]} epochs, {result['seconds'][-1]:.0f} s{ended}"
 
 
 def cells_of(options: Options, name: str, method: str) -> list[dict[str, Any]]:

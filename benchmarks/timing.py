@@ -116,11 +116,11 @@ class Worker:
 
 def in_turn(contestants: Sequence[str], rounds: int, run: Callable[[str], float]) -> dict[str, list[float]]:
     """`run(name)` for all of them, round after round; every other round backwards, so that drift favours none."""
-    found: dict[str, list[float]] = {name: [] for name in contestants}
+    result: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
         for name in contestants if number % 2 == 0 else contestants[::-1]:
-            found[name].append(run(name))
-    return found
+            result[name].append(run(name))
+    return result
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:

@@ -36,8 +36,8 @@ def main(devices: int, epochs: int) -> None:
     plain.solve(WARM, progress=False)
     tracked.solve(WARM, progress=False)
     expected = by_hand()[:WARM]
-    found = np.stack([plain.history[f"mse_{i}"] for i in (0, 1)], axis=1)[: len(expected)]
-    error = float(np.max(np.abs(found - expected) / np.abs(expected).max(axis=0)))
+    result = np.stack([plain.history[f"mse_{i}"] for i in (0, 1)], axis=1)[: len(expected)]
+    error = float(np.max(np.abs(result - expected) / np.abs(expected).max(axis=0)))
     if not error < SAME:
         raise RuntimeError(f"the two loops differ by {error:.1e} in their first {WARM} epochs: not the same maths")
 

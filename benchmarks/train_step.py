@@ -69,7 +69,7 @@ def peers(devices: int) -> Contestants:
         why = f"{PEER}={python} is not a file" if python else f"{PEER} is not set"
         print(f"  jNO: skipped, {why} (docs/benchmarks.md tells how to make an environment for it)")
         return {}
-    found: Contestants = {}
+    result: Contestants = {}
     # It splits points only if the devices divide their number, so on several it gets a second try: 1000 points.
     tries = [("0.001", {"jNO": "jNO", "jNO fused": "jNO fused"})]
     tries += [(str(1 / 999), {"jNO even": "jNO"})] if devices > 1 else []
@@ -81,8 +81,8 @@ def peers(devices: int) -> Contestants:
             continue
         notes = worker.notes
         print(f"  jNO {notes['version']}: {notes['points']} points, {notes['rows']} a device: {notes['how']}")
-        found |= {name: (worker, contestant) for name, contestant in names.items()}
-    return found
+        result |= {name: (worker, contestant) for name, contestant in names.items()}
+    return result
 
 
 def speed(options: Options, who: Contestants) -> None:
@@ -112,8 +112,8 @@ def speed(options: Options, who: Contestants) -> None:
     for name, label in LABELS.items():
         if name in who and name not in failed and name != "tangrax":
             target = BY_HAND if name == "by hand" else OTHER
-            shown = verdict(ratios(rates["tangrax"], rates[name]), target, at_least=True, form=".2f")
-            print(f"  Tangrax / {label}: {shown}; of CPU time {spread(ratios(cpu[name], cpu['tangrax']), '.2f')}")
+            text = verdict(ratios(rates["tangrax"], rates[name]), target, at_least=True, form=".2f")
+            print(f"  Tangrax / {label}: {text}; of CPU time {spread(ratios(cpu[name], cpu['tangrax']), '.2f')}")
 
 
 def tracker(options: Options, ours: Worker) -> None:
@@ -128,8 +128,8 @@ def tracker(options: Options, ours: Worker) -> None:
     wall = in_turn(list(cpu), options.pairs, seconds)
     for kind, times in (("wall", wall), ("CPU", cpu)):
         costs = [100 * (ratio - 1) for ratio in ratios(times["tracked"], times["tangrax"])]
-        shown = verdict(costs, TRACKER, at_least=False, form=".1f")
-        print(f"  tracker every 100 epochs, % of {kind} time, {options.pairs} pairs: {shown}")
+        text = verdict(costs, TRACKER, at_least=False, form=".1f")
+        print(f"  tracker every 100 epochs, % of {kind} time, {options.pairs} pairs: {text}")
 
 
 if __name__ == "__main__":

@@ -54,11 +54,11 @@ def main(
 
     # Every process takes part in what the devices compute, and has the result; the first one writes it.
     chosen = problem.u if field == "u" else problem.residual
-    asked = chosen.grad(net).spectrum(largest, vectors=min(SHOWN, largest or points))
-    plan = solver.plan(asked)
+    request = chosen.grad(net).spectrum(largest, vectors=min(SHOWN, largest or points))
+    plan = solver.plan(request)
     if settings.writes:
         print(plan)
-    spectrum = solver.eval(asked)
+    spectrum = solver.eval(request)
     if settings.writes:
         write(spectrum, field, settings.processes, out)
         assert chosen.points is not None

@@ -67,8 +67,8 @@ def main(devices: int | None = None, emulate: bool = False, epochs: int = 5000, 
         shutil.rmtree(run)
     solver.solve(epochs, run_dir=run, checkpoint_every=500, show={"u": (u, exact), "kernel": J.spectrum()})
 
-    asked = [x, u, exact, of_terms, of_halves, J.spectrum()]
-    places, values, wanted, terms, halves, kernel = solver.eval(asked)
+    nodes = [x, u, exact, of_terms, of_halves, J.spectrum()]
+    places, values, wanted, terms, halves, kernel = solver.eval(nodes)
     error = float(np.linalg.norm(values - wanted) / np.linalg.norm(wanted))
 
     Console().print(summary(error, float(terms), float(halves), kernel))

@@ -47,9 +47,9 @@ def main(
     solver.export(out / "u.vtu", fields, points={"interior": places}, cells={"quad": quads})
 
     function = jax.export.deserialize(bytearray((out / "u.jax").read_bytes()))
-    found = function.call(places.astype(function.in_avals[0].dtype))
+    result = function.call(places.astype(function.in_avals[0].dtype))
     exact = 1 - np.sum(places**2, axis=1)
-    error = np.linalg.norm(found["u"] - exact) / np.linalg.norm(exact)
+    error = np.linalg.norm(result["u"] - exact) / np.linalg.norm(exact)
     print(f"{function.fun_name}, for {', '.join(function.platforms)}: relative L2 error {error:.1e}")
     for path in sorted(out.iterdir()):
         print(f"{path}: {path.stat().st_size} bytes")

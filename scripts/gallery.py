@@ -21,7 +21,7 @@ class Panel:
     name: str
     axes: tuple[str, ...]
     at: np.ndarray
-    found: np.ndarray
+    values: np.ndarray
     off: np.ndarray
     region: tx.domain.Shape | None = None
 
@@ -66,30 +66,30 @@ def main(
     """
     devices = use_devices(devices, emulate)
     tx.setup(dtype="float64")
-    drawn = []
+    panels = []
     for name in names:
         problem = tx.problems.get(name)
         print(f"{name}: {problem.equation}", flush=True)
         solved = problem.solve(epochs=epochs, devices=devices)
         print(tx.problems.report(problem, solved), flush=True)
-        drawn.append((f"{name}, relative error {solved.error:.0e}", values(solved)))
-    draw(drawn, columns, out)
+        panels.append((f"{name}, relative error {solved.error:.0e}", values(solved)))
+    draw(panels, columns, out)
 
 
 def values(solved: Solved) -> Panel:
     """Of the first answer that is a field, at places where training did not look."""
     name, answer = next((n, a) for n, a in solved.task.answers.items() if a.unknown.points is not None)
-    at, found, exact = answer.compared(solved.solver, POINTS)
+    at, result, exact = answer.compared(solved.solver, POINTS)
     points = answer.unknown.points
     assert at is not None and points is not None
-    off = abs(found - exact)
+    off = abs(result - exact)
     if answer.over is None:
-        return Panel(name, points.axes, at, found, off, points.region)
+        return Panel(name, points.axes, at, result, off, points.region)
     over = solved.solver.eval(list(answer.over.values()), points={points.tag: at})
-    return Panel(name, tuple(answer.over), np.stack(over, axis=1), found, off)
+    return Panel(name, tuple(answer.over), np.stack(over, axis=1), result, off)
 
 
-def draw(drawn: list[tuple[str, Panel]], columns: int, out: Path) -> None:
+def draw(panels: list[tuple[str, Panel]], columns: int, out: Path) -> None:
     """Two panels a problem: as colours over two coordinates, as a curve over one."""
     try:
         from matplotlib.figure import Figure
@@ -98,14 +98,14 @@ def draw(drawn: list[tuple[str, Panel]], columns: int, out: Path) -> None:
     except ImportError as error:
         print(f"no picture: {error}")
         return
-    columns = min(columns, len(drawn))
-    rows = math.ceil(len(drawn) / columns)
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(5.2 * columns, 2.5 * rows), layout="constrained")
     figures = figure.subfigures(rows, columns, squeeze=False).ravel()
-    for box, (title, panel) in zip(figures, drawn, strict=False):
+    for box, (title, panel) in zip(figures, panels, strict=False):
         box.suptitle(title, fontsize=10)
         for axes, numbers, label in zip(
-            box.subplots(1, 2), (panel.found, panel.off), (panel.name, f"error of {panel.name}"), strict=True
+            box.subplots(1, 2), (panel.values, panel.off), (panel.name, f"error of {panel.name}"), strict=True
         ):
             axes.tick_params(labelsize=7)
             axes.set_title(label, fontsize=8)

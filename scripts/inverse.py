@@ -54,8 +54,8 @@ def identify(places, measured, epochs: int, devices: int | None) -> tuple[float,
     solver = tx.core(terms, optimizer=tx.optim.gauss_newton(), devices=devices)
     solver.solve(epochs)
     error = tx.np.relative_l2(u.held_out(1000), tx.np.sin(tx.np.pi * x).held_out(1000))
-    found, error = solver.eval([k, error])
-    return float(found), float(error)
+    result, error = solver.eval([k, error])
+    return float(result), float(error)
 
 
 def least_squares(places, measured) -> float:

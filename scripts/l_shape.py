@@ -55,17 +55,17 @@ def main(
     def solution(x, y):
         return net(x, y) if alone else net(x, y) + strength * rough(x, y)
 
-    given = smooth(edge_x, edge_y) + rough(edge_x, edge_y)
+    on_edges = smooth(edge_x, edge_y) + rough(edge_x, edge_y)
     terms = {
         "inside": (net(x, y).laplacian(x, y) + 2 * np.pi**2 * smooth(x, y)).mse,
-        "edges": 100 * (solution(edge_x, edge_y) - given).mse,
+        "edges": 100 * (solution(edge_x, edge_y) - on_edges).mse,
     }
     solver = tx.core(terms, optimizer=tx.optim.gauss_newton(), devices=devices)
     solver.solve(epochs)
 
     u, exact = solution(x, y), smooth(x, y) + rough(x, y)
-    found = solver.eval(tx.np.relative_l2(u.held_out(2000), exact.held_out(2000)))
-    print(f"loss {solver.history['loss'][-1]:.1e}, relative L2 error {found:.1e} on points not trained on")
+    result = solver.eval(tx.np.relative_l2(u.held_out(2000), exact.held_out(2000)))
+    print(f"loss {solver.history['loss'][-1]:.1e}, relative L2 error {result:.1e} on points not trained on")
     if not alone:
         print(f"S times {solver.eval(strength):.8f}, exactly 1")
     side = np.linspace(-1, 1, 81)

@@ -55,16 +55,16 @@ def rate(_, state):
 def march(end: float, slabs: int, epochs: int, points: int, devices: int | None) -> np.ndarray:
     """Rows of times and relative errors there."""
     exact = solve_ivp(rate, (0, end), START, method="DOP853", rtol=1e-13, atol=1e-13, dense_output=True).sol
-    found, start = [], np.array(START)
+    result, start = [], np.array(START)
     for number, span in enumerate(pairwise(np.linspace(0, end, slabs + 1))):
         times = np.linspace(*span, 21)[1:]
         states = slab(start, span, times, number, epochs, points, devices)
         wanted = exact(times).T
         errors = np.linalg.norm(states - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
-        found.append(np.stack([times, errors], axis=1))
+        result.append(np.stack([times, errors], axis=1))
         print(f"{slabs} slab(s): error {errors[-1]:.1e} at t = {span[1]:g}", flush=True)
         start = states[-1]
-    return np.concatenate(found)
+    return np.concatenate(result)
 
 
 def slab(

@@ -31,8 +31,8 @@ def main(
     new = np.random.default_rng(0).random((2000, 2))
 
     def report(name: str) -> None:
-        found, expected = solver.eval([u, exact], points={"interior": new})
-        error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+        result, expected = solver.eval([u, exact], points={"interior": new})
+        error = np.linalg.norm(result - expected) / np.linalg.norm(expected)
         print(f"{name}: epoch {solver.epoch}, loss {solver.history['loss'][-1]:.1e}, relative L2 error {error:.1e}")
 
     solver.solve(300)

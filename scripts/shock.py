@@ -46,7 +46,7 @@ def main(
         "rad": lambda pde: tx.optim.rad(pde, every=every, pool=1000),
         "r3": lambda pde: tx.optim.r3(pde, every=every),
     }
-    found = {}
+    result = {}
     for name, way in ways.items():
         net = tx.nn.mlp(1, width=24, depth=3, key=0)
         u = net((x - LAYER) / 0.1) * x * (1 - x)
@@ -64,11 +64,11 @@ def main(
             f"{name:>8}: loss {solver.history['loss'][-1]:.1e}, held out {solver.eval(terms['held out']):.1e}, "
             f"relative L2 error {solver.eval(error):.1e}, {near:.0%} of the points in the layer on average"
         )
-        found[name] = solver.eval(u, points={"interior": np.linspace(0, 1, 401)}), places
-    draw(found, lambda x: np.tanh((x - LAYER) / WIDTH) - ends[0] * (1 - x) - ends[1] * x, out)
+        result[name] = solver.eval(u, points={"interior": np.linspace(0, 1, 401)}), places
+    draw(result, lambda x: np.tanh((x - LAYER) / WIDTH) - ends[0] * (1 - x) - ends[1] * x, out)
 
 
-def draw(found, exact, out: Path) -> None:
+def draw(result, exact, out: Path) -> None:
     """The solutions, and beneath them where points that follow the residual have been."""
     try:
         from matplotlib.figure import Figure
@@ -81,10 +81,10 @@ def draw(found, exact, out: Path) -> None:
     above, beneath = figure.subplots(2, 1, sharex=True)
     grid = np.linspace(0, 1, 401)
     above.plot(grid, exact(grid), color=report.REFERENCE, linewidth=6, alpha=0.25, label="exact")
-    colours = dict(zip(found, report.COLOURS, strict=False))
-    for name, (values, _) in found.items():
+    colours = dict(zip(result, report.COLOURS, strict=False))
+    for name, (values, _) in result.items():
         above.plot(grid, values, color=colours[name], linewidth=1.4, label=name)
-    for epoch, place in found["rad"][1]:
+    for epoch, place in result["rad"][1]:
         beneath.plot(place, np.full(len(place), epoch), ".", color=colours["rad"], markersize=2.5)
     above.set(ylabel="u", title="A steep layer with few points")
     above.legend(frameon=False)

@@ -18,7 +18,7 @@ def coordinates(domain, tag="interior"):
     return domain.point_set(tag).coordinates[:, :-1]
 
 
-def drawn(shape, count):
+def surface_of(shape, count):
     """Points that are evenly spread on the boundary of a shape: one in the middle of each of `count` equal parts."""
     uniform = np.random.default_rng(0).random((count, shape.dimension))
     uniform[:, 0] = (np.arange(count) + 0.5) / count
@@ -27,14 +27,14 @@ def drawn(shape, count):
 
 def flux(shape, count=20000):
     """∮ x·n, d times the volume by the theorem of divergence; x from the middle of the shape."""
-    edge = drawn(shape, count)
+    edge = surface_of(shape, count)
     from_middle = edge.points - np.mean(shape.bounds, axis=0)
-    return shape.extent * np.mean(np.where(edge.kept, np.sum(from_middle * edge.normals, axis=1), 0))
+    return shape.extent * np.mean(np.where(edge.on_boundary, np.sum(from_middle * edge.normals, axis=1), 0))
 
 
 def slopes(level, points, dtype):
     """The gradient of a level function at points, in a precision: in float32 with constants of float32 too."""
     with jax.enable_x64(dtype == "float64"):
-        found = jax.jit(jax.vmap(jax.grad(lambda x: level(x, jnp))))(jnp.asarray(points, dtype))
-        assert found.dtype == dtype
-        return np.asarray(found)
+        actual = jax.jit(jax.vmap(jax.grad(lambda x: level(x, jnp))))(jnp.asarray(points, dtype))
+        assert actual.dtype == dtype
+        return np.asarray(actual)

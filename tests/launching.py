@@ -33,9 +33,9 @@ def own_flags():
 
 
 def mpirun():
-    found = shutil.which("mpirun", path=environment()["PATH"])
-    assert found, "mpi4jax is there, and no mpirun"
-    return found
+    path_of_mpirun = shutil.which("mpirun", path=environment()["PATH"])
+    assert path_of_mpirun, "mpi4jax is there, and no mpirun"
+    return path_of_mpirun
 
 
 def free_port():
@@ -44,7 +44,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def told(rank, count, port):
+def launch_variables(rank, count, port):
     """What `tangrax launch` tells a process."""
     address = f"127.0.0.1:{port}"
     return {"TANGRAX_PROCESSES": str(count), "TANGRAX_PROCESS": str(rank), "TANGRAX_COORDINATOR": address}
@@ -68,14 +68,14 @@ def alive(pid):
 
 def running(variable):
     """The numbers of all processes in whose environment `NAME=value` is, whoever started them."""
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
             if variable.encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
+                pids.append(int(path.parent.name))
         except OSError:  # it has ended, or is somebody else's
             continue
-    return found
+    return pids
 
 
 def shared_memory(pids):

@@ -10,14 +10,14 @@ KINDS = ("all-reduce", "all-gather", "collective-permute", "reduce-scatter", "al
 def collectives(compiled) -> Counter:
     """How many communications of each kind stand in a compiled program."""
     text = compiled.as_text()
-    found = Counter()
+    result = Counter()
     for kind in KINDS:
         count = len(re.findall(rf"= \S+(?:, \S+)* {kind}(?:-start)?\(", text)) or len(
             re.findall(rf" {kind}(?:-start)?\(", text)
         )
         if count:
-            found[kind] = count
-    return found
+            result[kind] = count
+    return result
 
 
 def flops(compiled) -> float:
@@ -28,9 +28,9 @@ def flops(compiled) -> float:
 
 def training_program(solver):
     """The compiled stretch of a solver."""
-    loop = solver._make_loop()
-    state = loop.init(solver._parameters)
-    return loop._jitted().lower(*loop.arguments(state, state, 0, 1)).compile()
+    loop = solver.training.current_loop()
+    state = loop.init(solver.training.parameters)
+    return loop.program.lower(*loop.arguments(state, state, 0, 1)).compile()
 
 
 def eval_program(solver, nodes):
@@ -38,11 +38,20 @@ def eval_program(solver, nodes):
     from tangrax import jacobian, lower
 
     roots = lower.expand(nodes, jacobian.RULES)
-    executor = solver._executor
+    executor, parameters = solver.training.executor, solver.training.device_parameters
     placed = executor.place(lower.Program(tuple(roots)).tags)
     trainables = lower.trainables_of(roots)
     program = executor.program(roots, list(placed.rows), placed.layouts, trainables)
-    return program.lower(tuple(placed.rows.values()), [solver._held.of(t) for t in trainables]).compile()
+    return program.lower(tuple(placed.rows.values()), [parameters.of(t) for t in trainables]).compile()
+
+
+def kernel_program(solver, J):
+    """The compiled program of the only kernel that was evaluated, that of the rows J."""
+    executor = solver.training.executor
+    (program,) = (program for key, program in executor.programs.items() if key[0] == "tangent kernel")
+    points = executor.place([J.points]).rows.values()
+    parameters = [solver.training.device_parameters.of(selection.trainable) for selection in J.op.wrt]
+    return program.lower(tuple(points), (parameters, [])).compile()
 
 
 def gathered_bytes(compiled) -> int:
@@ -53,8 +62,8 @@ def gathered_bytes(compiled) -> int:
 
 def reduced_numbers(compiled) -> int:
     """Double-precision numbers of the results of all all-reduces that stand in a compiled program."""
-    found = re.findall(r"= (.+?) all-reduce(?:-start)?\(", compiled.as_text())
-    shapes = [shape for text in found for shape in re.findall(r"f64\[([\d,]*)\]", text)]
+    result = re.findall(r"= (.+?) all-reduce(?:-start)?\(", compiled.as_text())
+    shapes = [shape for text in result for shape in re.findall(r"f64\[([\d,]*)\]", text)]
     return sum(math.prod(map(int, filter(None, shape.split(",")))) for shape in shapes)
 
 
@@ -72,15 +81,15 @@ def shifted_bytes(compiled, trips: int, tile: tuple[int, int]) -> tuple[float, f
         header = re.match(r"^(?:ENTRY )?%?([\w.\-]+) \(", line)
         if header:
             current = header.group(1)
-        found = re.search(r" = (\w+)\[([\d,]*)\]\S* collective-permute(?:-start)?\(", line)
-        if not found:
+        result = re.search(r" = (\w+)\[([\d,]*)\]\S* collective-permute(?:-start)?\(", line)
+        if not result:
             continue
         pairs = len(re.findall(r"\{\d+,\d+\}", line.split("source_target_pairs=")[1].split("}}")[0] + "}"))
-        shape = [int(n) for n in found.group(2).split(",") if n]
-        size = int(re.sub(r"\D", "", found.group(1))) // 8
+        shape = [int(n) for n in result.group(2).split(",") if n]
+        size = int(re.sub(r"\D", "", result.group(1))) // 8
         for length in shape:
             size *= length
-        if len(shape) == 2 and tile[0] in shape and max(shape) <= max(tile) and "f64" in found.group(1):
+        if len(shape) == 2 and tile[0] in shape and max(shape) <= max(tile) and "f64" in result.group(1):
             tiles += pairs * size
             continue
         inside = current in bodies

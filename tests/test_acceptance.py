@@ -74,21 +74,21 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("name", EACH)
 def test_script(name, way, runs):
     (one,) = runs(name, "1 devices")
-    for found in runs(name, way):
-        agrees(name, found, one)
+    for actual in runs(name, way):
+        agrees(name, actual, one)
 
 
-def agrees(name, found, one):
+def agrees(name, actual, one):
     fired = {"seed_script": 50, "seed_tutorial": 25}[name]
-    assert len(found["history/tracker_0"]) == fired
-    np.testing.assert_array_equal(found["epochs/tracker_0"], np.arange(fired) * (5000 // fired))
+    assert len(actual["history/tracker_0"]) == fired
+    np.testing.assert_array_equal(actual["epochs/tracker_0"], np.arange(fired) * (5000 // fired))
     # Loss and tracker histories agree with those of one device to 1e-4 of each history's maximum.
     for key in one:
         if key.startswith("history/"):
-            np.testing.assert_allclose(found[key], one[key], rtol=0, atol=1e-4 * np.abs(one[key]).max(), err_msg=key)
+            np.testing.assert_allclose(actual[key], one[key], rtol=0, atol=1e-4 * np.abs(one[key]).max(), err_msg=key)
     if name == "seed_script":
-        assert 4.5e-2 <= found["rel_l2"] <= 6e-2
-        assert found["cos_sim"] == pytest.approx(-0.97, abs=0.01)
-        assert found["history/tracker_0"][10] == pytest.approx(-0.18, abs=0.01)
-        assert found["eff_rank"] == pytest.approx(1.22, abs=0.02)
-        assert found["eigvals"][0] == pytest.approx(7.2e3, rel=0.01)
+        assert 4.5e-2 <= actual["rel_l2"] <= 6e-2
+        assert actual["cos_sim"] == pytest.approx(-0.97, abs=0.01)
+        assert actual["history/tracker_0"][10] == pytest.approx(-0.18, abs=0.01)
+        assert actual["eff_rank"] == pytest.approx(1.22, abs=0.02)
+        assert actual["eigvals"][0] == pytest.approx(7.2e3, rel=0.01)

@@ -35,14 +35,14 @@ class Done:
 @pytest.fixture
 def tangrax(capsys):
     def command(*arguments) -> Done:
-        said, code = "", 0
+        message, code = "", 0
         try:
             cli.main([str(argument) for argument in arguments])
         except SystemExit as stopped:
             # As the interpreter does: a text is printed, and the code is 1.
-            said, code = (f"{stopped.code}\n", 1) if isinstance(stopped.code, str) else ("", stopped.code or 0)
+            message, code = (f"{stopped.code}\n", 1) if isinstance(stopped.code, str) else ("", stopped.code or 0)
         out, err = capsys.readouterr()
-        return Done(code, out, err + said)
+        return Done(code, out, err + message)
 
     return command
 
@@ -50,7 +50,7 @@ def tangrax(capsys):
 @pytest.fixture
 def unset(monkeypatch):
     """What a command chooses for the process ends with the test."""
-    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "_settings", Settings())
+    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "current", Settings())
 
 
 def trained(run_dir, rate=1e-2, epochs=100):
@@ -157,8 +157,8 @@ def test_other_commands_take_all_words():
 def test_help_names_all_that_may_follow(tangrax):
     """The oracle is the list of commands in the documentation of the module."""
     commands = re.findall(r"`(?:tangrax )?(\w+)`", cli.__doc__)
-    told = tangrax("--help")
-    assert told.code == 0 and len(commands) == 7 and all(f" {command} " in told.out for command in commands)
+    help_page = tangrax("--help")
+    assert help_page.code == 0 and len(commands) == 7 and all(f" {command} " in help_page.out for command in commands)
     for command in ("run", "launch"):
         assert "SCRIPT|PROBLEM [ARGS ...]" in tangrax(command, "--help").out
 

@@ -1,5 +1,6 @@
 """Every Python block in the documents runs, page by page, and every script solves what it says it solves."""
 
+import ast
 import importlib
 import os
 import re
@@ -56,7 +57,7 @@ EACH = [
 def test_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Pages call tx.setup, whose choices hold for the process.
-    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "_settings", parallel.Settings())
+    monkeypatch.setattr(sys.modules["tangrax.parallel.setup"], "current", parallel.Settings())
     space = {}
     for block in blocks_of(page):
         exec(compile(block, page.name, "exec"), space)
@@ -89,6 +90,41 @@ def test_reference_has_what_there_is(name):
     in_prose = {word for code in re.findall(r"`([^`\n]+)`", page) for word in re.findall(r"\w+", code)}
     functions = {each for each, value in vars(getattr(tx, name)).items() if isinstance(value, FunctionType)}
     assert functions - in_prose - {member for _, member in objects} - INTERNAL == set()
+
+
+def public_functions(page):
+    """Functions on a page of the reference, and methods of classes there, those of `members` where it names some."""
+    for path, options in re.findall(r"^::: tangrax\.(\S+)\n((?:    .*\n)*)", page.read_text(), re.MULTILINE):
+        *module, name = path.split(".")
+        members = re.search(r"members: \[(.*?)\]", options, re.DOTALL)
+        file = Path(tx.__file__).parent.joinpath(*module)
+        file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+        for node in ast.parse(file.read_text()).body:
+            if getattr(node, "name", None) != name:
+                continue
+            for function in node.body if isinstance(node, ast.ClassDef) else [node]:
+                public = not function.name.startswith("_") if isinstance(function, ast.FunctionDef) else False
+                if public and (node is function or not members or function.name in members[1]):
+                    yield f"{path}.{function.name}", function
+
+
+def test_arguments_of_public_functions_are_described():
+    """Each by name in the section `Args`, in the order of the signature, and no other."""
+    wrong, count = [], 0
+    for page in (ROOT / "docs" / "reference").glob("*.md"):
+        for name, function in public_functions(page):
+            arguments = function.args
+            words = [each.arg for each in (*arguments.posonlyargs, *arguments.args) if each.arg not in ("self", "cls")]
+            words += [f"*{arguments.vararg.arg}"] if arguments.vararg else []
+            words += [each.arg for each in arguments.kwonlyargs]
+            words += [f"**{arguments.kwarg.arg}"] if arguments.kwarg else []
+            if not words or any(ast.unparse(each) == "overload" for each in function.decorator_list):
+                continue
+            _, _, section = (ast.get_docstring(function) or "").partition("Args:\n")
+            described = re.findall(r"^    (\*{0,2}\w+): ", section.partition("\n\n")[0], re.MULTILINE)
+            count += 1
+            wrong += [] if described == words else [f"{name}: {words} in the signature, {described} in the text"]
+    assert not wrong and count > 100, "\n".join(wrong)
 
 
 # Whether they run, not how far they get or how fast: few epochs and points, compiled as the tests are.

@@ -20,13 +20,18 @@ FLOORS = [
     {"checkpoint"},
     {"monitor", "export"},
     {"analysis"},
-    {"solver_base"},
+    {"training"},
     {"solver", "report", "numpy", "launch", "starter"},
     {"problems"},
     {"refused"},
     {"cli"},
     {"__init__", "__main__"},
 ]
+ROOT = Path(__file__).parents[1]
+# Documented by Python for others to call, in spite of the underscore: namedtuples, `sys._getframe`, `os._exit`.
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_getframe", "_exit"}
+# Of jNO, which has no public way to its points and networks on devices.
+OF_A_PEER = {("benchmarks/peer_jno.py", "_shard_data"), ("benchmarks/peer_jno_gram.py", "_unwrapped_models")}
 HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -38,7 +43,7 @@ def package_of(path: Path) -> str:
 def imported(path: Path) -> set[str]:
     """Top-level parts of tangrax that a module imports, wherever in its text."""
     inside = ("tangrax", *path.relative_to(SOURCE).with_suffix("").parts)
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             base = list(inside[: len(inside) - node.level]) if node.level else []
@@ -48,8 +53,8 @@ def imported(path: Path) -> set[str]:
             targets = [alias.name.split(".") for alias in node.names]
         else:
             continue
-        found |= {target[1] for target in targets if target[0] == "tangrax" and len(target) > 1}
-    return found
+        result |= {target[1] for target in targets if target[0] == "tangrax" and len(target) > 1}
+    return result
 
 
 def test_every_package_has_a_floor():
@@ -88,14 +93,14 @@ def is_re_export(node: ast.stmt) -> bool:
 
 def test_transports_are_named_nowhere_else():
     verbs = {"Local", "Xla", "OneDevice", "Devices", "psum", "all_gather", "ppermute"}
-    found = [
+    result = [
         f"{path.relative_to(SOURCE)} names {node.id}"
         for path in MODULES
         if package_of(path) != "parallel"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Name) and node.id in verbs
     ]
-    assert not found, "outside of parallel: " + "; ".join(found)
+    assert not result, "outside of parallel: " + "; ".join(result)
 
 
 def test_output_goes_through_logging():
@@ -109,6 +114,44 @@ def test_output_goes_through_logging():
     assert printing == {"cli.py", "launch.py"}
 
 
+def is_private(name: str) -> bool:
+    """One leading underscore; `_repr_html_` and `__len__` are protocols."""
+    return name.startswith("_") and not name.endswith("_") and name not in DOCUMENTED
+
+
+def reached_into(path: Path) -> list[str]:
+    """Private names of other objects and modules that a file uses: attributes, imports, and strings for `setattr`."""
+    tree = ast.parse(path.read_text())
+    nodes = list(ast.walk(tree))
+    own = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and of_itself(node.value)}
+    names = []
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and not of_itself(node.value):
+            names.append(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            names += [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [part for alias in node.names for part in alias.name.split(".")]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):  # getattr, monkeypatch.setattr, …
+            names += [
+                part for each in node.args if isinstance(each, ast.Constant) for part in str(each.value).split(".")
+            ]
+    return [name for name in names if is_private(name) and name not in own]
+
+
+def of_itself(value: ast.expr) -> bool:
+    return isinstance(value, ast.Name) and value.id in ("self", "cls")
+
+
+def test_private_names_stay_in_their_module():
+    paths = [path for name in ("src", "tests", "benchmarks", "scripts", "docs") for path in (ROOT / name).rglob("*.py")]
+    reached = {(str(path.relative_to(ROOT)), name) for path in paths for name in reached_into(path)}
+    assert reached - OF_A_PEER == set()
+    assert reached >= OF_A_PEER and len(paths) > 300
+
+
 def test_modules_stay_small():
     lines = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in MODULES}
     long = {name: count for name, count in lines.items() if count > 400}
@@ -116,7 +159,7 @@ def test_modules_stay_small():
 
 
 def test_files_that_the_architecture_names_exist():
-    page = Path(__file__).parents[1] / "docs" / "architecture.md"
+    page = ROOT / "docs" / "architecture.md"
     named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", page.read_text(encoding="utf-8")))
     absent = {name for name in named if not (SOURCE / name).exists() and not (page.parents[1] / name).exists()}
     assert len(named) > 30 and not absent, f"not in src/tangrax: {sorted(absent)}"

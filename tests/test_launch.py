@@ -167,8 +167,8 @@ def test_a_problem_in_two_processes(transport):
     how = ("--mpi",) if transport == "mpi" else ("--devices-per-process", 1)
     run = tangrax("launch", "-n", 2, *how, "poisson-1d", "--epochs", 3)
     assert run.returncode == 0, run.stdout + run.stderr
-    told = [line for line in run.stdout.splitlines() if "relative error" in line]
-    assert len(told) == 1 and told[0].startswith("[0]")
+    errors = [line for line in run.stdout.splitlines() if "relative error" in line]
+    assert len(errors) == 1 and errors[0].startswith("[0]")
 
 
 def test_doctor():

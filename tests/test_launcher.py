@@ -9,7 +9,7 @@ import threading
 import pytest
 from launching import alive
 
-from tangrax.launch import _run
+from tangrax.launch import run_commands
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run(tmp_path, capfd):
 
     def running(*scripts):
         texts = [f"echo $$ > {tmp_path}/{index}.pid; {script}" for index, script in enumerate(scripts)]
-        code = _run([(["sh", "-c", text], os.environ, f"[{index}] ") for index, text in enumerate(texts)])
+        code = run_commands([(["sh", "-c", text], os.environ, f"[{index}] ") for index, text in enumerate(texts)])
         assert not any(alive(path.read_text().strip()) for path in tmp_path.glob("*.pid"))
         return code, capfd.readouterr().err.splitlines()
 
@@ -30,9 +30,9 @@ DEAF = "trap '' INT TERM; "
 
 def test_a_second_signal_kills_at_once(run):
     """Two lines, and the exit code of the first."""
-    code, said = run(DEAF + "sleep 1000", DEAF + "sleep .3; kill -INT $PPID; sleep .3; kill -TERM $PPID; sleep 1000")
+    code, lines = run(DEAF + "sleep 1000", DEAF + "sleep .3; kill -INT $PPID; sleep .3; kill -TERM $PPID; sleep 1000")
     assert code == 130
-    assert said == [
+    assert lines == [
         "tangrax launch: SIGINT; stopping all processes, a second signal kills them",
         "tangrax launch: SIGTERM; killing all processes",
     ]
@@ -41,8 +41,8 @@ def test_a_second_signal_kills_at_once(run):
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
 def test_processes_that_answer_a_signal_are_not_killed(name, run, tmp_path):
     answer = f"trap 'echo saved > {tmp_path}/saved; exit 0' INT TERM; "
-    code, said = run(answer + f"kill -{name} $PPID; while :; do sleep .05; done")
-    assert code == 128 + getattr(signal, f"SIG{name}") and len(said) == 1
+    code, lines = run(answer + f"kill -{name} $PPID; while :; do sleep .05; done")
+    assert code == 128 + getattr(signal, f"SIG{name}") and len(lines) == 1
     assert (tmp_path / "saved").exists()
 
 
@@ -72,11 +72,11 @@ def test_too_few_descriptors_for_the_processes(run):
     highest = max(map(int, os.listdir("/proc/self/fd")))
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 10, before[1]))
     try:
-        code, said = run(*["sleep 1000"] * (highest + 10))
+        code, lines = run(*["sleep 1000"] * (highest + 10))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    assert code == 1 and len(said) == 1
-    assert "could not be started ([Errno 24] Too many open files); stopping the others" in said[0]
+    assert code == 1 and len(lines) == 1
+    assert "could not be started ([Errno 24] Too many open files); stopping the others" in lines[0]
 
 
 def test_a_reader_that_leaves_does_not_hold_up_a_process(run, monkeypatch):
@@ -103,7 +103,7 @@ def test_a_failure_of_the_launcher_itself_leaves_no_process(monkeypatch):
         started.extend(processes)
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr("tangrax.launch._wait", broken)
+    monkeypatch.setattr("tangrax.launch.wait_for", broken)
     with pytest.raises(RuntimeError, match="a mistake"):
-        _run([(["sh", "-c", "sleep 1000"], os.environ, "")] * 2)
+        run_commands([(["sh", "-c", "sleep 1000"], os.environ, "")] * 2)
     assert [process.wait(timeout=10) for process in started] == [-signal.SIGKILL] * 2

@@ -12,6 +12,7 @@ import pytest
 from jax.sharding import Mesh
 
 import tangrax as tx
+from tangrax.lower import Executor
 
 DOMAIN = tx.domain.rect((0.0, 0.0), (1.0, 2.0), mesh_size=0.25)
 X, Y, _ = DOMAIN.variable("interior")
@@ -102,7 +103,7 @@ def test_evaluation_is_compiled_once(monkeypatch):
     solver, net, u = build(2)
     solver.eval([u, u.grad(net)])
     solver.solve(2, progress=False)
-    monkeypatch.setattr(type(solver._executor), "program", lambda *args: pytest.fail("compiled again"))
+    monkeypatch.setattr(Executor, "program", lambda *args: pytest.fail("compiled again"))
     solver.eval([net(X, Y), u.grad(net.mask(None))])
 
 
@@ -352,11 +353,11 @@ def test_load_without_the_problem(tmp_path):
     solver.save(path)
     with pytest.raises(ValueError, match="'a' was not made by tx"):
         tx.load(path)
-    found = tx.load(path, like={"a": module})
-    assert set(found) == {"a", "b", "k"}
-    np.testing.assert_array_equal(found["k"], solver.module(k))
+    actual = tx.load(path, like={"a": module})
+    assert set(actual) == {"a", "b", "k"}
+    np.testing.assert_array_equal(actual["k"], solver.module(k))
     for name, net in (("a", a), ("b", b)):
-        np.testing.assert_array_equal(forward(found[name], [(0.1, 0.2)]), forward(solver.module(net), [(0.1, 0.2)]))
+        np.testing.assert_array_equal(forward(actual[name], [(0.1, 0.2)]), forward(solver.module(net), [(0.1, 0.2)]))
 
 
 def test_damaged_files_are_refused(tmp_path):

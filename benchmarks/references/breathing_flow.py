@@ -48,22 +48,22 @@ def history(cells: int, steps: int, points: np.ndarray) -> np.ndarray:
     for order, (new, *_) in DERIVATIVE.items():
         matrix = (flow.stokes + sparse.bmat([[new / dt * weights, None], [None, 0 * flow.stokes[n:, n:]]])).tocsr()
         implicit[order] = splu(matrix[flow.free][:, flow.free].tocsc()), (matrix @ inflow)[flow.free]
-    velocities, convections, kept = [unknowns[:n]], [np.zeros(n)], []
+    velocities, convections, snapshots = [unknowns[:n]], [np.zeros(n)], []
     for step in range(1, TIMES * steps + 1):
         order, t = min(step, 3), step * dt
         old = DERIVATIVE[order][1:]
-        factors, given = implicit[order]
+        factors, prescribed = implicit[order]
         load = np.zeros(len(inflow))
         load[:n] = force * math.sin(π * t) - weights @ sum(c * u for c, u in zip(old, velocities, strict=True)) / dt
         load[:n] -= sum(c * each for c, each in zip(EXTRAPOLATION[order], convections, strict=True))
         unknowns = breath(t) * inflow
-        unknowns[flow.free] = factors.solve(load[flow.free] - breath(t) * given)
+        unknowns[flow.free] = factors.solve(load[flow.free] - breath(t) * prescribed)
         velocities = [unknowns[:n], *velocities[:2]]
         carried = convection.assemble(flow.velocity, w=flow.velocity.interpolate(unknowns[:n]))
         convections = [carried, *convections[:2]]
         if step % steps == 0:
-            kept.append(read(unknowns))
-    return np.stack(kept)
+            snapshots.append(read(unknowns))
+    return np.stack(snapshots)
 
 
 def reference(cells: int = 24, steps: int = 40, count: int = 5000) -> Reference:

@@ -28,18 +28,18 @@ def flow(sizes: tuple[int, ...], spill: float, end: float = 1.0) -> np.ndarray:
     n = sizes_left.pop(0)
     x = np.arange(n) / n
     w = fft.rfft2(np.stack(start(x[:, None], x[None])).astype(np.float32), norm="forward")
-    kept = []
+    snapshots = []
     for time in range(1, round(TIMES * end) + 1):
         w = Sheet(n).advance(w, 1 / TIMES)
         every = n // PLACES
-        kept.append(fft.irfft2(w, (n, n), norm="forward")[:, ::every, ::every])
+        snapshots.append(fft.irfft2(w, (n, n), norm="forward")[:, ::every, ::every])
         while sizes_left and time > STEEPEST:
             fewer = truncated(w, n, sizes_left[0])
             lost = max(0.0, 1 - norm(fewer) ** 2 / norm(w) ** 2) ** 0.5
             if lost > spill:
                 break
             n, w = sizes_left.pop(0), fewer
-    return np.stack(kept)
+    return np.stack(snapshots)
 
 
 def norm(w: np.ndarray) -> float:

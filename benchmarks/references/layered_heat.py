@@ -79,10 +79,10 @@ def temperature(m: int) -> np.ndarray:
     x = np.arange(1, plate.n + 1) * plate.h
     source = 200 * np.outer(np.sin(π * x), np.sin(5 * π * x))
     state = plate.solve(source, 1j * π)  # u = Im(state exp(iπt)) is at rest with the source
-    kept = slice(m - 1, None, m)
-    swinging = np.imag(np.exp(1j * π * TIMES)[:, None, None] * state[kept, kept])
+    common = slice(m - 1, None, m)
+    swinging = np.imag(np.exp(1j * π * TIMES)[:, None, None] * state[common, common])
     start, shift = np.imag(state), 0.02
-    return swinging - decaying(lambda v: plate.solve(v, 1.0, shift), start, TIMES, shift, 20)[:, kept, kept]
+    return swinging - decaying(lambda v: plate.solve(v, 1.0, shift), start, TIMES, shift, 20)[:, common, common]
 
 
 def reference(m: int = 5, count: int = 5000) -> Reference:

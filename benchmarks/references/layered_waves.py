@@ -33,10 +33,10 @@ def lobatto(degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def weighted(c: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return ∫ c φ along the second axis, (elements, nodes), in units of half an element; c is by elements."""
     degree = len(weights) - 1
-    found = np.zeros((len(c), degree * len(c) + 1))
+    result = np.zeros((len(c), degree * len(c) + 1))
     for k, w in enumerate(weights):
-        found[:, k : k + degree * (len(c) - 1) + 1 : degree] += w * c
-    return found
+        result[:, k : k + degree * (len(c) - 1) + 1 : degree] += w * c
+    return result
 
 
 class Plate:
@@ -73,12 +73,12 @@ class Plate:
             return jax.lax.slice_in_dim(u, first, first + n - p, p, axis)
 
         parts = [every(k) for k in range(p + 1)]
-        found = [-c * sum(self.stiffness[a, b] * parts[b] for b in range(p + 1)) for a in range(p + 1)]
+        result = [-c * sum(self.stiffness[a, b] * parts[b] for b in range(p + 1)) for a in range(p + 1)]
         # The last node of an element is the first of the next.
         following, before = (np.s_[1:], np.s_[:-1]) if axis == 0 else (np.s_[:, 1:], np.s_[:, :-1])
-        found[0] = found[0].at[following].add(found[p][before])
-        whole = jnp.stack(found[:p], axis + 1).reshape((n - 1, n) if axis == 0 else (n, n - 1))
-        return jnp.concatenate([whole, jax.lax.slice_in_dim(found[p], PIXELS - 1, PIXELS, 1, axis)], axis)
+        result[0] = result[0].at[following].add(result[p][before])
+        whole = jnp.stack(result[:p], axis + 1).reshape((n - 1, n) if axis == 0 else (n, n - 1))
+        return jnp.concatenate([whole, jax.lax.slice_in_dim(result[p], PIXELS - 1, PIXELS, 1, axis)], axis)
 
     def apply(self, u: Array) -> Array:
         """Return div(c ∇u), as polynomials between the nodes have it in the mean."""
@@ -113,12 +113,12 @@ def displacement(degree: int) -> np.ndarray:
         u = jnp.exp(-((plate.x[:, None] + 0.5) ** 2 + plate.x**2) / (2 * 0.3**2))
         u = plate.mirrored(u)
         state = u, change(u) / 2  # at rest, so that the first step is half of the others'
-        kept = []
+        snapshots = []
         for _ in range(TIMES):
             state = march(state)
             middle = slice(degree // 2, None, degree)
-            kept.append(np.asarray(state[0][middle, middle]))
-    return np.stack(kept)
+            snapshots.append(np.asarray(state[0][middle, middle]))
+    return np.stack(snapshots)
 
 
 def reference(degree: int = 4, count: int = 5000) -> Reference:
@@ -126,8 +126,8 @@ def reference(degree: int = 4, count: int = 5000) -> Reference:
     index = tuple(nodes(count, (TIMES, PIXELS, PIXELS)).T)
     values, rough = (displacement(each)[index] for each in (degree, degree - 2))
     at = np.column_stack([2 * index[1] / CELLS - 1, 2 * index[2] / CELLS - 1, END * (index[0] + 1) / TIMES])
-    found = values[:, None].astype(np.float32)
-    return Reference(at, found, difference(rough, values), f"spectral elements, 256² of degree {degree}")
+    result = values[:, None].astype(np.float32)
+    return Reference(at, result, difference(rough, values), f"spectral elements, 256² of degree {degree}")
 
 
 REFERENCES = {"pinnacle/wave2d-cg": reference}

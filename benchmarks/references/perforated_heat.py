@@ -72,10 +72,10 @@ def temperature(size: float, points: np.ndarray, steps: int = 40) -> np.ndarray:
     basis = skfem.Basis(mesh, skfem.ElementTriP2(), intorder=5)
     k, m = stiffness.assemble(basis), mass.assemble(basis)
     rhs = np.zeros(basis.N)
-    for facets, given in outer(mesh):
+    for facets, prescribed in outer(mesh):
         rim = skfem.FacetBasis(mesh, skfem.ElementTriP2(), facets=facets, intorder=5)
         k = k + mass.assemble(rim)
-        rhs += given * load.assemble(rim)
+        rhs += prescribed * load.assemble(rim)
     final = splu(k.tocsc()).solve(rhs)
     shift = 0.05
     factors = splu((m + shift * k).tocsc())

@@ -40,11 +40,11 @@ def nodes(count: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return `count` different nodes of a grid of that shape, spread evenly: rows of indices, (count, axes)."""
     low, high = np.zeros(len(shape)), np.array(shape)
     sampler = qmc.Sobol(len(shape), scramble=True, rng=0)
-    found = np.empty((0, len(shape)), int)
-    while len(found) < count:
-        drawn = np.floor(qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)).astype(int)
-        found = np.unique(np.concatenate([found, drawn]), axis=0)
-    return found[np.sort(np.random.default_rng(0).permutation(len(found))[:count])]
+    result = np.empty((0, len(shape)), int)
+    while len(result) < count:
+        candidates = np.floor(qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)).astype(int)
+        result = np.unique(np.concatenate([result, candidates]), axis=0)
+    return result[np.sort(np.random.default_rng(0).permutation(len(result))[:count])]
 
 
 def scattered(
@@ -52,9 +52,9 @@ def scattered(
 ) -> np.ndarray:
     """Return `count` points of a box that lie in none of the holes, (…center, radius): rows of coordinates."""
     sampler = qmc.Sobol(len(low), scramble=True, rng=0)
-    found = np.empty((0, len(low)))
-    while len(found) < count:
-        drawn = qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)
-        clear = [np.linalg.norm(drawn - hole[:-1], axis=1) > hole[-1] for hole in holes]
-        found = np.concatenate([found, drawn[np.all(clear, axis=0)] if holes else drawn])
-    return found[:count]
+    result = np.empty((0, len(low)))
+    while len(result) < count:
+        candidates = qmc.scale(sampler.random(1 << (count - 1).bit_length()), low, high)
+        clear = [np.linalg.norm(candidates - hole[:-1], axis=1) > hole[-1] for hole in holes]
+        result = np.concatenate([result, candidates[np.all(clear, axis=0)] if holes else candidates])
+    return result[:count]

@@ -114,8 +114,8 @@ def probed(basis: Any, points: np.ndarray, candidates: int = 24) -> Any:
         s = np.full(x.shape, 1 / (len(x) + 1))
         for _ in range(8):  # Newton's method; one is enough where edges are straight
             s = s + np.einsum("ijkl,jkl->ikl", mapping.invDF(s, cell), x - mapping.F(s, cell))
-        found = np.abs(mapping.F(s, cell) - x).max(axis=(0, 2)) < 1e-9
-        depth = np.where(found, np.minimum(s.min(axis=0), 1 - s.sum(axis=0))[:, 0], -np.inf)
+        result = np.abs(mapping.F(s, cell) - x).max(axis=(0, 2)) < 1e-9
+        depth = np.where(result, np.minimum(s.min(axis=0), 1 - s.sum(axis=0))[:, 0], -np.inf)
         better = depth > deepest
         deepest[better], cells[better], local[:, better] = depth[better], cell[better], s[:, better, 0]
     if deepest.min() < -1e-3:  # rims are followed to third order in the cells' size

@@ -77,11 +77,11 @@ class Flow:
         closed = self.velocity.get_dofs(np.setdiff1d(facets, open_facets)).all()
         across = self.velocity.get_dofs(open_facets).all(["u^2"]) if len(open_facets) else closed[:0]
         self.across = np.setdiff1d(across, closed)
-        self.given = np.concatenate([closed, self.across])
+        self.prescribed = np.concatenate([closed, self.across])
         if pinned is not None:
             node = np.flatnonzero(np.all(self.pressure.doflocs == np.array(pinned)[:, None], axis=0))
-            self.given = np.concatenate([self.given, self.count + node])
-        self.free = np.setdiff1d(np.arange(self.count + self.pressure.N), self.given)
+            self.prescribed = np.concatenate([self.prescribed, self.count + node])
+        self.free = np.setdiff1d(np.arange(self.count + self.pressure.N), self.prescribed)
 
     @cached_property
     def stokes(self) -> Any:
@@ -93,7 +93,7 @@ class Flow:
     def bounded(self, velocity: Velocity) -> np.ndarray:
         """Return unknowns that are the given velocity on the boundary, else 0."""
         unknowns = np.zeros(self.count + self.pressure.N)
-        inside = self.given[self.given < self.count]
+        inside = self.prescribed[self.prescribed < self.count]
         x, y = self.velocity.doflocs[:, inside]
         component = np.zeros(self.count, int)
         component[self.velocity.get_dofs(elements=True).all(["u^2"])] = 1

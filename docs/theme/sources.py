@@ -23,20 +23,20 @@ def on_files(files, config):
         files.append(File.generated(config, f"source/{directory}.md", content=listing(directory, programs)))
         for program in programs:
             name = f"{directory}/{program.name}"
-            files.append(File.generated(config, f"source/{name}.md", content=shown(name, program, language)))
+            files.append(File.generated(config, f"source/{name}.md", content=page_of(name, program, language)))
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
     """Links out of the documentation lead to the pages made above."""
-    here = posixpath.dirname(page.file.src_uri)
+    directory = posixpath.dirname(page.file.src_uri)
 
     def replaced(match):
-        target = posixpath.normpath(posixpath.join(here, match[2]))
-        made = f"source/{target.removeprefix('../')}.md"
-        if not target.startswith("../") or files.get_file_from_path(made) is None:
+        target = posixpath.normpath(posixpath.join(directory, match[2]))
+        source = f"source/{target.removeprefix('../')}.md"
+        if not target.startswith("../") or files.get_file_from_path(source) is None:
             return match[0]  # mkdocs warns of it
-        return f"{match[1]}{posixpath.relpath(made, here or '.')}{match[3]}"
+        return f"{match[1]}{posixpath.relpath(source, directory or '.')}{match[3]}"
 
     return LINK.sub(replaced, markdown)
 
@@ -46,7 +46,7 @@ def listing(directory, programs):
     return "\n".join([f"# {directory}", "", "| file | what it does |", "|---|---|", *rows, ""])
 
 
-def shown(name, path, language):
+def page_of(name, path, language):
     # Left out of the search: words of programs would hide those of pages.
     return f"---\nsearch:\n  exclude: true\n---\n\n# {name}\n\n~~~~{language}\n{path.read_text()}~~~~\n"
 
@@ -55,8 +55,8 @@ def summary(path):
     """The first paragraph of a program's docstring, or of the comment at its head."""
     text = path.read_text()
     if path.suffix == ".py":
-        told = ast.get_docstring(ast.parse(text)) or ""
+        text_at_head = ast.get_docstring(ast.parse(text)) or ""
     else:
         lines = [line for line in text.splitlines() if not line.startswith(("#!", "#SBATCH"))]
-        told = re.match(r"((?:# ?.*\n)*)", "\n".join(lines) + "\n")[1].replace("# ", "").replace("#", "")
-    return told.strip().split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+        text_at_head = re.match(r"((?:# ?.*\n)*)", "\n".join(lines) + "\n")[1].replace("# ", "").replace("#", "")
+    return text_at_head.strip().split("\n\n")[0].replace("\n", " ").replace("|", "\\|")

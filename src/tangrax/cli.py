@@ -214,8 +214,8 @@ def look_at(command: Report | Analyse | Init | Problems | Doctor) -> int:
     if isinstance(command, Init):
         for path in write_starter(command.directory, cpu=command.cpu):
             print(f"wrote {path}")
-        there = "" if command.directory.resolve() == Path.cwd() else f"cd {command.directory}; "
-        print(f"next: {there}python train.py --help")
+        change_directory = "" if command.directory.resolve() == Path.cwd() else f"cd {command.directory}; "
+        print(f"next: {change_directory}python train.py --help")
         return 0
     if isinstance(command, Report):
         # Matplotlib, as it is loaded, reads the settings of the directory that it is in: it may be someone else's.

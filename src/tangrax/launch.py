@@ -83,7 +83,7 @@ def launch_processes(script: Sequence[str], count: int, devices: int | None, mpi
     except (RuntimeError, ValueError) as error:
         _say(str(error))
         return 2
-    return _run([(command, variables, f"[{rank}] ") for rank, variables in enumerate(environments)])
+    return run_commands([(command, variables, f"[{rank}] ") for rank, variables in enumerate(environments)])
 
 
 def _check_gpus(environment: Mapping[str, str], script: Sequence[str]) -> None:
@@ -114,10 +114,10 @@ def _with_mpirun(command: Sequence[str], count: int, environment: Mapping[str, s
     version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False).stdout
     label = ["--tag-output"] if "Open MPI" in version or "OpenRTE" in version else ["-prepend-rank"]
     variables = {**environment, "TANGRAX_TRANSPORT": "mpi"}
-    return _run([([mpirun, *label, "-n", str(count), *command], variables, "")])
+    return run_commands([([mpirun, *label, "-n", str(count), *command], variables, "")])
 
 
-def _run(commands: Sequence[Command]) -> int:
+def run_commands(commands: Sequence[Command]) -> int:
     """Start commands and wait; return the exit code of all. However this process ends, they do not outlive it."""
     processes: list[Process] = []
     copying: list[threading.Thread] = []
@@ -125,11 +125,11 @@ def _run(commands: Sequence[Command]) -> int:
         try:
             for command, environment, prefix in commands:
                 if not stops:
-                    processes.append(_start(command, environment))
+                    processes.append(start_process(command, environment))
                     notify(str(processes[-1].pid))
                     copying.append(threading.Thread(target=_copy, args=(processes[-1].stdout, prefix), daemon=True))
                     copying[-1].start()
-            code = _wait(processes, stops)
+            code = wait_for(processes, stops)
         except OSError as error:  # limits of ulimit: descriptors, processes, memory
             _say(f"process {len(processes)} of {len(commands)} could not be started ({error}); stopping the others")
             code = 1
@@ -178,7 +178,7 @@ def _guard() -> Iterator[Callable[[str], None]]:
         notify("done")
 
 
-def _start(command: Sequence[str], environment: Mapping[str, str]) -> Process:
+def start_process(command: Sequence[str], environment: Mapping[str, str]) -> Process:
     return subprocess.Popen(
         command,
         env=dict(environment),
@@ -197,7 +197,7 @@ def _copy(stream: TextIOBase, prefix: str) -> None:
                 print(f"{prefix}{line}", end="", flush=True)
 
 
-def _wait(processes: Sequence[Process], stops: Sequence[signal.Signals]) -> int:
+def wait_for(processes: Sequence[Process], stops: Sequence[signal.Signals]) -> int:
     """Wait until all have ended, one has failed or a signal has come; return the exit code."""
     while not stops:
         codes = [process.poll() for process in processes]

@@ -1,9 +1,10 @@
 """`tx.core` and the solver: what puts the floors below together."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 from numpy.typing import ArrayLike
 
-from . import analysis, checkpoint, export, jacobian, monitor, nn, optim, parallel
+from . import analysis, checkpoint, export, jacobian, monitor, nn, optim
 from .expr import (
     DensityRequest,
     DualGramRequest,
@@ -23,8 +24,8 @@ from .expr import (
     Tracker,
     as_jax,
 )
-from .solve import History, Listener, NoCheckpoints, exclusive, read_terms
-from .solver_base import SolverBase
+from .solve import History, Listener, NoCheckpoints, Timing, exclusive, read_terms
+from .training import Training
 
 MEMORY_LIMIT = 2**30  # bytes of temporaries of a step on one device
 STOP, ROLLBACK, ROLLBACKS = "stop", "rollback", 8
@@ -32,6 +33,14 @@ Expression = Node | Request | Tracker | float  # what `eval` and `plan` take
 Handle = nn.Network | nn.Parameter
 Points = Mapping[str, ArrayLike] | None  # new points (M, columns) by tag, in place of those of the problem
 Shown = Node | tuple[Node, Node] | SpectrumRequest | analysis.Field
+
+
+class Evaluation(TypedDict, total=False):
+    """Arguments of `Solver.eval` on which the kind of its result does not depend."""
+
+    points: Points
+    limit: int
+    dtype: str | None
 
 
 def core(
@@ -69,36 +78,58 @@ def core(
     """
     _check(optimizer, "tx.core")
     adaptive_methods = optim.adaptive_methods(balance, conflict)
-    return Solver(read_terms(terms), optimizer, adaptive_methods, devices, dtype, memory_limit, resample, batch)
+    problem = read_terms(terms), optimizer, adaptive_methods
+    return Solver(Training(*problem, devices, dtype, memory_limit, resample, batch))
 
 
-class Solver(SolverBase):
-    """Owns the parameters, the devices and the history of a problem; made by `tx.core`."""
+class Solver:
+    """Trains and evaluates a problem, and has its history; made by `tx.core`.
+
+    `training` is for what works on solvers, such as benchmarks: loop, compiled programs, parameters on their devices.
+    """
+
+    def __init__(self, training: Training):
+        self.training = training
+        self._changing = threading.Lock()
 
     def __repr__(self) -> str:
-        names = ", ".join([*self._terms.losses, *self._terms.trackers])
-        return f"<solver of {names}: epoch {self.epoch}, {self._dtype}, {self.mesh.size} device(s)>"
+        terms = self.training.terms
+        names = ", ".join([*terms.losses, *terms.trackers])
+        return f"<solver of {names}: epoch {self.epoch}, {self.training.dtype}, {self.mesh.size} device(s)>"
 
     def _repr_html_(self) -> str:
         about = self.epoch, self.precision, self.mesh, self.stalled
-        return monitor.solver_view(self._terms, self.history, self._resampler.counted(), *about)
+        return monitor.solver_view(self.training.terms, self.history, self.training.resampler.counted(), *about)
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs trained so far."""
+        return self.training.epoch
+
+    @property
+    def history(self) -> History:
+        """Recorded values by name: terms, trackers, the loss, and what optimizers and adaptive methods measure."""
+        return self.training.history
+
+    @property
+    def timing(self) -> Timing:
+        """Compilations, epochs and seconds of training in this process."""
+        return self.training.timing
 
     @property
     def mesh(self) -> Mesh:
         """The devices that share the points, along one axis "points"."""
-        return self._transport.mesh
+        return self.training.transport.mesh
 
     @property
     def precision(self) -> str:
         """Of parameters and points, and of matrix products: "float32, products highest"."""
-        return parallel.precision_of(self._dtype)
+        return self.training.precision
 
     @property
     def stalled(self) -> str | None:
         """Why the optimizer makes no more progress, if it knows: Gauss-Newton says so at round-off. Else None."""
-        if self._loop is None or self._state is None:
-            return None
-        return self._loop.problem.optimizer.trouble(self._state.optimizers)
+        return self.training.stalled
 
     # Training
 
@@ -108,7 +139,7 @@ class Solver(SolverBase):
 
         Args:
             optimizer: an optax optimizer, or one of `tx.optim`.
-            handles: networks and parameters that it trains; everything by default.
+            *handles: networks and parameters that it trains; everything by default.
 
         Returns:
             The same solver.
@@ -118,15 +149,7 @@ class Solver(SolverBase):
             ValueError: a network is not trained in this problem, or the optimizers do not go together.
         """
         _check(optimizer, "solver.optimizer")
-        trained = self._terms.trained
-        chosen = [handle.selection.trainable for handle in handles] or trained
-        for trainable in chosen:
-            if trainable not in trained:
-                raise ValueError(f"optimizer: '{trainable.name}' is not trained in this problem")
-        own = {**self._own_optimizers, **dict.fromkeys(chosen, optimizer)}
-        self._joint_optimizer(own)  # refuses before anything changes
-        self._own_optimizers = own
-        self._forget_optimizer()
+        self.training.replace_optimizer(optimizer, [handle.selection.trainable for handle in handles])
         return self
 
     @exclusive
@@ -173,101 +196,59 @@ class Solver(SolverBase):
         """
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise ValueError(f"solve({epochs!r}): give a whole number of epochs, 0 or more")
-        self._executor.check("solve")
-        notified = [*listeners, *([monitor.ProgressBar()] if progress and self._transport.writes else [])]
+        training = self.training
+        transport = training.transport
+        training.executor.check("solve")
+        notified = [*listeners, *([monitor.ProgressBar()] if progress and transport.writes else [])]
         if on_nonfinite not in (STOP, ROLLBACK):
             raise ValueError(f"solve(on_nonfinite={on_nonfinite!r}): give '{STOP}' or '{ROLLBACK}'")
         end, rollbacks = self.epoch + int(epochs), ROLLBACKS if on_nonfinite == ROLLBACK else 0
         interval = checkpoint.whole_number("checkpoint_every", checkpoint_every)
-        shown = analysis.ReportData(show or {}, self._terms.losses)
-        profiling = monitor.profiling(profile, self._transport, self.timing, run_dir)
+        report_data = analysis.ReportData(show or {}, training.terms.losses)
+        profiling = monitor.profiling(profile, transport, self.timing, run_dir)
         notified = profiling.listeners(notified)
         if run_dir is None:
-            self._train(end, notified, NoCheckpoints(interval) if rollbacks else NoCheckpoints(), rollbacks)
-            profiling.finish(self._loop, self._state, self._last)
+            training.run(end, notified, NoCheckpoints(interval) if rollbacks else NoCheckpoints(), rollbacks)
+            profiling.finish(training.loop, training.state, training.last)
             return self
-        problem = checkpoint.fingerprint(self._terms, self._rules, self._dtype, self._parameters)
-        problem += checkpoint.fingerprint_of_points(self._resampler.names, self._transport.writes)
-        optimizers = checkpoint.optimizers_of(self._chosen(), self._terms.trainables)
-        known, writes = self._resampler.names.values(), self._transport.writes
-        trackers = checkpoint.fingerprint_of_trackers(self._terms, known, self._parameters, writes)
-        about = {**self._terms.about(), "precision": self.precision, "points": self._resampler.counted()}
-        identity = checkpoint.Identity(problem, optimizers, trackers, about)
-        view, how = partial(self._shown, shown, end), {"interval": interval, "keep": keep, "resume": resume}
-        writer = profiling.timed(checkpoint.CheckpointWriter(run_dir, identity, self._transport, view, **how))
-        with writer.opened(checkpoint.environment(self.mesh, self._transport.processes, self.epoch, end)):
+        view = partial(self._report_content, report_data, end)
+        how: dict[str, Any] = {"interval": interval, "keep": keep, "resume": resume}
+        writer = profiling.timed(checkpoint.CheckpointWriter(run_dir, training.identity(), transport, view, **how))
+        with writer.opened(checkpoint.environment(self.mesh, transport.processes, self.epoch, end)):
             snapshot = writer.newest(self.epoch, end)
             if snapshot is not None:
-                self._go_on_from(snapshot)
+                training.resume(snapshot)
             writer.describe()
             if self.epoch >= end:
                 writer.show(self.epoch)
-            self._train(end, notified, writer, rollbacks)
-            profiling.finish(self._loop, self._state, self._last)
+            training.run(end, notified, writer, rollbacks)
+            profiling.finish(training.loop, training.state, training.last)
         return self
 
     # Results
 
     @overload
-    def eval(
-        self,
-        nodes: DensityRequest,
-        *,
-        points: Points = None,
-        sharded: bool = False,
-        limit: int = ...,
-        dtype: str | None = None,
-    ) -> jacobian.Density: ...
+    def eval(self, nodes: DensityRequest, *, sharded: bool = False, **how: Unpack[Evaluation]) -> jacobian.Density: ...
     @overload
     def eval(
-        self,
-        nodes: EigenvaluesRequest,
-        *,
-        points: Points = None,
-        sharded: bool = False,
-        limit: int = ...,
-        dtype: str | None = None,
+        self, nodes: EigenvaluesRequest, *, sharded: bool = False, **how: Unpack[Evaluation]
     ) -> jacobian.Spectrum: ...
     @overload
     def eval(
-        self,
-        nodes: SpectrumRequest,
-        *,
-        points: Points = None,
-        sharded: bool = False,
-        limit: int = ...,
-        dtype: str | None = None,
+        self, nodes: SpectrumRequest, *, sharded: bool = False, **how: Unpack[Evaluation]
     ) -> jacobian.Spectrum | jacobian.Density: ...
     @overload
     def eval(
         self,
         nodes: Node | GramRequest | DualGramRequest | float,
         *,
-        points: Points = None,
         sharded: Literal[False] = False,
-        limit: int = ...,
-        dtype: str | None = None,
+        **how: Unpack[Evaluation],
     ) -> np.ndarray: ...
     @overload
-    def eval(
-        self,
-        nodes: Expression,
-        *,
-        points: Points = None,
-        sharded: bool = False,
-        limit: int = ...,
-        dtype: str | None = None,
-    ) -> Any: ...
+    def eval(self, nodes: Expression, *, sharded: bool = False, **how: Unpack[Evaluation]) -> Any: ...
     @overload
-    def eval(
-        self,
-        nodes: Sequence[Expression],
-        *,
-        points: Points = None,
-        sharded: bool = False,
-        limit: int = ...,
-        dtype: str | None = None,
-    ) -> list[Any]: ...
+    def eval(self, nodes: Sequence[Expression], *, sharded: bool = False, **how: Unpack[Evaluation]) -> list[Any]: ...
     def eval(
         self,
         nodes: Expression | Sequence[Expression],
@@ -294,7 +275,7 @@ class Solver(SolverBase):
             ValueError: points are not finite or of another shape, a group is empty, a result exceeds `limit`, or J has
                 no spectrum because it is not finite.
         """
-        return jacobian.evaluate(self._evaluator_in(dtype), nodes, points or {}, sharded, limit)
+        return jacobian.evaluate(self.training.evaluator_in(dtype), nodes, points or {}, sharded, limit)
 
     def plan(
         self,
@@ -306,26 +287,48 @@ class Solver(SolverBase):
     ) -> jacobian.Plan:
         """Memory in bytes and operations of `eval` on each device, for each way, and the way that it would choose.
 
-        Nothing large is allocated; `print(solver.plan(J.gram()))` shows a table. Arguments are those of `eval`.
+        Nothing large is allocated; `print(solver.plan(J.gram()))` shows a table.
+
+        Args:
+            node: as in `eval`: an expression or a request.
+            points: new points by tag, (M, columns).
+            sharded: plan for rows that stay on their devices.
+            limit: bytes of the result, or that each device holds for a spectrum.
+
+        Returns:
+            The plan; its `chosen` is None where no way stays below `limit`.
+
+        Raises:
+            ValueError: points are not finite or of another shape, or a group is empty.
         """
-        return jacobian.plan_of(self._evaluator, node, points or {}, sharded, limit)
+        return jacobian.plan_of(self.training.evaluator, node, points or {}, sharded, limit)
 
     def points(self, tag: str | Node) -> np.ndarray:
-        """Current points of a tag, (N, columns), time in the last column.
+        """Current points of a tag.
 
         Args:
             tag: its name, or a field on it where several domains have a tag of that name.
 
+        Returns:
+            Coordinates (N, columns), time in the last column, float64.
+
         Raises:
             ValueError: no term is on that tag, or several domains have it.
         """
-        return self._resampler.coordinates(tag)
+        return self.training.resampler.coordinates(tag)
 
     def module(self, net: Handle) -> PyTree:
-        """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value."""
+        """A network with its trained parameters, as the kind of object that was wrapped; of a parameter, its value.
+
+        Args:
+            net: a network or parameter; one that is not part of the problem is returned as it is at first.
+
+        Returns:
+            The module, its arrays on this process's own device.
+        """
         trainable = net.selection.trainable
         # Arrays of this process alone, which it can use without the others.
-        own = jax.tree.map(lambda leaf: as_jax(np.asarray(leaf)), self._held.of(trainable))
+        own = jax.tree.map(lambda leaf: as_jax(np.asarray(leaf)), self.training.device_parameters.of(trainable))
         return checkpoint.rebuilt(trainable, own)
 
     # On disk
@@ -333,19 +336,21 @@ class Solver(SolverBase):
     def save(self, path: str | Path) -> None:
         """Writes parameters, epoch, history and resampled points to one file, completely or not at all.
 
+        Args:
+            path: the file; an old one is replaced.
+
         Raises:
             OSError: the file cannot be written; an old one at `path` stays.
         """
-        names = self._terms.trainables
-        leaves = {name: checkpoint.leaves_of(t, self._parameters[t]) for t, name in names.items()}
-        recipes = {name: t.recipe for t, name in names.items()}
-        history = {name: (self.history.epochs(name), self.history[name]) for name in self.history}
-        saved = checkpoint.SolverFile(leaves, recipes, self.epoch, history, self._resampler.saved())
-        self._transport.first_writes("the solver", lambda: checkpoint.save(path, saved))
+        saved = self.training.saved()
+        self.training.transport.first_writes("the solver", lambda: checkpoint.save(path, saved))
 
     @exclusive
     def load(self, path: str | Path) -> "Solver":
         """Loads parameters, epoch, history and resampled points from a file of `save`; optimizer states are reset.
+
+        Args:
+            path: the file.
 
         Returns:
             The same solver.
@@ -354,13 +359,7 @@ class Solver(SolverBase):
             ValueError: the file is damaged, or of other networks or another precision; nothing has changed then.
             OSError: there is no such file.
         """
-        saved = checkpoint.read(path)
-        new = checkpoint.matched(saved, {name: t for t, name in self._terms.trainables.items()}, self._dtype, path)
-        self._resampler.take(saved.points)  # may refuse them
-        self._held.place(new)
-        self.epoch = saved.epoch
-        self.history = History.of(saved.history)
-        self._forget_optimizer()
+        self.training.load(checkpoint.read(path), path)
         return self
 
     def export(
@@ -387,10 +386,10 @@ class Solver(SolverBase):
             ValueError: the arguments do not go together, or a field is no function of one point; nothing is computed.
             OSError: the file cannot be written; an old one at `path` stays.
         """
-        export.export(path, fields, points, cells, self._evaluator_in(dtype), self._terms.trainables)
+        export.export(path, fields, points, cells, self.training.evaluator_in(dtype), self.training.terms.trainables)
 
-    def _shown(self, shown: analysis.ReportData, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
-        return shown.collect(self.eval, self._resampler.coordinates, last=self.epoch == end)
+    def _report_content(self, report_data: analysis.ReportData, end: int) -> tuple[dict[str, Any], checkpoint.Arrays]:
+        return report_data.collect(self.eval, self.points, last=self.epoch == end)
 
 
 def _check(optimizer: object, name: str) -> None:

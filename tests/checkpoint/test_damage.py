@@ -77,10 +77,10 @@ def test_every_flipped_bit_of_a_checkpoint_is_damage(tmp_path):
             directory.read(5)
             print(place, bit)
     assert count > 8000
-    found = directory.read(5)[1]
-    assert found.keys() == ARRAYS.keys()
+    actual = directory.read(5)[1]
+    assert actual.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
-        np.testing.assert_array_equal(found[name], array)
+        np.testing.assert_array_equal(actual[name], array)
 
 
 @pytest.mark.slow
@@ -148,22 +148,22 @@ def test_compressed_entries_are_refused(tmp_path):
 
 def test_what_is_written_is_read_and_is_a_numpy_archive(tmp_path):
     """Names of any kind, orders, precisions, no dimension, no rows; numbers begin where they need not be copied."""
-    given = {
+    arrays = {
         **ARRAYS,
         "file": np.array([True, False]),
         "ä\0%∂/= \ud800\n": np.asfortranarray(np.arange(6, dtype="f4").reshape(2, 3)),
         "none": np.zeros((0, 4), np.complex64),
         "number": np.array(3, ">i8"),
     }
-    archive.write(tmp_path / "a.npz", archive.SOLVER, {"k": "ü"}, given)
-    about, found = archive.read(tmp_path / "a.npz", archive.SOLVER)
+    archive.write(tmp_path / "a.npz", archive.SOLVER, {"k": "ü"}, arrays)
+    about, actual = archive.read(tmp_path / "a.npz", archive.SOLVER)
     assert about == {"k": "ü", "kind": "solver", "format": archive.FORMAT}
-    assert list(found) == list(given)
-    for name, array in given.items():
-        assert found[name].dtype == array.dtype and found[name].flags.aligned and not found[name].flags.writeable
-        np.testing.assert_array_equal(found[name], array, strict=True)
+    assert list(actual) == list(arrays)
+    for name, array in arrays.items():
+        assert actual[name].dtype == array.dtype and actual[name].flags.aligned and not actual[name].flags.writeable
+        np.testing.assert_array_equal(actual[name], array, strict=True)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as held:
-        assert len(held.files) == 1 + len(given)
+        assert len(held.files) == 1 + len(arrays)
         np.testing.assert_array_equal(held["state.parameters[0]"], ARRAYS["state.parameters[0]"])
     with zipfile.ZipFile(tmp_path / "a.npz") as held:
         assert held.testzip() is None
@@ -194,13 +194,17 @@ def again(files, path):
 def test_a_file_of_another_kind_as_newest_checkpoint_is_set_aside(wrong, cut_short, tmp_path, capsys):
     files, whole = cut_short
     (first, newest), (_, piece) = again(files, tmp_path)
-    found = {"history": piece, "shown": tmp_path / "shown.npz", "earlier": first}[wrong]
-    newest.write_bytes(found.read_bytes())
+    actual = {"history": piece, "shown": tmp_path / "shown.npz", "earlier": first}[wrong]
+    newest.write_bytes(actual.read_bytes())
     solver = make().solve(30, progress=False, run_dir=tmp_path, checkpoint_every=10)
     assert_same(solver, whole)
-    said = {"history": "is no checkpoint: a history was", "shown": "a shown was", "earlier": "checkpoint of epoch 10"}
-    told = capsys.readouterr().err
-    assert said[wrong] in told and newest.name in told and "looking for the one before" in told
+    messages = {
+        "history": "is no checkpoint: a history was",
+        "shown": "a shown was",
+        "earlier": "checkpoint of epoch 10",
+    }
+    errors = capsys.readouterr().err
+    assert messages[wrong] in errors and newest.name in errors and "looking for the one before" in errors
     assert newest.with_suffix(".damaged").exists()
 
 
@@ -211,8 +215,8 @@ def test_a_file_of_another_kind_as_history_leaves_a_gap(wrong, cut_short, tmp_pa
     piece.write_bytes((first if wrong == "checkpoint" else early).read_bytes())
     record = read_record(tmp_path)
     solver = make().solve(30, progress=False, run_dir=tmp_path)
-    told = capsys.readouterr().err
-    assert told.count("the history has a gap there") == 2 and piece.name in told
+    errors = capsys.readouterr().err
+    assert errors.count("the history has a gap there") == 2 and piece.name in errors
     expected = np.setdiff1d(np.arange(30), np.arange(10, 20))
     np.testing.assert_array_equal(solver.history.epochs("loss"), expected)
     np.testing.assert_array_equal(solver.history["loss"], whole.history["loss"][expected])
@@ -284,16 +288,16 @@ def test_nothing_that_can_be_read_is_refused(cut_short, tmp_path):
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
 def test_flipped_bits_of_an_archive_of_measurements(write, tmp_path):
     """NumPy would read a smaller shape without a word: what is read here is what was written, or is refused."""
-    given = {"x": np.linspace(0, 1, 7), "u": np.linspace(0, 1, 7).astype(np.float32)}
+    arrays = {"x": np.linspace(0, 1, 7), "u": np.linspace(0, 1, 7).astype(np.float32)}
     path = tmp_path / "a.npz"
-    write(path, **given)
+    write(path, **arrays)
     outcomes = {"read": 0, "refused": 0}
     for place, bit in flips(path, range(path.stat().st_size)):
         try:
-            found = table_files.read(path)
-            for name in found:
-                np.testing.assert_array_equal(found[name], given[name], err_msg=f"{place}, {bit}")
-            assert set(found) <= set(given)  # a column that the directory lost is refused when it is asked for
+            actual = table_files.read(path)
+            for name in actual:
+                np.testing.assert_array_equal(actual[name], arrays[name], err_msg=f"{place}, {bit}")
+            assert set(actual) <= set(arrays)  # a column that the directory lost is refused when it is asked for
             outcomes["read"] += 1  # a date, say
         except ValueError as error:
             assert str(path) in str(error)

@@ -88,11 +88,11 @@ def test_what_no_run_has_written_is_not_written_over(name, put, words, tmp_path)
 
 def test_a_profile_takes_the_place_of_none_but_its_own(tmp_path):
     """In its own directory, and in that of the run."""
-    for name, given in (("run", {"profile": tmp_path / "new"}), ("profiles", {"profile": tmp_path / "profiles"})):
+    for name, arguments in (("run", {"profile": tmp_path / "new"}), ("profiles", {"profile": tmp_path / "profiles"})):
         (tmp_path / name).mkdir()
         (tmp_path / name / "profile.json").write_text('{"user": "me"}')
         with pytest.raises(ValueError, match=f"{name}/profile.json is no profile"):
-            make().solve(2, progress=False, run_dir=tmp_path / "run", **given)
+            make().solve(2, progress=False, run_dir=tmp_path / "run", **arguments)
         (tmp_path / "run" / "profile.json").unlink(missing_ok=True)
     (tmp_path / "run" / "profile.json").symlink_to(tmp_path / "absent")
     with pytest.raises(ValueError, match=r"run/profile\.json is no profile"):

@@ -39,16 +39,16 @@ def test_what_a_killed_process_left_is_removed_at_the_next_write(tmp_path):
     others = [".tangrax-note.part", ".a.npz.old", ".tangrax-0123456789abcdef.part.txt"]
     for name in others:
         (tmp_path / name).write_text("mine")
-    told, go = os.pipe()
+    receiver, go = os.pipe()
 
     def writing():
         with atomic_write(tmp_path / "other"):
-            os.close(told)
+            os.close(receiver)
             os.write(go, b"!")
             signal.pause()
 
     child = forked(writing)
-    os.read(told, 1)
+    os.read(receiver, 1)
     with atomic_write(tmp_path / "slow") as slow:
         slow.write(b"first")
         with atomic_write(tmp_path / "b.npz") as file:

@@ -94,14 +94,14 @@ def test_commit_and_changes_are_those_that_git_tells(change, git, tmp_path, monk
         index = os.path.abspath(git("rev-parse", "--git-path", "index"))
         with open(index, "rb") as file:
             before = file.read()
-        told = git_state()
+        state = git_state()
         if place == folder:
             monkeypatch.chdir(folder / "inside")
-            assert git_state() == told
+            assert git_state() == state
         with open(index, "rb") as file:
             assert file.read() == before
         status = git("status", "--porcelain", "--untracked-files=no")
-        assert told == {"commit": git("rev-parse", "HEAD"), "changed": bool(status)}
+        assert state == {"commit": git("rev-parse", "HEAD"), "changed": bool(status)}
 
 
 def test_no_repository(tmp_path, monkeypatch):
@@ -197,8 +197,8 @@ def test_no_program_of_the_repository_is_started(attack, git, tmp_path):
     program.chmod(0o755)
     attack(git, str(program))
     ran.unlink(missing_ok=True)
-    told = git_state()
+    state = git_state()
     assert not ran.exists()
-    assert len(told["commit"]) == 40 and told["changed"] is (None if attack is missing_objects else False)
+    assert len(state["commit"]) == 40 and state["changed"] is (None if attack is missing_objects else False)
     subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True)
     assert ran.exists()

@@ -159,9 +159,9 @@ def test_addresses_in_a_mesh_are_not_opened(tmp_path):
         }
         (tmp_path / "part.gltf").write_text(json.dumps(gltf))
         (tmp_path / "part.obj").write_text(f"mtllib {address}.mtl\nusemtl a\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
-        for given in (tmp_path / "part.gltf", tmp_path / "part.obj", f"{address}.stl"):
+        for source in (tmp_path / "part.gltf", tmp_path / "part.obj", f"{address}.stl"):
             with pytest.raises(ValueError, match="part"):
-                tx.domain.mesh(given)
+                tx.domain.mesh(source)
         server.settimeout(0.2)
         with pytest.raises(TimeoutError):
             server.accept()

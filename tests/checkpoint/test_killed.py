@@ -92,26 +92,26 @@ class Attempt:
         if kind == "compile":
             self.until(lambda: self.phase(rank) == "compiling")
             time.sleep(dice.uniform(0, 0.5))
-            found = self.phase(rank) == "compiling"
+            reached = self.phase(rank) == "compiling"
         elif kind == "save":
             self.until(lambda: self.phase(rank) == "training")
             time.sleep(dice.uniform(0, 0.1))
-            found = self.until(self.writing)
+            reached = self.until(self.writing)
         else:
             time.sleep(dice.uniform(0, 6))
-            found = True
+            reached = True
         if self.process.poll() is not None:
             assert self.process.returncode == 0, self.said()
             return None
         self.kill(None if kind == "launcher" else rank)
-        return found and (kind != "save" or self.writing())
+        return reached and (kind != "save" or self.writing())
 
     def living(self, seconds=60):
         """Numbers of those of its processes that have not ended some seconds after it."""
         end = time.monotonic() + seconds
-        while (found := running(f"{MARK}={self.out}")) and time.monotonic() < end:
+        while (processes := running(f"{MARK}={self.out}")) and time.monotonic() < end:
             time.sleep(0.1)
-        return found
+        return processes
 
 
 def assert_alike(whole, out):
@@ -157,15 +157,15 @@ def test_killed_again_and_again(how, way, ranks, tmp_path, request, record_prope
         fresh = {"JAX_ENABLE_COMPILATION_CACHE": "0"} if kind == "compile" else {}
         while True:
             attempt = Attempt(how, way, out, PAUSE="0.3", **fresh)
-            found = attempt.killed(kind, dice, ranks)
+            hit = attempt.killed(kind, dice, ranks)
             assert not attempt.living(), attempt.said()
-            if found is not None:
+            if hit is not None:
                 break
             assert_alike(whole, out)
             assert_nothing_left(out)
             shutil.rmtree(out)
             ends += 1
-        done[kind] += found
+        done[kind] += hit
         for segment in filter(Path.exists, attempt.segments):
             assert segment.name.startswith("mpich_shm_")  # MPICH's own, which it names: docs/processes.md
             segment.unlink()
@@ -176,6 +176,6 @@ def test_killed_again_and_again(how, way, ranks, tmp_path, request, record_prope
     assert_alike(whole, out)
     assert not last.living()
     assert_nothing_left(out)
-    told = ", ".join(f"{done[kind]} of {plan.count(kind)} during '{kind}'" for kind in done)
-    record_property("kills", f"{len(plan)} ({told}); ends {ends + 1}; segments of MPI left {left}")
+    counts = ", ".join(f"{done[kind]} of {plan.count(kind)} during '{kind}'" for kind in done)
+    record_property("kills", f"{len(plan)} ({counts}); ends {ends + 1}; segments of MPI left {left}")
     assert sum(done.values()) >= len(plan) / 2  # a moment may be missed, and the kill was at another

@@ -66,7 +66,7 @@ def trained(tmp_path_factory):
     """A run all of whose names are odd but fine, twice as long as its first call of `solve`, with its table."""
     path = tmp_path_factory.mktemp("run")
     output = io.StringIO()
-    told = lambda: [ProgressBar(Console(file=output, width=300)), tx.sinks.csv(path / "log.csv")]
+    listeners = lambda: [ProgressBar(Console(file=output, width=300)), tx.sinks.csv(path / "log.csv")]
 
     def make():
         cloud = tx.domain.cloud({"$tag": np.linspace(0, 1, 12)[:, None]})
@@ -79,7 +79,7 @@ def trained(tmp_path_factory):
     for epochs in (4, 8):
         solver, k, x = make()
         show = {"$u": k * x, "_v$": (k * x, x), "=K": (k * x).grad(k).spectrum()}
-        solver.solve(epochs, progress=False, run_dir=path / "run", show=show, listeners=told())
+        solver.solve(epochs, progress=False, run_dir=path / "run", show=show, listeners=listeners())
     return path, solver, k, x, output.getvalue()
 
 
@@ -136,19 +136,19 @@ def test_names_are_drawn_letter_by_letter(tmp_path):
     """Matplotlib's own text in an SVG file; mathematics would be drawn without its dollars."""
     one, x = (np.arange(3), np.ones(3)), np.linspace(0, 1, 12)
     history = History.of({"loss": one, **dict.fromkeys(FINE, one)})
-    drawn = {
+    pictures = {
         "losses": (report.losses(history), FINE),
         "tracker": (report.tracker(history, FINE, cosine=False), FINE),
         "cosines": (report.cosine_history(np.arange(2), np.ones((2, 11, 11)), FINE), [f"∂u · {n}" for n in FINE[1:]]),
         "leaves": (report.leaf_cosines(FINE, np.ones(11)), FINE),
         "field": (report.field(np.stack([x, 0 * x], axis=1), x, ["$u$", "y"]), ["$u$"]),
     }
-    for kind, (axes, names) in drawn.items():
+    for kind, (axes, names) in pictures.items():
         with rc_context({"svg.fonttype": "none"}):
             report.save(axes, tmp_path / f"{kind}.svg")
         text = (tmp_path / f"{kind}.svg").read_text(encoding="utf-8")
-        shown = [each.text.lstrip("\u200b") for each in ElementTree.fromstring(text).iter() if each.text]
-        assert set(names) <= set(shown), kind
+        texts = [each.text.lstrip("\u200b") for each in ElementTree.fromstring(text).iter() if each.text]
+        assert set(names) <= set(texts), kind
 
 
 def test_what_a_directory_from_elsewhere_tells_commands_no_terminal(trained, tmp_path):
@@ -157,8 +157,8 @@ def test_what_a_directory_from_elsewhere_tells_commands_no_terminal(trained, tmp
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     about["precision"] = "float64\x1b[2J\ud800"
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
-    said = summary(read_record(tmp_path / "run"))
-    assert "\x1b" not in said and said.encode() and "float64[2J" in said
+    text = summary(read_record(tmp_path / "run"))
+    assert "\x1b" not in text and text.encode() and "float64[2J" in text
 
 
 def test_parameters_whose_keys_are_no_names_are_not_exported(tmp_path):

@@ -8,7 +8,6 @@ import numpy as np
 import optax
 import pytest
 from marks import slow_but
-from optax.schedules._inject import WrappedScheduleState
 
 import tangrax as tx
 from tangrax.analysis.record import read_record
@@ -112,7 +111,7 @@ CHANGES = {
         optax.inject_hyperparams(optax.sgd)(SCHEDULE),
         lambda state, fresh: fresh._replace(
             count=state.count,
-            hyperparams_states={"learning_rate": WrappedScheduleState(state.count)},
+            hyperparams_states={"learning_rate": fresh.hyperparams_states["learning_rate"]._replace(count=state.count)},
         ),
         "learning_rate is .*exponential_decay.* from epoch 6 on, and was 0.1",
     ),
@@ -161,10 +160,10 @@ def test_new_settings_win_and_moments_are_kept(name, tmp_path, capsys):
     make(before).solve(BEFORE, progress=False, run_dir=tmp_path)
     capsys.readouterr()
     second = make(after).solve(BEFORE + AFTER, progress=False, run_dir=tmp_path)
-    said = [line for line in capsys.readouterr().err.splitlines() if "optimizer of 'line': " in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "optimizer of 'line': " in line]
     np.testing.assert_allclose(second.history["fit"], by_hand(before, after, carried), rtol=1e-12)
-    assert second.timing.epochs == AFTER and len(said) == (words is not None)
-    assert words is None or re.search(words, said[0])
+    assert second.timing.epochs == AFTER and len(lines) == (words is not None)
+    assert words is None or re.search(words, lines[0])
 
 
 @pytest.mark.parametrize(
@@ -276,5 +275,5 @@ def test_what_a_tracker_records_may_change(name, tmp_path, capsys, devices):
             np.testing.assert_array_equal(history.epochs("seen"), np.arange(3, end))
             np.testing.assert_allclose(history["seen"], whole.history["seen"][3:end], rtol=1e-12)
             np.testing.assert_allclose(history["fit"], whole.history["fit"][:end], rtol=1e-12)
-    said = [line for line in capsys.readouterr().err.splitlines() if "tracker 'seen'" in line]
-    assert len(said) == 1 and said[0].endswith(f"begins {'' if before is None else 'anew '}at epoch 3")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "tracker 'seen'" in line]
+    assert len(lines) == 1 and lines[0].endswith(f"begins {'' if before is None else 'anew '}at epoch 3")

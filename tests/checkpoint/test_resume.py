@@ -22,9 +22,9 @@ import tangrax as tx
 
 def numbers(solver):
     """All that training has changed and recorded."""
-    leaves = jax.tree.leaves([list(solver._parameters.values()), solver._state])
+    leaves = jax.tree.leaves([list(solver.training.parameters.values()), solver.training.state])
     recorded = {name: (solver.history.epochs(name), solver.history[name]) for name in solver.history}
-    points = {name: kept[2] for name, kept in solver._resampler.saved().items()}
+    points = {name: saved[2] for name, saved in solver.training.resampler.saved().items()}
     plain = lambda leaf: jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
     return [np.asarray(plain(leaf)) for leaf in leaves], recorded, points
 
@@ -73,8 +73,8 @@ def test_goes_on_bit_by_bit(how, tmp_path, capsys):
     """Stopped by SIGTERM on two devices, and again; the same numbers as a run that was not."""
     whole = make(how, devices=2).solve(33, progress=False)
     first = stopped(make(how, devices=2), 33, 10, tmp_path, checkpoint_every=8)
-    said = capsys.readouterr().err
-    assert f"after epoch {first.epoch}, written to {tmp_path}: the same command goes on from there" in said
+    errors = capsys.readouterr().err
+    assert f"after epoch {first.epoch}, written to {tmp_path}: the same command goes on from there" in errors
     second = make(how, devices=2).solve(33, progress=False, run_dir=tmp_path, checkpoint_every=8)
     assert_same(second, whole)
     # Points that become more are another program.
@@ -92,7 +92,7 @@ def test_elastic(how, tmp_path):
         stopped(make(how, devices=devices), 32, at, tmp_path, checkpoint_every=8)
     last = make(how, devices=4).solve(32, progress=False, run_dir=tmp_path)
     assert last.timing.epochs < 16
-    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s._parameters)]) for s in (last, whole)]
+    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s.training.parameters)]) for s in (last, whole)]
     np.testing.assert_allclose(mine, its, atol=1e-9)
     np.testing.assert_allclose(last.history["loss"], whole.history["loss"], rtol=1e-9)
 
@@ -102,7 +102,7 @@ def test_elastic(how, tmp_path):
 def test_from_two_processes_to_one(transport, tmp_path):
     """Two processes stop at epoch 16 of 32, all by the signal that one of them got; one goes on."""
     whole = make("moving", devices=1).solve(32, progress=False)
-    here = Path(__file__).parent
+    directory = Path(__file__).parent
     mpi = ["--mpi"] if transport == "mpi" else []
     command = [
         sys.executable,
@@ -112,17 +112,17 @@ def test_from_two_processes_to_one(transport, tmp_path):
         *mpi,
         "-n",
         "2",
-        str(here / "stopped.py"),
+        str(directory / "stopped.py"),
         str(tmp_path),
         "16",
     ]
-    env = environment(JAX_PLATFORMS="cpu", OMP_NUM_THREADS="1", PYTHONPATH=str(here.parent))
+    env = environment(JAX_PLATFORMS="cpu", OMP_NUM_THREADS="1", PYTHONPATH=str(directory.parent))
     run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=env)
     assert run.returncode == 143, run.stdout + run.stderr
     assert "after epoch 16, written to" in run.stdout + run.stderr
     last = make("moving", devices=1).solve(32, progress=False, run_dir=tmp_path)
     assert last.timing.epochs == 16
-    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s._parameters)]) for s in (last, whole)]
+    mine, its = [np.concatenate([np.ravel(p) for p in jax.tree.leaves(s.training.parameters)]) for s in (last, whole)]
     np.testing.assert_allclose(mine, its, atol=1e-9)
 
 
@@ -417,8 +417,8 @@ def test_a_full_disk_stops_nothing_until_the_end(tmp_path, monkeypatch, capsys):
     with pytest.raises(OSError, match="No space left"):
         solver.solve(30, progress=False, run_dir=tmp_path, checkpoint_every=10)
     assert solver.epoch == 30 and len(solver.history["loss"]) == 30
-    said = capsys.readouterr().err
-    assert said.count("a checkpoint could not be written") == 2 and "Training goes on" in said
+    errors = capsys.readouterr().err
+    assert errors.count("a checkpoint could not be written") == 2 and "Training goes on" in errors
     monkeypatch.setattr(archive, "write", written)
     assert_same(make().solve(30, progress=False, run_dir=tmp_path), solver)
 
@@ -429,5 +429,5 @@ def test_a_loss_that_is_not_finite_keeps_the_last_finite_state(tmp_path):
     solver = make(optimizer=bad(1e6))
     with pytest.raises(tx.NonFiniteLoss):
         solver.solve(400, progress=False, run_dir=tmp_path, checkpoint_every=500)
-    kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
-    assert kept == [f"epoch-{solver.epoch:09d}.npz"] and solver.epoch > 0
+    names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+    assert names == [f"epoch-{solver.epoch:09d}.npz"] and solver.epoch > 0

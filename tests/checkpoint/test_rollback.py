@@ -28,10 +28,10 @@ def test_goes_back_with_half_the_step(devices, capsys):
     step_scale = solver.history["rollback/step_scale"][0]
     halvings = round(-np.log2(step_scale))
     assert 1 <= halvings <= 8
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     assert (
-        said.count("is not finite: back to epoch 0") == halvings
-        and f"with {step_scale:g} of the optimizer's steps" in said
+        output.count("is not finite: back to epoch 0") == halvings
+        and f"with {step_scale:g} of the optimizer's steps" in output
     )
     slower = make(8.0 * step_scale, devices).solve(30, progress=False)
     np.testing.assert_allclose(solver.history["loss"], slower.history["loss"], rtol=1e-12)
@@ -79,7 +79,7 @@ def test_gives_up_after_eight_tries(devices, tmp_path):
     with pytest.raises(tx.NonFiniteLoss, match="the value of fit"):
         solver.solve(30, progress=False, run_dir=tmp_path, on_nonfinite="rollback")
     assert solver.history["rollback/step_scale"].tolist() == [2.0**-8]
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(list(solver._parameters.values())))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(list(solver.training.parameters.values())))
 
 
 def test_a_start_that_is_not_finite_is_not_tried_again(devices):
@@ -93,7 +93,7 @@ def test_a_start_that_is_not_finite_is_not_tried_again(devices):
 def test_finite_training_is_the_same_to_the_last_bit(devices):
     plain = make(0.01, devices).solve(25, progress=False)
     assert_same(make(0.01, devices).solve(25, progress=False, on_nonfinite="rollback"), plain)
-    assert np.asarray(plain._state.step_scale) == 1
+    assert np.asarray(plain.training.state.step_scale) == 1
 
 
 def test_second_order_steps_are_shortened_too():
@@ -102,10 +102,10 @@ def test_second_order_steps_are_shortened_too():
     half = make(0.0, quartic=False).optimizer(tx.optim.gauss_newton())
     for each in (solver, half):
         each.solve(2, progress=False)
-    half._state = replace(half._state, step_scale=half._state.step_scale * 0.5)
-    old = jax.tree.leaves(half._state.parameters)
-    full = jax.tree.leaves(solver.solve(1, progress=False)._state.parameters)
-    part = jax.tree.leaves(half.solve(1, progress=False)._state.parameters)
+    half.training.state = replace(half.training.state, step_scale=half.training.state.step_scale * 0.5)
+    old = jax.tree.leaves(half.training.state.parameters)
+    full = jax.tree.leaves(solver.solve(1, progress=False).training.state.parameters)
+    part = jax.tree.leaves(half.solve(1, progress=False).training.state.parameters)
     for a, b, c in zip(old, full, part, strict=True):
         np.testing.assert_allclose(np.asarray(c), (np.asarray(a) + np.asarray(b)) / 2, rtol=1e-12, atol=1e-14)
 

@@ -60,15 +60,15 @@ def test_signs(domain):
     points = np.random.default_rng(0).uniform(lower - 0.3, upper + 0.3, (500, len(lower)))
     level = domain.shape.level(points)
     far = abs(level) > 1e-6
-    found = values(lambda *x: value(domain.shape, jnp.stack(x), True), points)
-    np.testing.assert_array_equal(found[far] > 0, level[far] < 0)
+    actual = values(lambda *x: value(domain.shape, jnp.stack(x), True), points)
+    np.testing.assert_array_equal(actual[far] > 0, level[far] < 0)
 
 
 def test_it_rises_from_the_boundary(domain):
     """Halving the distance from a boundary point halves it, along the normal: no zero of second order, no kink."""
     random = np.random.default_rng(1)
     edge = domain.shape.surface(random.random((300, domain.shape.dimension)))
-    points, normals = edge.points[edge.kept], edge.normals[edge.kept]
+    points, normals = edge.points[edge.on_boundary], edge.normals[edge.on_boundary]
     step = 1e-8 * domain.shape.size
     factor = Factor(domain.shape)
     near, nearer = (values(factor, points - far * normals) for far in (step, step / 2))
@@ -102,7 +102,7 @@ def test_derivatives_on_the_boundary_are_those_from_inside(name):
     shape = EDGES[name]().shape
     random = np.random.default_rng(2)
     edge = shape.surface(random.random((200, shape.dimension)))
-    points, normals = edge.points[edge.kept], edge.normals[edge.kept]
+    points, normals = edge.points[edge.on_boundary], edge.normals[edge.on_boundary]
     factor, h = Factor(shape), 1e-5 * shape.size
     f1, f2, f3, f4 = (values(factor, points - k * h * normals) for k in (1, 2, 3, 4))
     slope, second = (4 * f1 - 3 * f2 + 4 / 3 * f3 - f4 / 4) / h, (4 * f2 - f3 - 5 * f1) / h**2
@@ -122,8 +122,8 @@ def test_derivatives_on_the_boundary_are_those_from_inside(name):
         assert (np.sum(gradient * normals, axis=1) < 0).all()
         unit = np.max(slope)
         np.testing.assert_allclose(gradient[clear] / unit, (-slope[:, None] * normals)[clear] / unit, atol=rtol)
-        found, floor = np.sum(along * normals, axis=1), unit / shape.size
-        np.testing.assert_allclose(found[clear] / floor, second[clear] / floor, rtol=0.03, atol=0.03)
+        actual, floor = np.sum(along * normals, axis=1), unit / shape.size
+        np.testing.assert_allclose(actual[clear] / floor, second[clear] / floor, rtol=0.03, atol=0.03)
 
 
 @pytest.mark.parametrize("dtype", slow_but(["float32", "float64"], "float64"))
@@ -133,9 +133,9 @@ def test_derivatives_at_corners_are_finite(dtype):
             factor = Factor(shape)
             near = np.concatenate([np.array(corners) + tiny for tiny in (0.0, 1e-38, 1e-25, 1e-12, -1e-9, 1e-7)])
             for derivative in (jax.grad, jax.hessian):
-                found = jax.jit(jax.vmap(derivative(lambda x, factor=factor: factor(*x))))(jnp.asarray(near, dtype))
-                assert np.isfinite(found).all()
-                assert derivative is jax.hessian or (np.abs(found).max(axis=1) > 0).all()
+                actual = jax.jit(jax.vmap(derivative(lambda x, factor=factor: factor(*x))))(jnp.asarray(near, dtype))
+                assert np.isfinite(actual).all()
+                assert derivative is jax.hessian or (np.abs(actual).max(axis=1) > 0).all()
 
 
 def test_a_flux_through_edges(devices):
@@ -155,17 +155,17 @@ def test_a_flux_through_edges(devices):
 def test_shared_walls_are_refused():
     """Inside the factor would be zero on them, on the boundary its slope; not where they lie outside or overlap."""
     low, high = rect((0.0, 0.0), (2.0, 1.0)), rect((0.0, 1.0), (1.0, 2.0))
-    around = rect((-1.0, -1.0), (3.0, 3.0))
+    frame = rect((-1.0, -1.0), (3.0, 3.0))
     x, y, _ = rect(n=4).variable("interior")
     for touching, what in (
         (low | high, "itself"),
-        (around - (rect() - rect((0.5, 0.5), (1.0, 1.0))), "itself"),
+        (frame - (rect() - rect((0.5, 0.5), (1.0, 1.0))), "itself"),
         (low & rect(), "its slope"),
         (low - high, "its slope"),
     ):
         with pytest.raises(ValueError, match=rf"share a wall, as at \(.*\), and {what} would be zero there: let one"):
             touching.factor(x, y)
-    for fine in (low | rect((0.0, 0.5), (1.0, 2.0)), around - (low | high), rect() - rect((0.5, 0.5), (1.0, 1.0))):
+    for fine in (low | rect((0.0, 0.5), (1.0, 2.0)), frame - (low | high), rect() - rect((0.5, 0.5), (1.0, 1.0))):
         fine.factor(x, y)
 
 
@@ -183,10 +183,10 @@ def test_derivatives(name):
     h, factor = 1e-3, Factor(domain.shape)
     wanted = 0
     for axis in np.eye(d):
-        around = [values(factor, points + i * h * axis) for i in (-2, -1, 0, 1, 2)]
-        wanted = wanted + np.tensordot([-1, 16, -30, 16, -1], around, 1) / (12 * h**2)
-    found = solver.eval(field.laplacian(*space))
-    np.testing.assert_allclose(found[clear], wanted[clear], rtol=1e-4, atol=1e-4)
+        stencil = [values(factor, points + i * h * axis) for i in (-2, -1, 0, 1, 2)]
+        wanted = wanted + np.tensordot([-1, 16, -30, 16, -1], stencil, 1) / (12 * h**2)
+    actual = solver.eval(field.laplacian(*space))
+    np.testing.assert_allclose(actual[clear], wanted[clear], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -26,8 +26,8 @@ def evaluated(*fields, devices=1):
 def test_points_and_unit_normals(devices):
     cloud = scan()
     x, y, _ = cloud.variable("skin")
-    found = evaluated(x, y, *cloud.normal("skin"), devices=devices)
-    np.testing.assert_allclose(found, [*EDGE.T, *EDGE.T], atol=1e-15)
+    actual = evaluated(x, y, *cloud.normal("skin"), devices=devices)
+    np.testing.assert_allclose(actual, [*EDGE.T, *EDGE.T], atol=1e-15)
     assert cloud.tags == ("inside", "skin")
     assert str(cloud) == "a cloud of 60 points 'inside', 40 points 'skin'"
 
@@ -54,8 +54,8 @@ def test_files_with_normals_and_values(tmp_path):
     np.savetxt(path, rows, delimiter=",", header="x,y,nx,ny,heat", comments="", fmt="%.17g")
     cloud = tx.domain.cloud({"skin": path})
     x, _, _ = cloud.variable("skin")
-    found = evaluated(x, *cloud.normal("skin"), cloud.values("skin", "heat"))
-    np.testing.assert_allclose(found, [EDGE[:, 0], *EDGE.T, ANGLES], atol=1e-15)
+    actual = evaluated(x, *cloud.normal("skin"), cloud.values("skin", "heat"))
+    np.testing.assert_allclose(actual, [EDGE[:, 0], *EDGE.T, ANGLES], atol=1e-15)
 
 
 def test_clouds_on_a_line_and_over_time():

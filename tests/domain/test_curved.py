@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import shapely
-from geometry import coordinates, drawn, evaluated, flux, slopes
+from geometry import coordinates, evaluated, flux, slopes, surface_of
 from hypothesis import example, given, settings, strategies as st
 from scipy.integrate import quad
 
@@ -31,7 +31,7 @@ def test_ellipse(a, b):
     count = 2000
     quarter, _ = quad(speed, 0, π / 2, epsabs=1e-12, limit=200)
     assert shape.extent == pytest.approx(4 * quarter, rel=1e-9)
-    edge = drawn(shape, count)
+    edge = surface_of(shape, count)
     on_unit = (edge.points - center) / (a, b)
     np.testing.assert_allclose(np.linalg.norm(on_unit, axis=1), 1, rtol=0, atol=1e-12)
     angles = np.arctan2(on_unit[:, 1], on_unit[:, 0]) % (2 * π)
@@ -39,7 +39,8 @@ def test_ellipse(a, b):
         length, _ = quad(speed, low, high, epsabs=1e-12, limit=200, points=[π / 2, π, 3 * π / 2])
         held = count * length / shape.extent
         assert np.sum((angles >= low) & (angles < high)) == pytest.approx(held, abs=2.01)
-    assert flux(shape, count) == pytest.approx(2 * π * a * b, abs=1e-4 * shape.extent * max(a, b))
+    # At the tip of a thin one, of radius b²/a, 2000 parts are too long for a sum over them to be an integral.
+    assert flux(shape) == pytest.approx(2 * π * a * b, abs=1e-4 * shape.extent * max(a, b))
     # Near the boundary the level is the distance, to second order of the distance by the least radius of curvature.
     step = 1e-4 * min(a, b) ** 2 / max(a, b)
     for sign in (-1, 1):
@@ -53,10 +54,10 @@ def test_ellipse(a, b):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_normals_of_an_ellipse(dtype):
     shape = ellipse((1, 2), (0.2, 1.5)).shape
-    edge = drawn(shape, 1000)
-    found = slopes(shape.level, np.concatenate([edge.points, [[1.0, 2.0]]]), dtype)
-    assert np.isfinite(found).all()  # at the center too
-    np.testing.assert_allclose(found[:-1], edge.normals, atol=1e-4 if dtype == "float32" else 1e-10)
+    edge = surface_of(shape, 1000)
+    actual = slopes(shape.level, np.concatenate([edge.points, [[1.0, 2.0]]]), dtype)
+    assert np.isfinite(actual).all()  # at the center too
+    np.testing.assert_allclose(actual[:-1], edge.normals, atol=1e-4 if dtype == "float32" else 1e-10)
 
 
 def test_points_in_an_ellipse_and_in_a_ring():
@@ -116,9 +117,9 @@ def test_extrusions(name):
     np.testing.assert_allclose(off, 0, atol=1e-12)
     assert at_end.mean() == pytest.approx(2 * region.area / (2 * region.area + 1.5 * region.length), abs=0.01)
     assert flux(domain.shape) == pytest.approx(3 * 1.5 * region.area, rel=0.01)
-    drawn_edge = drawn(domain.shape, 2000)
+    drawn_edge = surface_of(domain.shape, 2000)
     normal = slopes(domain.shape.level, drawn_edge.points, "float32")
-    np.testing.assert_allclose(normal[drawn_edge.kept], drawn_edge.normals[drawn_edge.kept], atol=1e-6)
+    np.testing.assert_allclose(normal[drawn_edge.on_boundary], drawn_edge.normals[drawn_edge.on_boundary], atol=1e-6)
     grid = extrusion(profile, 0.5, 2, mesh_size=0.25)
     nodes = coordinates(grid)
     np.testing.assert_allclose(nodes * 4, np.round(nodes * 4), atol=1e-9)

@@ -22,8 +22,8 @@ def measured():
 def test_values_stand_beside_their_points(devices):
     x, y, u = measured()
     solver = tx.core([(tx.nn.parameter(0.0) * x).mse], optimizer=optax.sgd(0.1), devices=devices, dtype="float64")
-    found, misfit, mean, group = solver.eval([u, x * y - u, (u**2).mean, (x + u)[y > 0.5]])
-    np.testing.assert_array_equal(found, VALUES)
+    actual, misfit, mean, group = solver.eval([u, x * y - u, (u**2).mean, (x + u)[y > 0.5]])
+    np.testing.assert_array_equal(actual, VALUES)
     np.testing.assert_allclose(misfit, PLACES.prod(axis=1) - VALUES, atol=1e-15)
     np.testing.assert_allclose(mean, np.mean(VALUES**2), rtol=1e-14)
     chosen = PLACES[:, 1] > 0.5
@@ -71,8 +71,8 @@ def test_columns_of_a_file(tmp_path):
         x, y, _ = domain.points("sensors", path)
         u = domain.values("sensors", "u")
         solver = tx.core([(tx.nn.parameter(0.0) * x).mse], optimizer=optax.sgd(0.1), dtype="float64")
-        for found, expected in zip(solver.eval([x, y, u]), [*PLACES.T, VALUES], strict=True):
-            np.testing.assert_array_equal(found, expected)
+        for actual, expected in zip(solver.eval([x, y, u]), [*PLACES.T, VALUES], strict=True):
+            np.testing.assert_array_equal(actual, expected)
         assert str(x * u) == "(x * u)"
 
 
@@ -189,10 +189,10 @@ def test_an_archive_with_other_things_in_it(tmp_path):
 
 def masked(values, *place):
     """With -999 beneath the mask of one entry."""
-    found = np.ma.array(values, dtype=float, copy=True)
-    found[place] = -999
-    found[place] = np.ma.masked
-    return found
+    actual = np.ma.array(values, dtype=float, copy=True)
+    actual[place] = -999
+    actual[place] = np.ma.masked
+    return actual
 
 
 def test_masked_arrays_are_refused_and_those_without_a_masked_entry_pass(devices):

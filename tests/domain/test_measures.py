@@ -80,12 +80,12 @@ def test_integrals(devices):
     normal_x, normal_y = domain.normal("boundary")
     solver = solver_of(x, devices)
     value = x**2 * t + 1
-    found, error, half, half_error = solver.eval(
+    actual, error, half, half_error = solver.eval(
         [value.integral, value.integral_error, value[x > 0].integral, value[x > 0].integral_error]
     )
     # ∫ x² over the ring is π (2⁴ - 1⁴) / 4, ∫ t over (0, 2) is 2.
     wanted = π * 15 / 4 * 2 + 3 * π * 2
-    assert found == pytest.approx(wanted, rel=2e-3) and abs(found - wanted) < 3 * error
+    assert actual == pytest.approx(wanted, rel=2e-3) and abs(actual - wanted) < 3 * error
     assert half == pytest.approx(wanted / 2, rel=5e-3)
     rows = solver.eval(value)
     inside = np.where(solver.eval(x) > 0, rows, 0)
@@ -100,7 +100,7 @@ def test_integrals(devices):
 
 def test_monte_carlo_is_off_by_what_is_said():
     """Of 200 integrals over independent points, the spread is the error that each one tells."""
-    errors, told = [], []
+    errors, estimates = [], []
     x, *_ = tx.domain.rect(n=64, sampler="uniform").variable("interior")
     solver = solver_of(x)
     random = np.random.default_rng(0)
@@ -108,8 +108,8 @@ def test_monte_carlo_is_off_by_what_is_said():
         at = {"interior": random.random((64, 2))}
         value, error = solver.eval([(x**2).integral, (x**2).integral_error], points=at)
         errors.append(value - 1 / 3)
-        told.append(error)
-    assert np.std(errors) == pytest.approx(np.mean(told), rel=0.2)
+        estimates.append(error)
+    assert np.std(errors) == pytest.approx(np.mean(estimates), rel=0.2)
 
 
 def test_an_integral_as_a_condition():

@@ -18,7 +18,7 @@ def small(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("make", "tag", "said"),
+    ("make", "tag", "words"),
     [
         (lambda: tx.domain.line(mesh_size=1e-9), "interior", r"mesh_size=1e-09 makes 1,000,000,001 points.*GiB"),
         (lambda: tx.domain.line(mesh_size=1e-320), "interior", "countless points"),
@@ -31,8 +31,8 @@ def small(monkeypatch):
     ],
     ids=["line", "tiny", "box", "disk", "over time", "n", "boundary", "initial"],
 )
-def test_more_points_than_the_memory_holds_are_refused_before_one_is_made(small, make, tag, said):
-    with pytest.raises(ValueError, match=said):
+def test_more_points_than_the_memory_holds_are_refused_before_one_is_made(small, make, tag, words):
+    with pytest.raises(ValueError, match=words):
         make().point_set(tag)
 
 

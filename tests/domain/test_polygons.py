@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import shapely
-from geometry import coordinates, drawn, evaluated, flux, slopes
+from geometry import coordinates, evaluated, flux, slopes, surface_of
 from hypothesis import given, settings, strategies as st
 
 import tangrax as tx
@@ -46,10 +46,10 @@ def signed_distance(corners, points):
 def test_distance_is_that_of_shapely(corners, offset):
     corners = corners + np.array(offset)
     shape = polygon(corners).shape
-    around = np.random.default_rng(1).uniform(-2, 2, (300, 2)) + np.array(offset)
+    random_points = np.random.default_rng(1).uniform(-2, 2, (300, 2)) + np.array(offset)
     # Also beside and beyond corners, where the nearest edge is in doubt.
     close = corners[:, None] + 0.01 * np.random.default_rng(2).standard_normal((1, 20, 2))
-    points = np.concatenate([around, close.reshape(-1, 2)])
+    points = np.concatenate([random_points, close.reshape(-1, 2)])
     np.testing.assert_allclose(shape.level(points), signed_distance(corners, points), rtol=1e-9, atol=1e-13)
     region = shapely.Polygon(corners)
     assert np.ravel(shape.bounds) == pytest.approx(region.bounds) and shape.extent == pytest.approx(region.length)
@@ -59,8 +59,8 @@ def test_distance_is_that_of_shapely(corners, offset):
 @given(stars())
 def test_boundary_is_even_and_its_normals_point_out(corners):
     shape, region = polygon(corners).shape, shapely.Polygon(corners)
-    edge = drawn(shape, 2000)
-    assert edge.kept.all()
+    edge = surface_of(shape, 2000)
+    assert edge.on_boundary.all()
     np.testing.assert_allclose(np.linalg.norm(edge.normals, axis=1), 1, rtol=1e-12)
     np.testing.assert_allclose(shapely.distance(region.exterior, shapely.points(edge.points)), 0, atol=1e-14)
     # One in each of 2000 equal parts of the whole: on an edge as many as it holds, but for one at each end.
@@ -84,11 +84,11 @@ def test_boundary_is_even_and_its_normals_point_out(corners):
 @pytest.mark.parametrize("corners", [L, COMB, L[::-1]], ids=["L", "comb", "clockwise"])
 def test_slope_of_the_level_is_the_normal(corners, dtype):
     shape = polygon(corners, ["floor"] * 2 + [None] * (len(corners) - 2)).shape
-    edge = drawn(shape, 5000)
+    edge = surface_of(shape, 5000)
     at = np.array(corners, float)
     beside = at + 0.01 * (np.roll(at, -1, axis=0) - at)
-    found = slopes(shape.level, np.concatenate([edge.points, at, beside]), dtype)
-    normals, at_corner, after = np.split(found, [5000, 5000 + len(at)])
+    actual = slopes(shape.level, np.concatenate([edge.points, at, beside]), dtype)
+    normals, at_corner, after = np.split(actual, [5000, 5000 + len(at)])
     rounded = 1e-6 if dtype == "float32" else 1e-12
     np.testing.assert_allclose(normals, edge.normals, atol=rounded)
     # At the corners themselves a unit vector that is one of the two normals or lies between them.
@@ -97,8 +97,8 @@ def test_slope_of_the_level_is_the_normal(corners, dtype):
     least = np.sum(after * before, axis=1) - 1e-5
     assert (np.sum(at_corner * after, axis=1) >= least).all() and (np.sum(at_corner * before, axis=1) >= least).all()
     floor = edge.sides["floor"]
-    found = slopes(lambda x, xp: shape.level_of("floor", x, xp), edge.points[floor], dtype)
-    np.testing.assert_allclose(found, edge.normals[floor], atol=rounded)
+    actual = slopes(lambda x, xp: shape.level_of("floor", x, xp), edge.points[floor], dtype)
+    np.testing.assert_allclose(actual, edge.normals[floor], atol=rounded)
 
 
 def test_level_keeps_to_its_memory(monkeypatch):

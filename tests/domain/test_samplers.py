@@ -19,7 +19,7 @@ def small_blocks(monkeypatch):
         monkeypatch.setattr(module, "BLOCK", 64)
 
 
-def made(cube, start=0, stop=None):
+def rows_of(cube, start=0, stop=None):
     return np.concatenate(list(cube.blocks(start, stop)))
 
 
@@ -27,28 +27,28 @@ def made(cube, start=0, stop=None):
 def test_sobol_and_halton_are_scipys(bits):
     random = np.random.default_rng([3, 4])
     wanted = qmc.Sobol(3, scramble=True, bits=bits, rng=random).random_base2(9)[:300]
-    np.testing.assert_array_equal(made(Cube("sobol", 300, 3, [3, 4], bits)), wanted)
+    np.testing.assert_array_equal(rows_of(Cube("sobol", 300, 3, [3, 4], bits)), wanted)
     wanted = qmc.Halton(3, scramble=True, rng=np.random.default_rng(5)).random(300)
-    np.testing.assert_array_equal(made(Cube("halton", 300, 3, 5, bits)), wanted)
+    np.testing.assert_array_equal(rows_of(Cube("halton", 300, 3, 5, bits)), wanted)
 
 
 @pytest.mark.parametrize("sampler", RANDOM)
 @pytest.mark.parametrize("bits", [30, 52])
 def test_points_are_those_of_their_index(sampler, bits):
     cube = Cube(sampler, 500, 3, 7, bits)
-    whole = made(cube)
+    whole = rows_of(cube)
     assert whole.shape == (500, 3) and ((whole >= 0) & (whole < 1)).all()
     for start, stop in ((0, 1), (1, 2), (63, 65), (130, 411), (499, 500)):
-        np.testing.assert_array_equal(made(cube, start, stop), whole[start:stop])
+        np.testing.assert_array_equal(rows_of(cube, start, stop), whole[start:stop])
 
 
 @pytest.mark.parametrize("sampler", RANDOM)
 def test_they_are_spread_evenly(sampler):
-    whole = made(Cube(sampler, 1000, 2, 11))
+    whole = rows_of(Cube(sampler, 1000, 2, 11))
     for column in whole.T:
         assert stats.kstest(column, "uniform").pvalue > 0.01
     assert abs(stats.spearmanr(*whole.T).statistic) < 0.1
-    assert not np.isin(whole, made(Cube(sampler, 1000, 2, 12))).any()
+    assert not np.isin(whole, rows_of(Cube(sampler, 1000, 2, 12))).any()
     # Of these, a random point set has a discrepancy of about (1/4 - 1/9)/n; sequences have less.
     if sampler in ("sobol", "halton"):
         assert qmc.discrepancy(whole, method="L2-star") < 0.2 * np.sqrt((1 / 4 - 1 / 9) / 1000)
@@ -65,12 +65,12 @@ def test_gauss_and_legendre():
         solver = tx.core(
             {"term": (tx.nn.parameter(1.0) * x).mse}, optimizer=optax.sgd(0.1), devices=devices, dtype="float64"
         )
-        found = solver.eval([value.integral, (x0**11 * y0).integral, (x * 0 + 1).integral, value[x > 1].integral])
-        np.testing.assert_allclose(found[0], 2**12 / 12 * (4**3 - 1) / 3 * (2**11 - 1) / 11, rtol=1e-12)
-        np.testing.assert_allclose(found[1:3], [2**12 / 12 * (16 - 1) / 2, 6.0], rtol=1e-12)
+        actual = solver.eval([value.integral, (x0**11 * y0).integral, (x * 0 + 1).integral, value[x > 1].integral])
+        np.testing.assert_allclose(actual[0], 2**12 / 12 * (4**3 - 1) / 3 * (2**11 - 1) / 11, rtol=1e-12)
+        np.testing.assert_allclose(actual[1:3], [2**12 / 12 * (16 - 1) / 2, 6.0], rtol=1e-12)
         # The group cuts between nodes: no longer exact, and the rest of the whole.
         rest = solver.eval(value[x <= 1].integral)
-        np.testing.assert_allclose(found[3] + rest, found[0], rtol=1e-12)
+        np.testing.assert_allclose(actual[3] + rest, actual[0], rtol=1e-12)
     assert solver.eval((x**2).held_out(1024).integral) == pytest.approx(8 / 3 * 3, rel=1e-2)
     with pytest.raises(ValueError, match=r"Gauss-Legendre rule, whose error is not that of random points"):
         _ = x.integral_error
@@ -84,7 +84,7 @@ def test_gauss_and_legendre():
 
 @pytest.mark.parametrize("total", [1, 2, 3, 64, 65, 1000])
 def test_a_latin_hypercube_has_one_point_in_each_interval(total):
-    whole = made(Cube("latin_hypercube", total, 3, 2))
+    whole = rows_of(Cube("latin_hypercube", total, 3, 2))
     for column in np.floor(whole * total).T:
         assert sorted(column) == list(range(total))
 
@@ -92,11 +92,11 @@ def test_a_latin_hypercube_has_one_point_in_each_interval(total):
 @pytest.mark.parametrize("total", [1, 2, 5, 16, 17, 1023, 1024, 1025])
 def test_permutations_take_every_number_once(total):
     keys = np.random.default_rng(0).integers(2**32, size=samplers.ROUNDS)
-    found = permuted(np.arange(total), total, keys)
-    assert sorted(found) == list(range(total))
+    actual = permuted(np.arange(total), total, keys)
+    assert sorted(actual) == list(range(total))
     if total > 1000:
         other = permuted(np.arange(total), total, keys + 1)
-        assert abs(np.corrcoef(found, np.arange(total))[0, 1]) < 0.1 and abs(np.corrcoef(found, other)[0, 1]) < 0.1
+        assert abs(np.corrcoef(actual, np.arange(total))[0, 1]) < 0.1 and abs(np.corrcoef(actual, other)[0, 1]) < 0.1
 
 
 DOMAINS = {
@@ -130,17 +130,17 @@ def test_shards_hold_the_same_points_on_any_number_of_devices(name, sampler):
         solver = tx.core(
             {"term": (tx.nn.parameter(1.0) * x).mse}, optimizer=optax.sgd(0.1), devices=devices, dtype="float64"
         )
-        found = solver.eval(x, sharded=True)
-        np.testing.assert_array_equal(found.gather(), domain.point_set("interior").coordinates[:, 0])
+        rows = solver.eval(x, sharded=True)
+        np.testing.assert_array_equal(rows.gather(), domain.point_set("interior").coordinates[:, 0])
 
 
 def test_a_device_asks_for_its_own_points_alone(monkeypatch):
     """Of 8 shards, no one makes more than an eighth of the points at once, and all together make each but once."""
-    asked = []
+    requests = []
 
     def noted(cube, start):
         def following(count):
-            asked.append(count)
+            requests.append(count)
             return np.full((count, cube.dimension), 0.5)
 
         return following
@@ -148,9 +148,9 @@ def test_a_device_asks_for_its_own_points_alone(monkeypatch):
     monkeypatch.setitem(SAMPLERS, "sobol", noted)
     x, *_ = tx.domain.rect(n=400, boundary=4).variable("interior")
     tx.core({"term": (tx.nn.parameter(1.0) * x).mse}, optimizer=optax.sgd(0.1), devices=8).eval(x.mean)
-    assert max(asked) <= 50
+    assert max(requests) <= 50
     # 400 points, 4 of the boundary, and one now and then to see how many columns there are.
-    assert 404 <= sum(asked) < 420
+    assert 404 <= sum(requests) < 420
 
 
 def test_refused():

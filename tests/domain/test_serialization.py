@@ -7,7 +7,7 @@ import pytest
 
 import tangrax as tx
 from tangrax.domain import Box
-from tangrax.domain.serialization import made, written
+from tangrax.domain.serialization import shape_from, written
 
 disk, rect = tx.domain.disk, tx.domain.rect
 L = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]
@@ -24,7 +24,7 @@ SHAPES = {
 def back(shape):
     """By way of a file's text and arrays."""
     arrays = {}
-    return made(json.loads(json.dumps(written(shape, arrays, "region"))), arrays)
+    return shape_from(json.loads(json.dumps(written(shape, arrays, "region"))), arrays)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -58,8 +58,8 @@ def test_a_shape_of_ones_own_is_not_written():
 
 
 @pytest.mark.parametrize(
-    "told", [{}, {"kind": "eval"}, {"kind": "Ball"}, {"kind": "Ball", "center": [0, 0], "radius": -1.0}]
+    "content", [{}, {"kind": "eval"}, {"kind": "Ball"}, {"kind": "Ball", "center": [0, 0], "radius": -1.0}]
 )
-def test_what_is_no_shape_is_refused(told):
+def test_what_is_no_shape_is_refused(content):
     with pytest.raises((KeyError, TypeError, ValueError)):
-        made(told, {})
+        shape_from(content, {})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import shapely
-from geometry import coordinates, drawn, evaluated, flux, slopes
+from geometry import coordinates, evaluated, flux, slopes, surface_of
 from hypothesis import given, settings, strategies as st
 from shapely import affinity
 
@@ -34,9 +34,9 @@ def test_moves_in_the_plane(angle, factor, offset, about):
     np.testing.assert_allclose(moved.shape.level(points), same.level(points), atol=1e-11 * factor)
     assert moved.shape.extent == pytest.approx(same.extent) and moved.shape.sides == ("floor",)
     assert isinstance(moved.shape, Moved) and not isinstance(moved.shape.shape, Moved)  # one move of three
-    edge, there = drawn(moved.shape, 500), drawn(same, 500)
-    np.testing.assert_allclose(edge.points, there.points, atol=1e-11 * factor)
-    np.testing.assert_allclose(edge.normals, there.normals, atol=1e-11)
+    edge, expected = surface_of(moved.shape, 500), surface_of(same, 500)
+    np.testing.assert_allclose(edge.points, expected.points, atol=1e-11 * factor)
+    np.testing.assert_allclose(edge.normals, expected.normals, atol=1e-11)
     assert flux(moved.shape, 2000) == pytest.approx(2 * region.area, rel=0.02)
     points, inside = moved.shape.interior(np.random.default_rng(1).random((300, 2)))
     assert shapely.contains_xy(region, *points[inside].T).all()
@@ -75,9 +75,9 @@ def test_a_turn_about_a_slanted_axis_goes_round_by_the_right_hand():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_normals_in_both_precisions(dtype):
     shape = (rect() - disk((0.5, 0.5), 0.2).named("hole")).rotate(0.4).scale(3).translate((1, -2)).shape
-    edge = drawn(shape, 2000)
-    found = slopes(shape.level, edge.points[edge.kept], dtype)
-    np.testing.assert_allclose(found, edge.normals[edge.kept], atol=2e-6 if dtype == "float32" else 1e-12)
+    edge = surface_of(shape, 2000)
+    actual = slopes(shape.level, edge.points[edge.on_boundary], dtype)
+    np.testing.assert_allclose(actual, edge.normals[edge.on_boundary], atol=2e-6 if dtype == "float32" else 1e-12)
 
 
 def test_moved_shapes_combine_and_have_grids():

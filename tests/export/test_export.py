@@ -64,11 +64,11 @@ def test_a_function_where_there_is_only_jax(devices, tmp_path):
     assert run.stdout.strip() == "u, slopes, bent, left of (x, y)|1|cpu|cuda|tpu"
     for count in (1, 5, 17):
         wanted = dict(zip(fields, solver.eval([*fields.values()], points={"interior": GRID[:count]}), strict=True))
-        with np.load(tmp_path / f"{count}.npz") as found:
-            assert set(found) == set(fields)
+        with np.load(tmp_path / f"{count}.npz") as actual:
+            assert set(actual) == set(fields)
             for name, value in wanted.items():
-                assert found[name].dtype == value.dtype
-                np.testing.assert_allclose(found[name], value, rtol=1e-12, atol=1e-12)
+                assert actual[name].dtype == value.dtype
+                np.testing.assert_allclose(actual[name], value, rtol=1e-12, atol=1e-12)
 
 
 def by_numpy(arrays, points):
@@ -89,12 +89,12 @@ def test_parameters_by_name(devices, tmp_path):
     np.testing.assert_allclose(value, solver.eval(u, points={"interior": GRID}), rtol=1e-12, atol=1e-14)
     # And the function agrees with them, by central differences too.
     solver.export(tmp_path / "u.jax", {"u": u, "ux": u.d(X)})
-    found = jax.export.deserialize((tmp_path / "u.jax").read_bytes()).call(GRID)
-    np.testing.assert_allclose(found["u"], value, rtol=1e-12, atol=1e-14)
+    actual = jax.export.deserialize((tmp_path / "u.jax").read_bytes()).call(GRID)
+    np.testing.assert_allclose(actual["u"], value, rtol=1e-12, atol=1e-14)
     with np.load(tmp_path / "parameters.npz") as arrays:
         step = np.array([1e-5, 0])
         slope = (by_numpy(arrays, GRID + step) - by_numpy(arrays, GRID - step)) / 2e-5
-    np.testing.assert_allclose(found["ux"], slope, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(actual["ux"], slope, rtol=1e-6, atol=1e-9)
 
 
 def test_a_steady_line_and_a_problem_over_time(tmp_path):
@@ -116,13 +116,13 @@ def read(path):
         names = path.read_text().split("\n", 1)[0].split(",")
         table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
         assert names == ["x", "y", "u", "slopes[0]", "slopes[1]", "bent", "left"]
-        found = dict(zip(names, table.T, strict=True))
-        slopes = np.stack([found.pop("slopes[0]"), found.pop("slopes[1]")], axis=1)
-        return np.stack([found.pop("x"), found.pop("y")], axis=1), {**found, "slopes": slopes}
+        actual = dict(zip(names, table.T, strict=True))
+        slopes = np.stack([actual.pop("slopes[0]"), actual.pop("slopes[1]")], axis=1)
+        return np.stack([actual.pop("x"), actual.pop("y")], axis=1), {**actual, "slopes": slopes}
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
-            found = dict(file)
-        return np.stack([found.pop("x"), found.pop("y")], axis=1), found
+            actual = dict(file)
+        return np.stack([actual.pop("x"), actual.pop("y")], axis=1), actual
     mesh = meshio.read(path)
     count = len(mesh.points)
     assert [block.type for block in mesh.cells] == ["vertex"]
@@ -138,12 +138,12 @@ def test_values_as_others_read_them(devices, suffix, points, tmp_path):
     fields = fields_of(u)
     path = tmp_path / f"u{suffix}"
     solver.export(path, fields, points=points)
-    where, found = read(path)
+    where, actual = read(path)
     assert np.array_equal(where, GRID if points else solver.points("interior")[:, :2])
     wanted = solver.eval([*fields.values()], points=points)
-    assert set(found) == set(fields)
+    assert set(actual) == set(fields)
     for name, value in zip(fields, wanted, strict=True):
-        assert np.array_equal(found[name], value), name
+        assert np.array_equal(actual[name], value), name
 
 
 def test_the_same_on_any_number_of_devices(tmp_path):
@@ -153,8 +153,8 @@ def test_the_same_on_any_number_of_devices(tmp_path):
         for name in ("u.csv", "u.npz", "u.jax"):
             solver.export(tmp_path / f"{devices}{name}", fields_of(u))
     for name in ("u.csv", "u.npz"):
-        (where, one), (there, three) = (read(tmp_path / f"{devices}{name}") for devices in (1, 3))
-        assert np.array_equal(where, there)
+        (where, one), (elsewhere, three) = (read(tmp_path / f"{devices}{name}") for devices in (1, 3))
+        assert np.array_equal(where, elsewhere)
         for key, value in one.items():
             np.testing.assert_allclose(three[key], value, rtol=1e-9, atol=1e-11)
     one, three = (jax.export.deserialize((tmp_path / f"{k}u.jax").read_bytes()).call(GRID) for k in (1, 3))
@@ -234,11 +234,11 @@ def test_networks_of_ones_own_and_functions_of_the_users(tmp_path):
             "own/file": [0, 1, 2],
         }
     solver.export(tmp_path / "f.jax", {"s": largest, "row": u.grad(net)})
-    found = jax.export.deserialize((tmp_path / "f.jax").read_bytes()).call(GRID)
+    actual = jax.export.deserialize((tmp_path / "f.jax").read_bytes()).call(GRID)
     wanted = np.abs(np.sin(GRID.sum(axis=1)) * 3 * GRID[:, 0] + 1)
-    np.testing.assert_allclose(found["s"], wanted, rtol=1e-12)
+    np.testing.assert_allclose(actual["s"], wanted, rtol=1e-12)
     np.testing.assert_allclose(
-        found["row"], solver.eval(u.grad(net), points={"interior": GRID}), rtol=1e-12, atol=1e-12
+        actual["row"], solver.eval(u.grad(net), points={"interior": GRID}), rtol=1e-12, atol=1e-12
     )
 
 
@@ -334,7 +334,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
             raise OSError("the disk is full")
         return column.tolist()
 
-    monkeypatch.setattr("tangrax.export.formats._numbers", broken)
+    monkeypatch.setattr("tangrax.export.formats.shortest_numbers", broken)
     with pytest.raises(OSError, match="full"):
         solver.export(path, u, points={"interior": GRID})
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -146,9 +146,9 @@ def test_what_tx_np_has_no_function_for():
 
 @pytest.mark.parametrize("array", [np.array([1.0, 2.0]), jnp.array([1.0, 2.0]), np.float32(2.0), jnp.float32(2.0)])
 def test_operators_with_an_array_on_the_left(array):
-    found = [array + X, array - X, array / X, array * X, array**X, array // X, array % X]
-    assert [node.op.name for node in found] == ["+", "-", "/", "*", "**", "//", "%"]
-    assert all(node.args[1] is X and not node.args[0].args for node in found)
+    result = [array + X, array - X, array / X, array * X, array**X, array // X, array % X]
+    assert [node.op.name for node in result] == ["+", "-", "/", "*", "**", "//", "%"]
+    assert all(node.args[1] is X and not node.args[0].args for node in result)
     assert [(array < X).op.name, (array >= X).op.name, (array == X).op.name] == [">", "<=", "=="]
 
 

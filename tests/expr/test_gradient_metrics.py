@@ -98,7 +98,7 @@ SETS = {
 def exact_leaves(name):
     """Each gradient as the list of its leaves, flat, by jax.grad of plain functions."""
     _, functions, handles, names = SETS[name]
-    found = []
+    result = []
     for f in functions:
         order = [NET, OTHER, K] if len(handles) == 3 else [NET]
         gradients = jax.grad(f, argnums=tuple(range(len(order))))(*[START[handle] for handle in order])
@@ -110,8 +110,8 @@ def exact_leaves(name):
             for key in (sorted(tree) if isinstance(tree, dict) else [None])
             if key in names
         ]
-        found.append(leaves)
-    return found
+        result.append(leaves)
+    return result
 
 
 def exact_cosines(vectors):

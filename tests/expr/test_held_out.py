@@ -40,8 +40,8 @@ def test_the_same_expression_at_other_points(devices):
 def test_held_out_points_are_never_those_of_training(domain):
     x = domain.variable("interior")[0]
     trained = {tuple(point) for point in domain.point_set("interior").coordinates}
-    found = [x.held_out(1000, seed).points for seed in (0, 1, 2)]
-    sets = [{tuple(point) for point in points.coordinates} for points in found]
+    actual = [x.held_out(1000, seed).points for seed in (0, 1, 2)]
+    sets = [{tuple(point) for point in points.coordinates} for points in actual]
     for index, points in enumerate(sets):
         assert len(points) == 1000 and not points & trained
         assert not any(points & other for other in sets[:index])
@@ -78,7 +78,7 @@ def test_relative_l2_against_numpy(devices):
     left = X < 0.5
     both, wanted = tx.np.stack([net(X), net(Y)]), tx.np.stack([exact, X])
     pairs = np.stack([u, 1.5 * y + 0.2]), np.stack([e, x])
-    found = solver.eval(
+    actual = solver.eval(
         [
             tx.np.relative_l2(net(X), exact),
             tx.np.relative_l2(net(X)[left], exact[left]),
@@ -91,7 +91,7 @@ def test_relative_l2_against_numpy(devices):
         norm((u - e)[inside]) / norm(e[inside]),
         norm(pairs[0] - pairs[1]) / norm(pairs[1]),
     ]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
 def test_refusals():

@@ -66,27 +66,27 @@ PROBLEMS = {"prime": prime, "few": few, "pair": pair}
 
 def results(devices=None):
     """Everything that must agree, by name."""
-    found = {}
+    result = {}
     for name, make in PROBLEMS.items():
         terms, nets, nodes = make()
         solver = tx.core(terms, optimizer=optax.adam(1e-2), devices=devices, dtype="float64")
         solver.solve(50, progress=False)
         for i, value in enumerate(solver.eval(nodes)):
-            found[f"{name}/eval{i}"] = np.asarray(value)
+            result[f"{name}/eval{i}"] = np.asarray(value)
         for key in solver.history:
-            found[f"{name}/history/{key}"] = solver.history[key]
-            found[f"{name}/epochs/{key}"] = solver.history.epochs(key)
+            result[f"{name}/history/{key}"] = solver.history[key]
+            result[f"{name}/epochs/{key}"] = solver.history.epochs(key)
         for net in nets:
             for i, leaf in enumerate(jax.tree.leaves(solver.module(net))):
-                found[f"{name}/{net.trainable.name}/{i}"] = np.asarray(leaf)
+                result[f"{name}/{net.trainable.name}/{i}"] = np.asarray(leaf)
         J = nodes[0].grad(nets[0])
-        found[f"{name}/gram"], spectrum = solver.eval([J.gram(), J.spectrum()])
-        found[f"{name}/singular"] = spectrum.singular_values
+        result[f"{name}/gram"], spectrum = solver.eval([J.gram(), J.spectrum()])
+        result[f"{name}/singular"] = spectrum.singular_values
         rows = solver.eval(nodes[0], sharded=True)
-        found[f"{name}/gathered"] = rows.gather()
+        result[f"{name}/gathered"] = rows.gather()
         # Not compared, but looked at: what this process holds.
-        found[f"local/{name}"] = np.array([len(rows.local), len(rows), solver._transport.size])
-    return found | second_order(devices) | guided(devices)
+        result[f"local/{name}"] = np.array([len(rows.local), len(rows), solver.mesh.size])
+    return result | second_order(devices) | guided(devices)
 
 
 def second_order(devices):

@@ -17,12 +17,12 @@ def one_device():
     return problems.results(1)
 
 
-def agree(found, expected):
+def agree(actual, expected):
     for name, value in expected.items():
         if not name.startswith("local/"):
             # Decompositions amplify rounding: 1e-8 of the first loss, and the same radii.
             exact = {"second/loss": 1e-8, "second/damping": 1e-3}.get(name, 1e-10)
-            np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=exact, err_msg=name)
+            np.testing.assert_allclose(actual[name], value, rtol=1e-10, atol=exact, err_msg=name)
 
 
 SLOW = pytest.mark.slow
@@ -49,8 +49,8 @@ def test_processes(processes, devices, one_device, tmp_path):
     """jax.distributed: every process gets every result, and holds its own points only."""
     each = each_of(["-n", str(processes), "--devices-per-process", str(devices)], tmp_path, processes > 2)
     assert len(each) == processes
-    for found in each:
-        agree(found, one_device)
+    for actual in each:
+        agree(actual, one_device)
     points_are_split(each, processes * devices)
 
 
@@ -60,14 +60,14 @@ def test_processes(processes, devices, one_device, tmp_path):
 def test_ranks(ranks, one_device, tmp_path):
     each = each_of(["-n", str(ranks), "--mpi"], tmp_path, ranks > 2)
     assert len(each) == ranks
-    for found in each:
-        agree(found, one_device)
+    for actual in each:
+        agree(actual, one_device)
     points_are_split(each, ranks)
 
 
 def points_are_split(each, shards):
     for name in problems.PROBLEMS:
-        held = [found[f"local/{name}"] for found in each]
+        held = [actual[f"local/{name}"] for actual in each]
         count = held[0][1]
         assert sum(local for local, *_ in held) == count, "each point lies in one place"
         assert max(local for local, *_ in held) <= -(-count // shards) * (shards // len(each))

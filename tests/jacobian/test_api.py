@@ -85,13 +85,13 @@ def by_jacrev(function, module, points):
     """Rows (N·C, P), computed without Tangrax."""
     parameters, static = eqx.partition(module, eqx.is_inexact_array)
     rows = jax.vmap(jax.jacrev(lambda p, z: jnp.ravel(function(eqx.combine(p, static), z))), in_axes=(None, 0))
-    found = jax.tree.leaves(rows(parameters, jnp.asarray(points)))
-    return np.concatenate([np.asarray(leaf).reshape(len(points) * found[0].shape[1], -1) for leaf in found], axis=1)
+    actual = jax.tree.leaves(rows(parameters, jnp.asarray(points)))
+    return np.concatenate([np.asarray(leaf).reshape(len(points) * actual[0].shape[1], -1) for leaf in actual], axis=1)
 
 
-def agree(found, expected, tolerance=1e-12):
-    assert np.shape(found) == np.shape(expected)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+def agree(actual, expected, tolerance=1e-12):
+    assert np.shape(actual) == np.shape(expected)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", with_slow(CASES, "residual"))
@@ -109,9 +109,9 @@ def test_float32(devices, monkeypatch):
     monkeypatch.setattr(sharded_jacobian, "rates", lambda transport, dtype: None)
     function, module = CASES["eqx laplacian"]
     J = by_jacrev(function, float64(module), POINTS)
-    found = tx.jacobian.gram(function, module, POINTS, mesh=devices)
-    assert found.dtype == np.float64
-    agree(found, J @ J.T, 2e-6)
+    actual = tx.jacobian.gram(function, module, POINTS, mesh=devices)
+    assert actual.dtype == np.float64
+    agree(actual, J @ J.T, 2e-6)
 
 
 def test_everything_else(devices):
@@ -124,8 +124,8 @@ def test_everything_else(devices):
     agree(api.gram(called, module, POINTS, other_points=POINTS[:4], mesh=devices), J @ J[:4].T)
     weighted = np.sqrt(weights)[:, None] * J
     agree(api.gram(called, module, POINTS, weights=weights, mesh=devices), weighted @ weighted.T)
-    found = api.spectrum(called, module, POINTS, mesh=devices)
-    agree(found.eigenvalues, np.linalg.svd(J, compute_uv=False) ** 2)
+    actual = api.spectrum(called, module, POINTS, mesh=devices)
+    agree(actual.eigenvalues, np.linalg.svd(J, compute_uv=False) ** 2)
     groups = [weights < 0.5, weights > 0.2]
     agree(api.means(called, module, POINTS, groups, mesh=devices), np.stack([J[g].mean(axis=0) for g in groups]))
 
@@ -188,8 +188,8 @@ def kernel_of(count, size, tile, held, factored, components):
         value = lambda leaves, z: function(eqx.combine(tree.unflatten(leaves), static), z)
         side = Rows(value, leaves, mine, layout)
         choice = Choice(choose([side], None).split if factored else Split(), tile, held=held)
-        found = moments(collectives, side, choice)
-        return (found.trace, found.square), stored(collectives, [side], choice)
+        actual = moments(collectives, side, choice)
+        return (actual.trace, actual.square), stored(collectives, [side], choice)
 
     (trace, square), rows = transport.spmd(program, "K")(
         transport.place(layout.pad(points)), transport.replicate(leaves)

@@ -78,8 +78,8 @@ FIT |= {"a matrix operand": {0}, "two weights": {0, 2, 3}, "reshaped": {2}, "in 
 def test_kernel_of_factors(name):
     """Factors of every leaf that has them, whether they pay or not, give J Jᵀ."""
     function = FUNCTIONS[name]
-    found = trace_weights(function, NET, Z[0])
-    every = split_leaves([found], NET, None)
+    result = trace_weights(function, NET, Z[0])
+    every = split_leaves([result], NET, None)
     assert set(every.weights) == FIT.get(name, {0, 2, 3})
     assert set(every.biases) == BIASES.get(name, {1})
     factors = jax.vmap(lambda z: factors_at(function, NET, z, every))(Z)
@@ -121,8 +121,8 @@ def test_equinox_modules():
     )
     leaves, tree = jax.tree.flatten(parameters)
     function = lambda leaves, z: eqx.combine(tree.unflatten(leaves), static)(z)[0]
-    found = trace_weights(function, leaves, Z[0])
-    every = split_leaves([found], leaves, None)
+    result = trace_weights(function, leaves, Z[0])
+    every = split_leaves([result], leaves, None)
     assert len(every.weights) == 2, "the two linear layers"
     assert len(every.biases) == 2, "and their biases"
     factors = jax.vmap(lambda z: factors_at(function, leaves, z, every))(Z)

@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 from marks import slow_but
+from programs import kernel_program
 
 import tangrax as tx
 from tangrax.jacobian import sharded_jacobian
@@ -31,9 +32,9 @@ def solver_of(term, devices, **more):
     return tx.core([term], optimizer=optax.adam(1e-3), devices=devices, dtype="float64", **more)
 
 
-def agree(found, expected):
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+def agree(actual, expected):
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
 
 
 def test_values_residuals_and_blocks(devices, price):
@@ -106,22 +107,13 @@ def test_memory_of_factors():
     u = net(x, y)
     solver = tx.core([u.mse], optimizer=optax.adam(1e-3), devices=1, dtype="float32")
     K = solver.eval(u.grad(net).gram())
-    compiled = _compiled(solver, u.grad(net))
+    compiled = kernel_program(solver, u.grad(net))
     rows = 600 * sum(np.size(leaf) for leaf in jax.tree.leaves(net.params)) * 4
     assert compiled.memory_analysis().temp_size_in_bytes < rows / 5
     some = solver.eval(u.grad(net), points={"interior": DOMAIN.point_set("interior").coordinates[:, :2]})
     again = solver.eval(u.grad(net).gram(), points={"interior": DOMAIN.point_set("interior").coordinates[:, :2]})
     np.testing.assert_allclose(again, some @ some.T, rtol=1e-4)
     assert K.shape == (600, 600) and np.all(np.diag(K) > 0)
-
-
-def _compiled(solver, J):
-    """The program that `eval` ran for the only kernel asked for."""
-    executor = solver._executor
-    (program,) = (found for key, found in executor.programs.items() if key[0] == "tangent kernel")
-    points = executor.place([J.points]).rows.values()
-    known = [solver._held.of(selection.trainable) for selection in J.op.wrt]
-    return program.lower(tuple(points), (known, [])).compile()
 
 
 def test_refusals():

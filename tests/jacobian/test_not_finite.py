@@ -72,24 +72,24 @@ def test_trackers_are_no_numbers(width, devices, tmp_path):
     }
     solver = tx.core({"fit": u.mse, **trackers}, **options)
     rows = solver.eval(J)[POINTS[:, 0] > 0.85]
-    told = []
+    logged = []
 
     class Listener:
         on_start = on_end = lambda self, *_: None
 
         def on_stretch(self, stretch):
-            told.extend(stretch.warnings)
+            logged.extend(stretch.warnings)
 
     show = {"whole": J.spectrum(), "u": u}
     history = solver.solve(2, progress=False, listeners=[Listener()], run_dir=tmp_path, show=show).history
     for part in ("effective_rank", "largest", "trace", "eigenvalues"):
         assert np.isnan(history[f"whole/{part}"]).all()
     assert np.isnan(history["cos"]).all()
-    assert [text for text in told if "cos = nan is no number" in text]
+    assert [text for text in logged if "cos = nan is no number" in text]
     record = analysis.read_record(tmp_path)
-    said = [finding.what for finding in analysis.findings(record)]
+    findings = [finding.what for finding in analysis.findings(record)]
     for name in ("whole/effective_rank", "cos"):
-        assert [text for text in said if text.startswith(f"{name} is no number (NaN), first at epoch 0")]
+        assert [text for text in findings if text.startswith(f"{name} is no number (NaN), first at epoch 0")]
     assert "1 of 11 rows of J" in record.view["spectra"][0]["text"]
     assert {each["name"] for each in record.view["fields"]} == {"u", "fit"}
     K = rows @ rows.T

@@ -93,8 +93,8 @@ def case(request):
     flags = [flag for handle in handles for flag in handle.selection.flags]
 
     def rows(points):
-        found = jax.jacrev(lambda p: function(p if len(trees) > 1 else p[0], points))(trees)
-        leaves = [leaf.reshape(len(points), *field.shape, -1) for leaf in jax.tree.leaves(found)]
+        actual = jax.jacrev(lambda p: function(p if len(trees) > 1 else p[0], points))(trees)
+        leaves = [leaf.reshape(len(points), *field.shape, -1) for leaf in jax.tree.leaves(actual)]
         return np.concatenate([leaf for leaf, flag in zip(leaves, flags, strict=True) if flag], axis=-1)
 
     return field, field.grad(*handles), rows
@@ -104,9 +104,9 @@ def solver_of(devices=1, **more):
     return tx.core([U.mse + V.mse], optimizer=optax.adam(1e-3), devices=devices, dtype="float64", **more)
 
 
-def agree(found, expected):
-    assert np.shape(found) == np.shape(expected)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+def agree(actual, expected):
+    assert np.shape(actual) == np.shape(expected)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 def draw(*shape):
@@ -126,11 +126,11 @@ def test_products(case, devices):
     flat = j.reshape(-1, j.shape[-1])
     v, many, w = draw(j.shape[-1]), draw(j.shape[-1], 3), draw(*j.shape[:-1])
     weight, at_points = weight_of(field, POINTS)
-    asked = [J @ v, J @ many, J.T @ w, J.T @ weight, J.gram() @ w, J.gram().diagonal, J.gram().trace]
+    products = [J @ v, J @ many, J.T @ w, J.T @ weight, J.gram() @ w, J.gram().diagonal, J.gram().trace]
     expected = [j @ v, j @ many, flat.T @ w.ravel(), flat.T @ at_points.ravel(), (flat @ flat.T @ w.ravel())]
     expected += [(j * j).sum(axis=-1), (j * j).sum()]
     expected[4] = expected[4].reshape(w.shape)
-    for one, other in zip(solver_of(devices).eval(asked), expected, strict=True):
+    for one, other in zip(solver_of(devices).eval(products), expected, strict=True):
         agree(one, other)
 
 
@@ -140,11 +140,11 @@ def test_groups_and_new_points(case, devices):
     j, (weight, at_points) = rows(NEW), weight_of(field, NEW)
     left = NEW[:, 0] < 0.45
     some, v = j[left].reshape(-1, j.shape[-1]), draw(j.shape[-1])
-    asked = [J[LEFT] @ v, J[LEFT].T @ weight, J[LEFT].gram() @ weight, J[LEFT].gram().diagonal, J[LEFT].gram().trace]
+    products = [J[LEFT] @ v, J[LEFT].T @ weight, J[LEFT].gram() @ weight, J[LEFT].gram().diagonal, J[LEFT].gram().trace]
     expected = [j[left] @ v, some.T @ at_points[left].ravel(), some @ (some.T @ at_points[left].ravel())]
     expected += [(j[left] ** 2).sum(axis=-1), (some * some).sum()]
     expected[2] = expected[2].reshape(at_points[left].shape)
-    for one, other in zip(solver_of(devices).eval(asked, points={"interior": NEW}), expected, strict=True):
+    for one, other in zip(solver_of(devices).eval(products, points={"interior": NEW}), expected, strict=True):
         agree(one, other)
 
 
@@ -175,8 +175,8 @@ def test_terms_as_vectors_and_blocks(devices):
     j, b = rows_at(POINTS), rows_at(EDGE)
     values = np.asarray(at(single)(OTHER.params, POINTS))
     slope = 2 / 13 * j.T @ values
-    asked = [J @ g, J @ J.mean, J.T @ (J @ g), J.gram(B) @ VB, J.gram(B) @ draw(7), B.gram(J) @ (V - V.mean)]
-    found = solver_of(devices).eval(asked)
+    products = [J @ g, J @ J.mean, J.T @ (J @ g), J.gram(B) @ VB, J.gram(B) @ draw(7), B.gram(J) @ (V - V.mean)]
+    actual = solver_of(devices).eval(products)
     expected = [
         j @ slope,
         j @ j.mean(axis=0),
@@ -184,7 +184,7 @@ def test_terms_as_vectors_and_blocks(devices):
         j @ (b.T @ np.asarray(at(single)(OTHER.params, EDGE))),
     ]
     expected += [j @ (b.T @ draw(7)), b @ (j.T @ (values - values.mean()))]
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         agree(one, other)
     assert (J @ J.T).node is J and (J @ B.T).other is B
 
@@ -216,7 +216,7 @@ def test_trackers(devices):
     solver = tx.core(terms, optimizer=optax.adam(1e-2), devices=devices, dtype="float64")
     expected = []
     for _ in range(3):
-        net = solver._held.of(OTHER.trainable)
+        net = solver.training.parameters[OTHER.trainable]
         j = jax.jacrev(lambda p: at(single)(p, POINTS))(net)
         j = np.concatenate([np.asarray(leaf).reshape(13, -1) for leaf in jax.tree.leaves(j)], axis=1)
         expected.append(((j * j).sum(), np.linalg.norm(j @ (j.T @ w))))
@@ -271,8 +271,8 @@ def largest_array(compiled):
 def test_chunks():
     """Within a small memory limit the points go one chunk after the other, with the same results."""
     J, w = RESIDUAL.grad(NET), draw(13)
-    asked = [J.gram().trace, J.T @ w, J.gram().diagonal, J.gram() @ w]
-    whole, parts = (solver_of(memory_limit=limit).eval(asked) for limit in (2**30, 2**15))
+    products = [J.gram().trace, J.T @ w, J.gram().diagonal, J.gram() @ w]
+    whole, parts = (solver_of(memory_limit=limit).eval(products) for limit in (2**30, 2**15))
     for one, other in zip(parts, whole, strict=True):
         agree(one, other)
 

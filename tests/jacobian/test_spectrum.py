@@ -17,20 +17,20 @@ EPS = np.finfo(np.float64).eps
 def test_singular_values(rows, columns, devices):
     """Tall, wide and square; shards with fewer rows than columns, and with none of their own."""
     values = np.geomspace(1, 1e-12, min(rows, columns))
-    found = singular_values(sharded(matrix_of(values, rows, columns), devices))
-    assert found.shape == values.shape
-    np.testing.assert_allclose(found, values, rtol=1e-10, atol=8 * EPS)
+    actual = singular_values(sharded(matrix_of(values, rows, columns), devices))
+    assert actual.shape == values.shape
+    np.testing.assert_allclose(actual, values, rtol=1e-10, atol=8 * EPS)
 
 
 def test_small_singular_values_survive(devices):
     """κ(K) = 1e28 is detectable, where K itself in float64 resolves 1e16."""
     values = np.geomspace(1, 1e-14, 40)
     matrix = matrix_of(values, 60, 80)
-    found = Spectrum(singular_values(sharded(matrix, devices)), 60, 80, EPS)
-    np.testing.assert_allclose(found.eigenvalues[:40], values**2, rtol=0.2)
-    assert found.detectable == 40
-    right = np.abs(found.eigenvalues[:40] / values**2 - 1) <= 0.01
-    assert np.all(right[: found.resolved]) and 30 < found.resolved < 40
+    actual = Spectrum(singular_values(sharded(matrix, devices)), 60, 80, EPS)
+    np.testing.assert_allclose(actual.eigenvalues[:40], values**2, rtol=0.2)
+    assert actual.detectable == 40
+    right = np.abs(actual.eigenvalues[:40] / values**2 - 1) <= 0.01
+    assert np.all(right[: actual.resolved]) and 30 < actual.resolved < 40
     squared = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
     assert np.abs(squared[39] / values[39] ** 2 - 1) > 100, "forming K loses them"
 
@@ -40,37 +40,37 @@ def test_what_is_not_resolved_is_said():
     for seed, (rows, columns) in enumerate([(30, 50), (200, 100), (128, 300)]):
         values = np.geomspace(1, 1e-9, 20)
         matrix = matrix_of(values, rows, columns, seed)
-        found = Spectrum(singular_values(sharded(matrix, 3)), rows, columns, EPS)
-        assert found.resolved == 20
-        assert not found.condition.exact or rows > columns
+        actual = Spectrum(singular_values(sharded(matrix, 3)), rows, columns, EPS)
+        assert actual.resolved == 20
+        assert not actual.condition.exact or rows > columns
         if rows <= columns:
-            assert f"{rows - 20} of {rows} eigenvalues" in str(found.condition)
+            assert f"{rows - 20} of {rows} eigenvalues" in str(actual.condition)
             # The smallest computed one is noise, and may be as much larger as its error.
-            assert 1 / (6 * EPS) ** 2 < found.condition.value <= 1 / (4 * EPS) ** 2
+            assert 1 / (6 * EPS) ** 2 < actual.condition.value <= 1 / (4 * EPS) ** 2
         else:
-            assert found.condition.value == np.inf and "rank 100 at most" in str(found.condition)
+            assert actual.condition.value == np.inf and "rank 100 at most" in str(actual.condition)
 
 
 def test_resolved_and_detectable_are_two_counts():
     """σ = 1e-14 has an error of 4 ε, 9 %: its square is no zero, and known to 20 % alone. The text says so."""
-    found = Spectrum(np.array([1.0, 0.1, 1e-14]), 3, 9, EPS)
-    text = str(found)
+    actual = Spectrum(np.array([1.0, 0.1, 1e-14]), 3, 9, EPS)
+    text = str(actual)
     assert "resolved to 1 %     2 of 3 eigenvalues" in text and "detectable          3 of 3," in text
-    assert "(1 of 3 eigenvalues are not resolved to 1 %)" in text and not found.condition.exact
+    assert "(1 of 3 eigenvalues are not resolved to 1 %)" in text and not actual.condition.exact
 
 
 def test_formulas():
     """Eigenvalues 4, 2, 1, 1 of a kernel of four points."""
-    found = Spectrum(np.sqrt([4.0, 2.0, 1.0, 1.0]), 4, 9, EPS)
-    assert found.largest == pytest.approx(4) and found.trace == pytest.approx(8)
-    assert found.effective_rank == pytest.approx(64 / 22)
+    actual = Spectrum(np.sqrt([4.0, 2.0, 1.0, 1.0]), 4, 9, EPS)
+    assert actual.largest == pytest.approx(4) and actual.trace == pytest.approx(8)
+    assert actual.effective_rank == pytest.approx(64 / 22)
     # p = 1/2, 1/4, 1/8, 1/8: an entropy of 1.75 bits.
-    assert found.entropy_rank == pytest.approx(2**1.75)
-    assert found.effective_dimension(1.0) == pytest.approx(4 / 5 + 2 / 3 + 1 / 2 + 1 / 2)
-    assert found.damped_condition(2.0) == pytest.approx(6 / 3)
-    assert found.condition.exact and float(found.condition) == pytest.approx(4)
-    assert [found.numerical_rank(t) for t in (0.9, 0.4, 0.2)] == [1, 2, 4]
-    assert found.numerical_rank() == 4
+    assert actual.entropy_rank == pytest.approx(2**1.75)
+    assert actual.effective_dimension(1.0) == pytest.approx(4 / 5 + 2 / 3 + 1 / 2 + 1 / 2)
+    assert actual.damped_condition(2.0) == pytest.approx(6 / 3)
+    assert actual.condition.exact and float(actual.condition) == pytest.approx(4)
+    assert [actual.numerical_rank(t) for t in (0.9, 0.4, 0.2)] == [1, 2, 4]
+    assert actual.numerical_rank() == 4
     # Five points and three parameters: two more eigenvalues, which are zero.
     tall = Spectrum(np.sqrt([4.0, 2.0, 1.0]), 5, 3, EPS)
     assert tall.damped_condition(2.0) == pytest.approx(3)
@@ -78,9 +78,9 @@ def test_formulas():
 
 
 def test_a_jacobian_of_zeros():
-    found = Spectrum(np.zeros(3), 3, 5, EPS)
-    assert (found.effective_rank, found.entropy_rank, found.resolved) == (0.0, 0.0, 0)
-    assert "at least inf" in str(found)
+    actual = Spectrum(np.zeros(3), 3, 5, EPS)
+    assert (actual.effective_rank, actual.entropy_rank, actual.resolved) == (0.0, 0.0, 0)
+    assert "at least inf" in str(actual)
 
 
 @pytest.mark.parametrize("call", [lambda s: s.effective_dimension(0.0), lambda s: s.damped_condition(-1.0)])
@@ -135,10 +135,10 @@ def test_components_are_rows(devices):
     x, _ = tx.domain.line(mesh_size=1 / 8).variable("interior")
     net = tx.nn.mlp(1, outputs=2, width=4, depth=1, key=0)
     solver = tx.core([net(x).mse], optimizer=optax.adam(1e-3), devices=devices, dtype="float64")
-    found, rows = solver.eval([net(x).grad(net).spectrum(), net(x).grad(net)])
-    assert rows.shape[:2] == (7, 2) and found.rows == 14
+    actual, rows = solver.eval([net(x).grad(net).spectrum(), net(x).grad(net)])
+    assert rows.shape[:2] == (7, 2) and actual.rows == 14
     expected = np.linalg.svd(rows.reshape(14, -1), compute_uv=False)
-    np.testing.assert_allclose(found.singular_values, expected, atol=1e-13)
+    np.testing.assert_allclose(actual.singular_values, expected, atol=1e-13)
 
 
 def test_float32_says_what_it_resolves():
@@ -169,6 +169,6 @@ def test_refusals():
 @pytest.mark.parametrize("error", [0.0, 1e-13])
 def test_the_floor_is_where_rounding_may_be_one_percent(error):
     """The eigenvalue s² that is wrong by 1 % where s is off by four ulps of the largest, and K by `error`."""
-    found = Spectrum(np.array([3.0, 1.0]), 2, 2, EPS, error)
-    s, rounding = np.sqrt(found.floor), 4 * EPS * 3.0
-    assert (2 * s * rounding + rounding**2 + error) / found.floor == pytest.approx(0.01, rel=1e-9)
+    actual = Spectrum(np.array([3.0, 1.0]), 2, 2, EPS, error)
+    s, rounding = np.sqrt(actual.floor), 4 * EPS * 3.0
+    assert (2 * s * rounding + rounding**2 + error) / actual.floor == pytest.approx(0.01, rel=1e-9)

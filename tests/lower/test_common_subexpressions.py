@@ -67,7 +67,7 @@ def test_what_differs_is_kept_apart():
 
 def test_trees_in_and_out():
     function = lambda tree: {"a": tree["x"] * 2, "b": (tree["x"] * 2, tree["y"])}
-    found = merged(function)({"x": X, "y": jnp.int32(3)})
-    np.testing.assert_allclose(found["a"], X * 2)
-    np.testing.assert_allclose(found["b"][0], X * 2)
-    assert found["b"][1] == 3
+    actual = merged(function)({"x": X, "y": jnp.int32(3)})
+    np.testing.assert_allclose(actual["a"], X * 2)
+    np.testing.assert_allclose(actual["b"][0], X * 2)
+    assert actual["b"][1] == 3

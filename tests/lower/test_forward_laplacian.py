@@ -109,8 +109,8 @@ def by_hessian(function, sums):
     return together
 
 
-def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12 * max(1, np.abs(expected).max()))
+def close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-12 * max(1, np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -128,9 +128,9 @@ def test_against_hessians(name):
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "looped"])
 def test_by_parameters(name):
     """Reverse mode through the pass."""
-    found = jax.jit(jax.jacrev(in_one_pass(FUNCTIONS[name], SUMS[1:2])))(PARAMETERS, POINT)
+    actual = jax.jit(jax.jacrev(in_one_pass(FUNCTIONS[name], SUMS[1:2])))(PARAMETERS, POINT)
     expected = jax.jit(jax.jacrev(by_hessian(FUNCTIONS[name], SUMS[1:2])))(PARAMETERS, POINT)
-    jax.tree.map(close, found, expected)
+    jax.tree.map(close, actual, expected)
 
 
 def test_mixed_and_several_sums():
@@ -149,9 +149,9 @@ def test_a_pass_within_a_pass():
     def laplacian(z):
         return jets(lambda z: [tanh_net(PARAMETERS, z)], z, [{((0, 0), (1, 1))}])[0].along[((0, 0), (1, 1))]
 
-    found = jets(lambda z: [laplacian(z)], POINT, [{((0, 0), (1, 1))}])[0].along[((0, 0), (1, 1))]
+    actual = jets(lambda z: [laplacian(z)], POINT, [{((0, 0), (1, 1))}])[0].along[((0, 0), (1, 1))]
     trace = lambda f: lambda z: sum(jax.hessian(f)(z)[axis, axis] for axis in (0, 1))
-    close(found, trace(trace(lambda z: tanh_net(PARAMETERS, z)))(POINT))
+    close(actual, trace(trace(lambda z: tanh_net(PARAMETERS, z)))(POINT))
 
 
 def kernel_function(field, *nets):
@@ -166,8 +166,8 @@ def kernel_function(field, *nets):
 
 def same(function, expected, leaves, z):
     """Values and derivatives by the leaves."""
-    found, theirs = (jax.jit(lambda *at, f=f: (f(*at), jax.jacrev(f)(*at)))(leaves, z) for f in (function, expected))
-    jax.tree.map(close, found, theirs)
+    actual, theirs = (jax.jit(lambda *at, f=f: (f(*at), jax.jacrev(f)(*at)))(leaves, z) for f in (function, expected))
+    jax.tree.map(close, actual, theirs)
 
 
 def module_of(net, leaves):
@@ -288,8 +288,8 @@ def test_components_and_several_networks():
 def uses(field, net):
     """How often each weight is used; first layer, hidden layers, output layer."""
     function, leaves = kernel_function(field, net)
-    found = trace_weights(function, leaves, POINT[: net.module.layers[0].weight.shape[1]])
-    count = Counter(use.leaf for use in found.uses)
+    actual = trace_weights(function, leaves, POINT[: net.module.layers[0].weight.shape[1]])
+    count = Counter(use.leaf for use in actual.uses)
     return [count[leaf] for leaf in range(0, len(leaves), 2)]
 
 

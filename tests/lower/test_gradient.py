@@ -120,10 +120,10 @@ def solvers():
 
 
 def solver_on(k, cache):
-    found, optimizer = cache
-    if k not in found:
-        found[k] = tx.core([(K * U).mse], optimizer=optimizer, devices=k, dtype="float64")
-    return found[k]
+    actual, optimizer = cache
+    if k not in actual:
+        actual[k] = tx.core([(K * U).mse], optimizer=optimizer, devices=k, dtype="float64")
+    return actual[k]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -161,10 +161,10 @@ def test_rows_of_a_field_that_holds_a_term(devices, solvers):
     """The mean inside moves with the parameters, and every row with it."""
     solver = solver_on(devices, solvers)
     params = network()
-    found = solver.eval(((U - U.mean) * V.std).grad(NET))
+    actual = solver.eval(((U - U.mean) * V.std).grad(NET))
     slopes = jax.jacrev(lambda p: (u(p) - jnp.mean(u(p))) * jnp.std(v(p)))(params)
     expected = np.concatenate([leaf.reshape(11, -1) for leaf in jax.tree.leaves(slopes)], axis=-1)
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_rows_of_an_opaque_field_are_refused(solvers):

@@ -42,7 +42,7 @@ def test_gradients_of_groups(name, limit, devices):
     groups = {"some": x > 0.25, "few": x > 0.85}
     terms = [field[group].mse for group in groups.values()] + [field[x > 0.5].max]
     solver = tx.core([terms[0]], optimizer=optax.sgd(0.1), devices=devices, dtype="float64", memory_limit=limit)
-    found = solver.eval([*terms, *(term.grad(net) for term in terms)])
+    result = solver.eval([*terms, *(term.grad(net) for term in terms)])
     arrays, rest = eqx.partition(solver.module(net), eqx.is_inexact_array)
 
     def of(arrays, least, how):
@@ -55,7 +55,7 @@ def test_gradients_of_groups(name, limit, devices):
         lambda a: of(a, 0.85, lambda v: jnp.mean(v**2)),
         lambda a: of(a, 0.5, jnp.max),
     ]
-    for value, gradient, reference in zip(found, found[3:], references, strict=False):
+    for value, gradient, reference in zip(result, result[3:], references, strict=False):
         expected, slopes = jax.value_and_grad(reference)(arrays)
         np.testing.assert_allclose(value, expected, rtol=1e-12)
         flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(slopes)])

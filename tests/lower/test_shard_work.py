@@ -41,7 +41,7 @@ def test_each_device_does_its_share(k):
     rows = several.eval(u.grad(net), sharded=True)
     assert {s.data.shape[0] for s in rows.padded.addressable_shards} == {-(-1000 // k)}
     assert len({s.device for s in rows.padded.addressable_shards}) == k
-    for placed in several._loop.points.rows.values():
+    for placed in several.training.loop.points.rows.values():
         assert {s.data.shape[0] for s in placed.addressable_shards} == {-(-1000 // k)}
 
 
@@ -186,8 +186,8 @@ def test_many_terms_are_reduced_as_one(devices):
     x, i = np.arange(1, 14)[:, None] / 14, np.arange(33)
     upper = x[x[:, 0] > 0.5]
     for where, at in (("all", x), ("half", upper)):
-        found = [float(many.history[f"{where} {number}"][0]) for number in i]
-        assert np.allclose(found, np.mean((0.5 * at - i) ** 2, axis=0), rtol=1e-13)
+        result = [float(many.history[f"{where} {number}"][0]) for number in i]
+        assert np.allclose(result, np.mean((0.5 * at - i) ** 2, axis=0), rtol=1e-13)
     slope = sum(np.sum(np.mean(2 * at * (0.5 * at - i), axis=0)) for at in (x, upper))
     assert np.isclose(many.eval(k), 0.5 - 1e-4 * slope, rtol=1e-13)
     few, more = (training_program(solver(count)[0]).as_text().count(" reduce(") for count in (33, 43))

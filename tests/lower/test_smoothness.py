@@ -38,8 +38,8 @@ def net_of(activation):
 def test_the_order_at_which_derivatives_vanish(name):
     activation, order = VANISH[name]
     u = net_of(activation)(X, T)
-    found = [k for k in (1, 2, 3) if too_rough([u.d(X, k).mse])]
-    assert found == ([] if order is None else list(range(order, 4)))
+    actual = [k for k in (1, 2, 3) if too_rough([u.d(X, k).mse])]
+    assert actual == ([] if order is None else list(range(order, 4)))
 
 
 def test_orders_add_up_along_an_expression():

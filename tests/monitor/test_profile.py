@@ -37,9 +37,9 @@ def calls(path):
 
 def events(path):
     """Of each Perfetto trace there, by time."""
-    found = sorted(path.glob("plugins/profile/*/perfetto_trace.json.gz"))
-    assert found
-    return [json.loads(gzip.decompress(file.read_bytes()))["traceEvents"] for file in found]
+    actual = sorted(path.glob("plugins/profile/*/perfetto_trace.json.gz"))
+    assert actual
+    return [json.loads(gzip.decompress(file.read_bytes()))["traceEvents"] for file in actual]
 
 
 def test_parts_add_up(devices, tmp_path):
@@ -97,7 +97,9 @@ def test_results_are_the_same(how, devices, count, tmp_path):
     assert list(profiled.history) == list(other.history)
     for name in other.history:
         np.testing.assert_array_equal(profiled.history[name], other.history[name])
-    for mine, its in zip(*(jax.tree.leaves(list(s._parameters.values())) for s in (profiled, other)), strict=True):
+    for mine, its in zip(
+        *(jax.tree.leaves(list(s.training.parameters.values())) for s in (profiled, other)), strict=True
+    ):
         np.testing.assert_array_equal(mine, its)
     assert profiled.timing.compilations == other.timing.compilations
     assert [call["epochs"] for call in calls(tmp_path)] == [[0, count], [count, count + count // 2]]
@@ -129,8 +131,8 @@ def test_a_heavy_tracker_has_a_larger_share(devices, tmp_path):
 
 def test_shares_of_trackers_of_several_intervals():
     """Two each second epoch and one each fifth, of 1 s each, beside steps of 3 s of which 0.6 are communication."""
-    found = StepTiming(epoch=3.0, trackers={2: 2.0, 5: 1.0}, all_reduce=0.6, numbers=9, devices=2)
-    watched, communication = found.shares([(10, 15), (15, 20)])  # due at 10, 12, 14, 16, 18 and at 10, 15
+    actual = StepTiming(epoch=3.0, trackers={2: 2.0, 5: 1.0}, all_reduce=0.6, numbers=9, devices=2)
+    watched, communication = actual.shares([(10, 15), (15, 20)])  # due at 10, 12, 14, 16, 18 and at 10, 15
     assert watched == pytest.approx((5 * 2 + 2 * 1) / (5 * 2 + 2 * 1 + 10 * 3))
     assert communication == pytest.approx(0.2)
 

@@ -40,9 +40,9 @@ def offline(directory, **more):
     return tx.sinks.wandb("project", "a run", directory=directory, mode="offline", **more)
 
 
-def shown(directory: Path) -> list[tuple[int, dict]]:
+def series_in(directory: Path) -> list[tuple[int, dict]]:
     """Steps, and values by tag, of all event files: floats, and histograms as fields."""
-    found = []
+    result = []
     for path in sorted(directory.iterdir()):
         for event in events(path):
             values = {}
@@ -50,8 +50,8 @@ def shown(directory: Path) -> list[tuple[int, dict]]:
                 entry = fields(value)
                 number = struct.unpack("<f", entry[2][0])[0] if 2 in entry else fields(entry[5][0])
                 values[entry[1][0].decode()] = number
-            found += [(event.get(2, [0])[0], values)] if values else []
-    return found
+            result += [(event.get(2, [0])[0], values)] if values else []
+    return result
 
 
 def files(directory: Path) -> list[Path]:
@@ -62,15 +62,15 @@ def files(directory: Path) -> list[Path]:
 
 def logged(directory: Path) -> list[tuple[int, dict]]:
     """Steps, and values by name, of all offline runs, in the order in which they began."""
-    found = []
+    result = []
     for path in files(directory):
         for record in records(path):
             for history in record.get(2, ()):
                 values = {}
                 for item in map(fields, fields(history)[1]):
                     values["/".join(key.decode() for key in item.get(1, item.get(2)))] = json.loads(item[16][0])
-                found.append((values.pop("_step"), values))
-    return found
+                result.append((values.pop("_step"), values))
+    return result
 
 
 def check(rows, solver, rounded=lambda value: value):
@@ -88,7 +88,7 @@ def test_tensorboard(devices, tmp_path):
     solver = make(devices=devices)
     for epochs in (25, 5):
         solver.solve(epochs, progress=False, listeners=[sink])
-    check(shown(tmp_path / "new" / "board"), solver, np.float32)
+    check(series_in(tmp_path / "new" / "board"), solver, np.float32)
 
 
 def test_tensorboard_forgets_what_a_killed_run_wrote_later(tmp_path):
@@ -103,10 +103,10 @@ def test_tensorboard_forgets_what_a_killed_run_wrote_later(tmp_path):
 
 
 def test_arrays_in_tensorboard(tmp_path):
-    writer = tx.sinks.tensorboard(tmp_path)._opened()
+    writer = tx.sinks.tensorboard(tmp_path).open_writer()
     writer.write(ROW)
     writer.close()
-    ((epoch, values),) = shown(tmp_path)
+    ((epoch, values),) = series_in(tmp_path)
     many = values.pop("many")
     assert epoch == 3 and set(values) == {"matrix/0_0", "matrix/0_1", "matrix/1_0", "matrix/1_1"}
     np.testing.assert_array_equal(list(values.values()), MATRIX.ravel())
@@ -135,16 +135,16 @@ def test_wandb(devices, tmp_path):
 def test_wandb_is_told_nothing_but_the_rows(tmp_path, capsys):
     make().solve(25, progress=False, listeners=[offline(tmp_path)])
     (path,) = files(tmp_path)
-    told = [record for record in records(path) if not {4, 7, 13} & set(record)]  # terminal, load
-    assert len(told) == len(records(path))
-    (run,) = [fields(record[17][0]) for record in told if 17 in record]
+    content = [record for record in records(path) if not {4, 7, 13} & set(record)]  # terminal, load
+    assert len(content) == len(records(path))
+    (run,) = [fields(record[17][0]) for record in content if 17 in record]
     assert run[3] == [b"project"] and run[8] == [b"a run"] and 21 not in run  # no git
     assert not any((path.parent / "files").iterdir())  # requirements, metadata, code
     assert capsys.readouterr() == ("", "")
 
 
 def test_arrays_in_wandb(tmp_path):
-    writer = offline(tmp_path)._opened()
+    writer = offline(tmp_path).open_writer()
     writer.write(ROW)
     writer.close()
     ((epoch, values),) = logged(tmp_path)
@@ -189,8 +189,8 @@ def test_a_failing_service_says_so_once(make_sink, tmp_path, capsys):
     solver = make()
     for _ in range(2):
         solver.solve(20, progress=False, listeners=[sink])
-    said = capsys.readouterr().err
-    assert solver.epoch == 40 and said.count("failed: ") == 1 and "Training goes on without it" in said
+    errors = capsys.readouterr().err
+    assert solver.epoch == 40 and errors.count("failed: ") == 1 and "Training goes on without it" in errors
 
 
 @pytest.mark.parametrize("make_sink", [tx.sinks.tensorboard, offline])

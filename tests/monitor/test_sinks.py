@@ -46,11 +46,9 @@ def test_a_table(tmp_path):
 
 
 def test_arrays_and_numbers_that_are_not_finite(tmp_path):
-    from tangrax.monitor.sinks.text_files import _Lines, _Table
-
     row = {"epoch": 3, "matrix": np.array([[1.0, np.nan], [0.5, -np.inf]])}
-    for kind, path in ((_Lines, tmp_path / "a"), (_Table, tmp_path / "b")):
-        with contextlib.closing(kind(path)) as writer:
+    for sink in (tx.sinks.json_lines(tmp_path / "a"), tx.sinks.csv(tmp_path / "b")):
+        with contextlib.closing(sink.open_writer()) as writer:
             writer.write(row)
     assert json.loads((tmp_path / "a").read_text()) == {"epoch": 3, "matrix": [[1.0, None], [0.5, None]]}
     names, values = (tmp_path / "b").read_text().splitlines()
@@ -81,16 +79,16 @@ class Rows(Writer):
 )
 def test_a_row_has_the_newest_of_all_that_is_recorded(how, some):
     """Against the history: the last entry of each name up to the row's epoch."""
-    kept = Rows()
-    solver = make(how, 2).solve(13, progress=False, listeners=[Sink("rows", lambda: kept)])
+    recorder = Rows()
+    solver = make(how, 2).solve(13, progress=False, listeners=[Sink("rows", lambda: recorder)])
     assert some <= set(solver.history)
-    for row in kept.rows:
+    for row in recorder.rows:
         due = {name: solver.history.epochs(name) <= row["epoch"] for name in solver.history}
         assert set(row) == {"epoch", "epochs per second", *(name for name, some in due.items() if some.any())}
         for name, before in due.items():
             if before.any():
                 np.testing.assert_array_equal(row[name], solver.history[name][before][-1])
-    assert set(solver.history) < set(kept.rows[-1])
+    assert set(solver.history) < set(recorder.rows[-1])
 
 
 def test_a_table_has_a_column_more_for_what_is_recorded_later(tmp_path):
@@ -143,9 +141,9 @@ def test_a_slow_sink_holds_nothing_up(monkeypatch, capsys):
     solver.solve(60, progress=False, listeners=[Often(sink)])
     assert solver.epoch == 60 and not writer.rows
     go.set()
-    said = capsys.readouterr().err
-    assert said.count("the slow one is 2 rows behind") == 1
-    assert "left to itself" in said
+    errors = capsys.readouterr().err
+    assert errors.count("the slow one is 2 rows behind") == 1
+    assert "left to itself" in errors
 
 
 class Often:
@@ -162,8 +160,8 @@ class Often:
 def test_a_failing_sink_says_so_once(tmp_path, capsys):
     solver = run(tx.sinks.json_lines(tmp_path / "none" / "log.jsonl"), 40)
     assert solver.epoch == 40
-    said = capsys.readouterr().err
-    assert said.count("failed: FileNotFoundError") == 1 and "Training goes on without it" in said
+    errors = capsys.readouterr().err
+    assert errors.count("failed: FileNotFoundError") == 1 and "Training goes on without it" in errors
 
 
 def test_a_table_of_another_run_is_left_alone(tmp_path, capsys):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def fields(message: bytes) -> dict[int, list]:
     """Values by number: integers of varints, bytes of all others."""
-    found: dict[int, list] = {}
+    result: dict[int, list] = {}
     at = 0
 
     def varint():
@@ -26,8 +26,8 @@ def fields(message: bytes) -> dict[int, list]:
         else:
             size = {1: 8, 5: 4}[kind] if kind != 2 else varint()
             value, at = message[at : at + size], at + size
-        found.setdefault(number, []).append(value)
-    return found
+        result.setdefault(number, []).append(value)
+    return result
 
 
 def doubles(packed: bytes) -> tuple[float, ...]:
@@ -36,15 +36,15 @@ def doubles(packed: bytes) -> tuple[float, ...]:
 
 def events(path: Path) -> list[dict[int, list]]:
     """`Event`s of a file of TensorBoard: TFRecords, each with CRC-32C of its length and of its bytes."""
-    data, at, found = path.read_bytes(), 0, []
+    data, at, result = path.read_bytes(), 0, []
     while at < len(data):
         (size,) = struct.unpack_from("<Q", data, at)
         body = data[at + 12 : at + 12 + size]
         assert _masked(data[at : at + 8]) == data[at + 8 : at + 12]
         assert _masked(body) == data[at + 12 + size : at + 16 + size]
-        found.append(fields(body))
+        result.append(fields(body))
         at += 16 + size
-    return found
+    return result
 
 
 def _masked(data: bytes) -> bytes:
@@ -59,7 +59,7 @@ def _masked(data: bytes) -> bytes:
 
 def records(path: Path) -> list[dict[int, list]]:
     """`Record`s of a run of W&B: a log in blocks of 32 KiB, records in parts with CRC-32 of kind and bytes."""
-    data, at, found, parts = path.read_bytes(), 7, [], b""
+    data, at, result, parts = path.read_bytes(), 7, [], b""
     assert data[:4] == b":W&B"
     while at < len(data):
         if 32768 - at % 32768 < 7:
@@ -70,7 +70,7 @@ def records(path: Path) -> list[dict[int, list]]:
         assert zlib.crc32(bytes([kind]) + body) == crc
         parts += body
         if kind in (1, 4):  # whole, or the last part
-            found.append(fields(parts))
+            result.append(fields(parts))
             parts = b""
         at += 7 + size
-    return found
+    return result

@@ -101,10 +101,10 @@ def test_periodic_inputs(make):
     u = make(3, width=4, key=1)(tx.np.periodic(X, 2.0), Y)
     solver = tx.core([u.mse], optimizer=optax.adam(1e-3), devices=1, dtype="float64")
     fields = [u, u.d(X), u.d2(X)]
-    here, there = (
+    own, other = (
         solver.eval(fields, points={"interior": POINTS + shift}) for shift in (np.zeros(2), np.array([2.0, 0.0]))
     )
-    for a, b in zip(here, there, strict=True):
+    for a, b in zip(own, other, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, np.abs(a).max()))
 
 
@@ -118,8 +118,8 @@ def test_kernels_of_residuals(net, devices, monkeypatch):
     rows = jax.vmap(jax.jacrev(lambda p, z: residual(eqx.combine(p, static), z)), in_axes=(None, 0))
     leaves = jax.tree.leaves(rows(parameters, jnp.asarray(POINTS)))
     J = np.concatenate([np.asarray(leaf).reshape(len(POINTS), -1) for leaf in leaves], axis=1)
-    found = tx.jacobian.gram(residual, module, POINTS, mesh=devices)
-    np.testing.assert_allclose(found, J @ J.T, rtol=0, atol=1e-12 * np.abs(J @ J.T).max())
+    actual = tx.jacobian.gram(residual, module, POINTS, mesh=devices)
+    np.testing.assert_allclose(actual, J @ J.T, rtol=0, atol=1e-12 * np.abs(J @ J.T).max())
 
 
 @pytest.mark.parametrize("net", slow_but(NETS, "siren"), indirect=True)

@@ -140,11 +140,11 @@ def test_periodic_fields_are_periodic_with_their_derivatives():
     module = eqx.nn.MLP(3, 1, 4, 1, activation=jnp.tanh, key=jax.random.key(0))
     field = tx.nn.wrap(module)(tx.np.periodic(X, 2.0), Y)
     solver = solver_of(field.mse)
-    here, there = (
+    own, other = (
         solver.eval([field, field.d(X), field.d2(X)], points={"interior": POINTS + shift})
         for shift in ([0.0, 0.0], [2.0, 0.0])
     )
-    np.testing.assert_allclose(here, there, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(own, other, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("form", ["module", "params"])

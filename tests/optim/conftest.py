@@ -10,5 +10,5 @@ import tangrax as tx
 @pytest.fixture(autouse=True)
 def double(monkeypatch):
     module = sys.modules["tangrax.parallel.setup"]
-    monkeypatch.setattr(module, "_settings", module._settings)  # for tests elsewhere: as it was
+    monkeypatch.setattr(module, "current", module.current)  # for tests elsewhere: as it was
     tx.setup(dtype="float64")

@@ -62,8 +62,8 @@ def test_linear_least_squares(devices):
     weights = np.sqrt(4 / len(points) + np.where(points < 0.3, 1 / np.sum(points < 0.3), 0))
     A = np.stack([np.ones_like(points), points, points**2], axis=1)
     expected = np.linalg.lstsq(A * weights[:, None], weights * np.exp(points), rcond=None)[0]
-    found = [float(solver.module(p)) for p in (a, b, c)]
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    actual = [float(solver.module(p)) for p in (a, b, c)]
+    np.testing.assert_allclose(actual, expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("way", with_slow(WAYS, "sketch", "svd, few rows"))
@@ -145,8 +145,8 @@ def test_round_off():
     assert solver.stalled is None
     solver.optimizer(gauss_newton()).solve(150, progress=False)
     new = np.linspace(0, 1, 101)
-    found, expected = solver.eval([u, exact], points={"interior": new})
-    assert np.linalg.norm(found - expected) < 1e-13 * np.linalg.norm(expected)
+    actual, expected = solver.eval([u, exact], points={"interior": new})
+    assert np.linalg.norm(actual - expected) < 1e-13 * np.linalg.norm(expected)
     assert solver.stalled is not None and "no step of 32 lowered the loss" in solver.stalled
     assert "round-off" in solver.stalled and "60 residuals are enough for 321 parameters" in solver.stalled
     assert list(solver.history.epochs("damping")) == list(range(30, 180))
@@ -177,8 +177,8 @@ def test_reason_of_buckets():
     k = tx.nn.parameter(0.8, name="k")
     optimizer = gauss_newton(way="sketch").build_for({"fit": (k * x - 1).mse}, [k.trainable])
     none = optimizer.init({k.trainable: k.trainable.initial})
-    found = optimizer.trouble(replace(none, stalled=jnp.asarray(10), rough=jnp.asarray(5e-4), left=jnp.asarray(0.1)))
-    assert optimizer.trouble(none) is None and found is not None and "round-off (5e-04 of it)" in found
+    actual = optimizer.trouble(replace(none, stalled=jnp.asarray(10), rough=jnp.asarray(5e-4), left=jnp.asarray(0.1)))
+    assert optimizer.trouble(none) is None and actual is not None and "round-off (5e-04 of it)" in actual
 
 
 @pytest.mark.slow

@@ -41,13 +41,13 @@ def test_surgery_of_two():
 
 def test_surgery_of_many():
     """The orders that were drawn, not always the same ones; without conflict, the sum."""
-    found = [direction(pcgrad(seed=3), CLASH, epoch) for epoch in range(4)]
+    actual = [direction(pcgrad(seed=3), CLASH, epoch) for epoch in range(4)]
     key = jax.random.key(3)
-    for epoch, mine in enumerate(found):
+    for epoch, mine in enumerate(actual):
         keys = [jax.random.fold_in(jax.random.fold_in(key, epoch), i) for i in range(len(CLASH))]
-        drawn = [np.asarray(jax.random.permutation(k, len(CLASH))) for k in keys]
-        np.testing.assert_allclose(mine, surgery(CLASH, drawn), rtol=1e-12)
-    assert len({tuple(np.round(mine, 9)) for mine in found}) > 1
+        orders = [np.asarray(jax.random.permutation(k, len(CLASH))) for k in keys]
+        np.testing.assert_allclose(mine, surgery(CLASH, orders), rtol=1e-12)
+    assert len({tuple(np.round(mine, 9)) for mine in actual}) > 1
     agree = np.abs(CLASH)
     np.testing.assert_allclose(direction(pcgrad(), agree), agree.sum(axis=0), rtol=1e-12)
 
@@ -59,9 +59,9 @@ def test_one_cosine_to_all(count):
     units = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
     u = np.linalg.pinv(units) @ np.ones(count)
     u /= np.linalg.norm(u)
-    found = direction(config(), gradients)
-    np.testing.assert_allclose(found, np.sum(gradients @ u) * u, rtol=1e-9)
-    cosines = units @ found / np.linalg.norm(found)
+    actual = direction(config(), gradients)
+    np.testing.assert_allclose(actual, np.sum(gradients @ u) * u, rtol=1e-9)
+    cosines = units @ actual / np.linalg.norm(actual)
     np.testing.assert_allclose(cosines, cosines[0], rtol=1e-9)
     assert cosines[0] > 0
 
@@ -69,8 +69,8 @@ def test_one_cosine_to_all(count):
 def test_nearly_opposite():
     """In float32, of two gradients 1e-3 from opposite: the bisector, which both gain from alike."""
     a, b = np.array([1.0, 1e-3, 0.0]), np.array([-5.0, 5e-3, 0.0])
-    found = direction(config(), [a, b], dtype=jnp.float32)
-    np.testing.assert_allclose(found / np.linalg.norm(found), [0, 1, 0], atol=1e-3)
+    actual = direction(config(), [a, b], dtype=jnp.float32)
+    np.testing.assert_allclose(actual / np.linalg.norm(actual), [0, 1, 0], atol=1e-3)
 
 
 @pytest.mark.parametrize("how", [pcgrad(), config()], ids=["pcgrad", "config"])
@@ -114,21 +114,21 @@ def test_a_step(how, devices):
 
 def test_on_while_they_conflict():
     """With `below`, plain steps while no cosine is below it, others while one is; it says when that changes."""
-    found = {}
+    actual = {}
     for name, how in {"plain": None, "off": config(below=-1.0), "on": config(below=1.0), "always": config()}.items():
         solver, net, _ = problem(optimizer=optax.sgd(0.05), conflict=how)
         solver.solve(6, progress=False)
-        found[name] = flat(solver, net)
-    np.testing.assert_allclose(found["off"], found["plain"], rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(found["on"], found["always"], rtol=1e-12, atol=1e-15)
-    assert np.abs(found["on"] - found["off"]).max() > 1e-3
-    said = []
+        actual[name] = flat(solver, net)
+    np.testing.assert_allclose(actual["off"], actual["plain"], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(actual["on"], actual["always"], rtol=1e-12, atol=1e-15)
+    assert np.abs(actual["on"] - actual["off"]).max() > 1e-3
+    warnings = []
 
     class Listener:
         def on_start(self, run): ...
 
         def on_stretch(self, stretch):
-            said.extend(stretch.warnings)
+            warnings.extend(stretch.warnings)
 
         def on_end(self): ...
 
@@ -137,8 +137,8 @@ def test_on_while_they_conflict():
     on = solver.history["conflict/on"]
     changes = np.flatnonzero(np.diff(np.concatenate([[False], on])))
     np.testing.assert_array_equal(on, solver.history["conflict/cosine"] < -0.2)
-    assert len(changes) and len(said) == len(changes)
-    assert said[0].startswith(f"epoch {5 * changes[0]}: ") and said[0].endswith("on")
+    assert len(changes) and len(warnings) == len(changes)
+    assert warnings[0].startswith(f"epoch {5 * changes[0]}: ") and warnings[0].endswith("on")
 
 
 def test_one_all_reduce():

@@ -49,8 +49,8 @@ def test_shares(rule, numbers, devices):
         share = n.sum() / n
         expected = share if expected is None else 0.75 * expected + 0.25 * share
         solver.solve(3, progress=False)
-        found = np.array([solver.history[f"weight/{name}"][-1] for name in ("pde", "ends")])
-        np.testing.assert_allclose(found, expected, rtol=1e-8)
+        actual = np.array([solver.history[f"weight/{name}"][-1] for name in ("pde", "ends")])
+        np.testing.assert_allclose(actual, expected, rtol=1e-8)
         each = np.stack([solver.history[name][-3:] for name in ("pde", "ends")])
         np.testing.assert_allclose(solver.history["loss"][-3:], expected @ each, rtol=1e-8)
     np.testing.assert_array_equal(solver.history.epochs("weight/pde"), [0, 3, 6])
@@ -66,16 +66,16 @@ def test_relative_progress(lookback):
     for now in range(1, 6):
         against = [2 * softmax(losses[now] / (0.5 * losses[then])) for then in (0, now - 1)]
         weights.append(0.8 * (weights[-1] if lookback else against[0]) + 0.2 * against[1])
-    found = np.stack([solver.history[f"weight/{name}"] for name in ("pde", "ends")], axis=1)
-    np.testing.assert_allclose(found, weights, rtol=1e-8)
+    actual = np.stack([solver.history[f"weight/{name}"] for name in ("pde", "ends")], axis=1)
+    np.testing.assert_allclose(actual, weights, rtol=1e-8)
 
 
 def test_draws():
     """The weights are sometimes those against the start, as often as asked."""
     solver, *_ = problem(balance=relobralo(smoothing=1.0, lookback=0.7))
     solver.solve(400, progress=False)
-    kept = np.diff(solver.history["weight/pde"]) == 0
-    assert 0.6 < kept.mean() < 0.8
+    unchanged = np.diff(solver.history["weight/pde"]) == 0
+    assert 0.6 < unchanged.mean() < 0.8
 
 
 @pytest.mark.parametrize(

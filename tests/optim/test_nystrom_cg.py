@@ -22,8 +22,8 @@ def test_low_rank_is_exact():
     half = draw.standard_normal((SIZE, 7))
     A = half @ half.T
     draws = draw.standard_normal((12, SIZE))
-    found = Nystrom.of(jnp.asarray(draws), jnp.asarray(draws @ A))
-    vectors, values = np.asarray(found.vectors), np.asarray(found.values)
+    actual = Nystrom.of(jnp.asarray(draws), jnp.asarray(draws @ A))
+    vectors, values = np.asarray(actual.vectors), np.asarray(actual.values)
     np.testing.assert_allclose((vectors * values) @ vectors.T, A, atol=1e-10 * np.linalg.norm(A))
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(12), atol=1e-12)
     np.testing.assert_allclose(values[:7], np.linalg.eigvalsh(A)[::-1][:7], rtol=1e-9)
@@ -39,12 +39,12 @@ def solve(A, b, damping, rank, iterations=1000):
 def test_solution(damping):
     """The preconditioner spares most iterations."""
     A, b = matrix(10), draw.standard_normal(SIZE)
-    found, plain = solve(A, b, damping, 40), solve(A, b, damping, 1)
+    actual, plain = solve(A, b, damping, 40), solve(A, b, damping, 1)
     expected = np.linalg.solve(A + damping * np.eye(SIZE), b)
-    assert bool(found.converged) and int(found.iterations) < int(plain.iterations) / 2
-    np.testing.assert_allclose(found.vector, expected, rtol=1e-7, atol=1e-9 * np.linalg.norm(expected))
+    assert bool(actual.converged) and int(actual.iterations) < int(plain.iterations) / 2
+    np.testing.assert_allclose(actual.vector, expected, rtol=1e-7, atol=1e-9 * np.linalg.norm(expected))
 
 
 def test_too_few_iterations():
-    found = solve(matrix(6), draw.standard_normal(SIZE), 1e-7, 2, iterations=3)
-    assert not bool(found.converged) and int(found.iterations) == 3 and np.all(np.isfinite(found.vector))
+    actual = solve(matrix(6), draw.standard_normal(SIZE), 1e-7, 2, iterations=3)
+    assert not bool(actual.converged) and int(actual.iterations) == 3 and np.all(np.isfinite(actual.vector))

@@ -34,13 +34,13 @@ def test_self_adaptive(devices):
     λ, m, v = (np.ones((2, 37)), np.zeros((2, 37)), np.zeros((2, 37)))
     for epoch in range(1, 5):
         r = solver.eval(pde)
-        shown = [np.mean(λ[0] ** 2), np.mean(λ[1, inside] ** 2)]
+        means = [np.mean(λ[0] ** 2), np.mean(λ[1, inside] ** 2)]
         slope = λ * r**2 * np.stack([np.ones(37), inside])
         m, v = 0.9 * m + 0.1 * slope, 0.999 * v + 0.001 * slope**2
         λ = λ + 0.1 * (m / (1 - 0.9**epoch)) / (np.sqrt(v / (1 - 0.999**epoch)) + 1e-8)
         solver.solve(1, progress=False)
         history = solver.history
-        np.testing.assert_allclose([history[f"point_weight/{n}"][-1] for n in ("pde", "left")], shown, rtol=1e-7)
+        np.testing.assert_allclose([history[f"point_weight/{n}"][-1] for n in ("pde", "left")], means, rtol=1e-7)
         expected = 3 * np.mean((λ[0] * r) ** 2) + np.mean((λ[1] * r)[inside] ** 2) + history["ends"][-1]
         assert history["loss"][-1] == pytest.approx(expected, rel=1e-7)
         assert history["pde"][-1] == pytest.approx(3 * np.mean(r**2))

@@ -24,9 +24,9 @@ left = x < 0.5
     ],
 )
 def test_weights(term, factors):
-    found = residuals_of({"all": term}, "gauss_newton")
-    assert [residual.factor for residual in found] == factors
-    assert all((residual.group is not None) == ("[" in str(term)) for residual in found)
+    result = residuals_of({"all": term}, "gauss_newton")
+    assert [residual.factor for residual in result] == factors
+    assert all((residual.group is not None) == ("[" in str(term)) for residual in result)
 
 
 @pytest.mark.parametrize(

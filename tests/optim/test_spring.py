@@ -76,8 +76,8 @@ def test_engd(points, devices):
         losses.append(np.sum(residual(p) ** 2))
         dampings.append(1e-6 * np.sum(J**2))
         step = np.linalg.solve(J.T @ J + dampings[-1] * np.eye(4), J.T @ residual(p))
-        tried = [np.sum(residual(p - η * step) ** 2) for η in 0.5 ** np.arange(31)]
-        rates.append(0.5 ** np.argmin(tried))
+        trials = [np.sum(residual(p - η * step) ** 2) for η in 0.5 ** np.arange(31)]
+        rates.append(0.5 ** np.argmin(trials))
         p = p - rates[-1] * step
     solver.solve(6, progress=False)
     np.testing.assert_allclose(solver.history["loss"], losses, rtol=1e-6)
@@ -141,8 +141,8 @@ def test_below_adam():
     for optimizer in (spring(), optax.adam(1e-3)):
         solver = tx.core([(u.d2(x) + tx.np.sin(π * x)).mse], optimizer=optimizer, devices=1, dtype="float64")
         solver.solve(100, progress=False)
-        found, expected = solver.eval([u, exact], points={"interior": np.linspace(0, 1, 101)})
-        errors.append(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+        result, expected = solver.eval([u, exact], points={"interior": np.linspace(0, 1, 101)})
+        errors.append(np.linalg.norm(result - expected) / np.linalg.norm(expected))
     assert errors[0] < 1e-5 and errors[1] > 1e-3
 
 

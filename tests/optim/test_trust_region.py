@@ -39,10 +39,10 @@ def test_corrections(shape):
         slopes = jnp.stack([jnp.asarray(J.T @ residuals(np.asarray(p))) for p in steps])
         steps = model.corrected(steps, slopes, λs)
     for λ, p, before in zip(np.asarray(λs), np.asarray(steps), np.asarray(first), strict=True):
-        found = scipy.optimize.root(lambda p, λ=λ: J.T @ residuals(p) + λ * p, before, tol=1e-13)
-        assert found.success
-        np.testing.assert_allclose(p, found.x, rtol=1e-8, atol=1e-10)
-        assert np.linalg.norm(before - found.x) > 1e-4 * np.linalg.norm(found.x)
+        actual = scipy.optimize.root(lambda p, λ=λ: J.T @ residuals(p) + λ * p, before, tol=1e-13)
+        assert actual.success
+        np.testing.assert_allclose(p, actual.x, rtol=1e-8, atol=1e-10)
+        assert np.linalg.norm(before - actual.x) > 1e-4 * np.linalg.norm(actual.x)
 
 
 def test_singular_jacobians():
@@ -70,5 +70,5 @@ def test_the_farthest(losses, predicted, index):
 
 
 def test_dampings():
-    found = damping_grid(1e-3, (-2.0, 1.0), 4, 5e-5)
-    np.testing.assert_allclose(found, [5e-5, 1e-4, 1e-3, 1e-2])
+    actual = damping_grid(1e-3, (-2.0, 1.0), 4, 5e-5)
+    np.testing.assert_allclose(actual, [5e-5, 1e-4, 1e-3, 1e-2])

@@ -161,13 +161,13 @@ CASES = {"poisson": poisson, "nonlinear": nonlinear, "system": system}
 @pytest.fixture(scope="module")
 def oracles():
     """What the plain formulas give, computed once per problem."""
-    found = {}
+    result = {}
 
     def of(name):
-        if name not in found:
+        if name not in result:
             case = CASES[name]()
-            found[name] = case, trained(case)
-        return found[name]
+            result[name] = case, trained(case)
+        return result[name]
 
     return of
 

@@ -69,10 +69,10 @@ def test_exact_values_lie_at_the_points_held_out(case):
     s, t = answer.at.T
     if name == "burgers":
         x = 0.02 * np.sinh(np.arcsinh(50) * s)
-        found = burgers.solution(x, t, nodes=150)
+        result = burgers.solution(x, t, nodes=150)
     else:
         x = 0.5 + 0.03 * np.sinh(np.arcsinh(1 / 0.06) * s)
-        found = allen_cahn.solution(x, t)
+        result = allen_cahn.solution(x, t)
     assert answer.exact.shape == (2000,)
     assert x.max() > 0.99
-    np.testing.assert_allclose(answer.exact, found, atol=1e-9)
+    np.testing.assert_allclose(answer.exact, result, atol=1e-9)

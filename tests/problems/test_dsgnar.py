@@ -71,8 +71,8 @@ def values():
 
 @pytest.mark.parametrize("name", ["wave", "poisson-10d", "poisson-5d", "multi-scale"])
 def test_solutions_leave_nothing_of_any_term(name, values):
-    found = {term: value for (problem, term), value in values[0].items() if problem == name}
-    assert set(found) >= {"pde"} and max(found.values()) < 1e-20
+    result = {term: value for (problem, term), value in values[0].items() if problem == name}
+    assert set(result) >= {"pde"} and max(result.values()) < 1e-20
 
 
 def test_residuals_of_what_is_periodic(values):

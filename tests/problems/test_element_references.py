@@ -24,12 +24,12 @@ CASES = (
 
 @pytest.mark.parametrize("name", CASES)
 def test_kept_references_are_as_good_as_the_table_says(name):
-    kept, problem = stored(f"pinnacle/{name}"), tx.problems.get(f"pinnacle/{name}")
-    assert kept.error <= 1.05 * problem.reference_error
+    reference, problem = stored(f"pinnacle/{name}"), tx.problems.get(f"pinnacle/{name}")
+    assert reference.error <= 1.05 * problem.reference_error
     # Waves are rough: kinks run from where the stiffness jumps.
     assert problem.reference_error < (6e-3 if name == "wave2d-cg" else 1e-3)
-    assert 1500 <= len(kept.at) <= 6000
-    assert np.isfinite(kept.values).all()
+    assert 1500 <= len(reference.at) <= 6000
+    assert np.isfinite(reference.values).all()
 
 
 def test_random_field_is_that_of_the_recipe():
@@ -62,9 +62,9 @@ def test_decay_is_that_of_the_exponential():
     half = rng.standard_normal((30, 30))
     stiffness, b, times = half @ half.T, rng.standard_normal(30), np.array([0.05, 0.4])
     whole = mass + 0.02 * stiffness
-    found = lanczos_decay.decaying(lambda v: np.linalg.solve(whole, mass @ v), b, times, 0.02, 30, lambda v: mass @ v)
+    actual = lanczos_decay.decaying(lambda v: np.linalg.solve(whole, mass @ v), b, times, 0.02, 30, lambda v: mass @ v)
     expected = [scipy.linalg.expm(-t * np.linalg.solve(mass, stiffness)) @ b for t in times]
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(actual, expected, atol=1e-9)
 
 
 def test_conduction_between_pixels():
@@ -75,14 +75,14 @@ def test_conduction_between_pixels():
     for i, j in edges:
         u = np.zeros((plate.n, plate.n))
         u[i - 1, j - 1] = 1
-        found = plate.apply(u) / 255**2
+        actual = plate.apply(u) / 255**2
         total = 0
         for k, m in ((i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)):
             mean = 2 * a[i, j] * a[k, m] / (a[i, j] + a[k, m])
-            assert found[k - 1, m - 1] == pytest.approx(-mean)
+            assert actual[k - 1, m - 1] == pytest.approx(-mean)
             total += mean
-        assert found[i - 1, j - 1] == pytest.approx(total)
-        assert np.count_nonzero(found) == 5
+        assert actual[i - 1, j - 1] == pytest.approx(total)
+        assert np.count_nonzero(actual) == 5
     shifted = plate.solve(plate.apply(u) + 3 * u, 3.0)
     np.testing.assert_allclose(shifted, u, atol=1e-9)
 
@@ -91,9 +91,11 @@ def test_conduction_between_pixels():
 def test_layered_heat_on_one_volume_a_pixel():
     """Within twice of what is left to the finer grids; and the published table, which is good to 1 % or so."""
     u = layered_heat.temperature(1)
-    kept = stored("pinnacle/heat2d-vc")
-    time, i, j = (np.rint(each).astype(int) for each in (kept.at[:, 2] * 10 - 1, *(kept.at[:, :2].T * 255 - 1)))
-    assert difference(u[time, i, j], kept.values[:, 0]) < 2e-3
+    reference = stored("pinnacle/heat2d-vc")
+    time, i, j = (
+        np.rint(each).astype(int) for each in (reference.at[:, 2] * 10 - 1, *(reference.at[:, :2].T * 255 - 1))
+    )
+    assert difference(u[time, i, j], reference.values[:, 0]) < 2e-3
     if (theirs := published("pinnacle/heat2d-vc")) is not None:
         whole = np.pad(u, ((1, 0), (1, 1), (1, 1)))
         axes = np.arange(51) / 10, np.arange(256) / 255, np.arange(256) / 255
@@ -123,13 +125,13 @@ def test_blocks_by_finite_volumes():
             matrix += scipy.sparse.csr_matrix((out, (at[edge], at[edge])), shape=matrix.shape)
     u = scipy.sparse.linalg.spsolve(matrix.tocsc(), h**2 * source.ravel()).reshape(n, n)
     i, j = rng.integers(0, n, (2, 200))
-    found = blockwise_diffusion.potential(4, 0.7, np.column_stack([x[i], x[j]]), (a, mean, bump))
-    assert difference(found, u[i, j]) < 1e-3
+    actual = blockwise_diffusion.potential(4, 0.7, np.column_stack([x[i], x[j]]), (a, mean, bump))
+    assert difference(actual, u[i, j]) < 1e-3
 
 
 def test_blocks_with_fewer_layers():
-    kept = stored("pinnacle/poisson2d-ms")
-    assert difference(blockwise_diffusion.potential(6, 0.5, kept.at[:300, :2]), kept.values[:300, 0]) < 3e-2
+    reference = stored("pinnacle/poisson2d-ms")
+    assert difference(blockwise_diffusion.potential(6, 0.5, reference.at[:300, :2]), reference.values[:300, 0]) < 3e-2
     a, mean, bump = blocks()
     assert 0.1 <= a.min() < 0.2 < 50 < a.max() <= 100
     assert max(abs(mean).max(), abs(bump).max()) <= 1
@@ -155,6 +157,8 @@ def test_spectral_elements_differentiate_polynomials():
 def test_layered_waves_by_elements_of_degree_two():
     """Early, before kinks have run far; it conserves what u has in all."""
     u = layered_waves.displacement(2)
-    kept = stored("pinnacle/wave2d-cg")
-    time, i, j = (np.rint(each).astype(int) for each in (kept.at[:, 2] * 10 - 1, *((kept.at[:, :2].T + 1) / 2 * 255)))
-    assert difference(u[time, i, j], kept.values[:, 0]) < 3e-2
+    reference = stored("pinnacle/wave2d-cg")
+    time, i, j = (
+        np.rint(each).astype(int) for each in (reference.at[:, 2] * 10 - 1, *((reference.at[:, :2].T + 1) / 2 * 255))
+    )
+    assert difference(u[time, i, j], reference.values[:, 0]) < 3e-2

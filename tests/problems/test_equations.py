@@ -147,8 +147,8 @@ def test_l_shape_on_its_edges():
     along = np.linspace(0.05, 0.95, 10)
     edges = np.concatenate([np.stack([along, 0 * along], 1), np.stack([0 * along, -along], 1)])
     node = exact.answers["u"].exact
-    found = exact.solver.eval(node, points={"interior": np.column_stack([edges, np.zeros(20)])})
-    np.testing.assert_allclose(found, 0, atol=1e-12)
+    actual = exact.solver.eval(node, points={"interior": np.column_stack([edges, np.zeros(20)])})
+    np.testing.assert_allclose(actual, 0, atol=1e-12)
 
 
 def test_starting_values():
@@ -159,8 +159,8 @@ def test_starting_values():
     }.items():
         exact = Exact(name)
         at = np.column_stack([exact.x[0], np.zeros(40)])
-        found = exact.solver.eval(exact.answers["u"].exact, points={"interior": at})
-        np.testing.assert_allclose(found, start(exact.x[0]), atol=1e-14)
+        actual = exact.solver.eval(exact.answers["u"].exact, points={"interior": at})
+        np.testing.assert_allclose(actual, start(exact.x[0]), atol=1e-14)
 
 
 def test_solitons_move_at_the_speeds_of_their_heights():
@@ -207,6 +207,6 @@ def test_lorenz_against_another_integrator():
     # Errors grow by a factor of 15 or so until t = 3.
     np.testing.assert_allclose(lorenz.trajectory(times), solved.y.T, atol=1e-5)
     h = 1e-3
-    around = [lorenz.trajectory(times[1:-1] + i * h) for i in range(-4, 5)]
-    slopes = np.tensordot(SLOPES[1], around, 1) / h
-    np.testing.assert_allclose(slopes.T, rate(0, around[4].T), atol=1e-6)
+    neighbours = [lorenz.trajectory(times[1:-1] + i * h) for i in range(-4, 5)]
+    slopes = np.tensordot(SLOPES[1], neighbours, 1) / h
+    np.testing.assert_allclose(slopes.T, rate(0, neighbours[4].T), atol=1e-6)

@@ -40,10 +40,10 @@ def test_kovasznay_flow_converges():
     for cells in (6, 12):
         grid = np.linspace(-0.5, 1, cells + 1), np.linspace(0, 1, cells + 1)
         flow = taylor_hood.Flow(skfem.MeshQuad.init_tensor(*grid), 1 / 40, pinned=(-0.5, 0.0))
-        found = flow.at(flow.steady(velocity), points)
+        actual = flow.at(flow.steady(velocity), points)
         x, y = points.T
         pressure = (np.exp(-λ) - np.exp(2 * λ * x)) / 2
-        errors.append([difference(found[:, :2].T, velocity(x, y)), difference(found[:, 2], pressure)])
+        errors.append([difference(actual[:, :2].T, velocity(x, y)), difference(actual[:, 2], pressure)])
     assert errors[1][0] < errors[0][0] / 6
     assert errors[1][1] < errors[0][1] / 3
     assert max(errors[1]) < 1e-2
@@ -55,9 +55,9 @@ def test_kept_cavity_and_step():
         ("ns2d-c", steady_flows.cavity, 12, (2e-2, 2e-2, 0.1)),
         ("ns2d-cg", steady_flows.step, 8, (1e-2, 3e-2, 3e-2)),
     ):
-        kept = stored(f"pinnacle/{name}")
-        found = solve(cells, kept.at[:300, :2])
-        errors = [difference(found[:, i], kept.values[:300, i]) for i in range(3)]
+        reference = stored(f"pinnacle/{name}")
+        actual = solve(cells, reference.at[:300, :2])
+        errors = [difference(actual[:, i], reference.values[:300, i]) for i in range(3)]
         assert np.all(np.array(errors) < limits), errors
 
 
@@ -69,19 +69,19 @@ def test_published_cavity():
         pytest.skip("no copy of PINNacle's reference files at hand: TANGRAX_PINNACLE is not set")
     at, values = theirs
     bounded = (at[:, 1] < 1) | (abs(at[:, 0] - 0.5) < 0.5)
-    found = steady_flows.cavity(24, at[bounded, :2])
-    assert difference(found, values[bounded]) < 5e-3
-    assert difference(found[:, :2], values[bounded, :2]) < 1e-3
+    actual = steady_flows.cavity(24, at[bounded, :2])
+    assert difference(actual, values[bounded]) < 5e-3
+    assert difference(actual[:, :2], values[bounded, :2]) < 1e-3
 
 
 @pytest.mark.slow
 def test_kept_breathing_flow():
-    kept = stored("pinnacle/ns2d-lt")
-    at = kept.at
+    reference = stored("pinnacle/ns2d-lt")
+    at = reference.at
     points, place = np.unique(np.round(at[:, :2], 4), axis=0, return_inverse=True)
-    found = breathing_flow.history(12, 20, points)[np.rint(at[:, 2] * 10).astype(int) - 1, place.ravel()]
-    assert difference(found, kept.values) < 5e-3
-    assert difference(found[:, 0], kept.values[:, 0]) < 2e-2
+    actual = breathing_flow.history(12, 20, points)[np.rint(at[:, 2] * 10).astype(int) - 1, place.ravel()]
+    assert difference(actual, reference.values) < 5e-3
+    assert difference(actual[:, 0], reference.values[:, 0]) < 2e-2
 
 
 @pytest.fixture(scope="module")
@@ -112,22 +112,22 @@ def test_probes_of_curved_meshes(meshes):
     holes = (*HEATED, *WARMED)
     points = points[np.min([np.hypot(*(points - hole[:2]).T) - hole.radius for hole in holes], axis=0) > 0]
     x, y = basis.doflocs
-    found = round_holes.probed(basis, points) @ (x**2 - 3 * x * y)
-    np.testing.assert_allclose(found, points[:, 0] ** 2 - 3 * points[:, 0] * points[:, 1], atol=2e-2)
+    actual = round_holes.probed(basis, points) @ (x**2 - 3 * x * y)
+    np.testing.assert_allclose(actual, points[:, 0] ** 2 - 3 * points[:, 0] * points[:, 1], atol=2e-2)
     with pytest.raises(ValueError, match="outside of the mesh"):
         round_holes.probed(basis, np.array([[4.0, 3.0]]))
 
 
 def test_kept_heat_in_a_perforated_plate(meshes):
     _, heat, _ = meshes
-    kept = stored("pinnacle/heat2d-cg")
-    last = kept.at[:, 2] > 2.95
-    found = heat.temperature(0.6, abs(kept.at[last, :2]))[-1]
-    assert difference(found, kept.values[last, 0]) < 2e-3
+    reference = stored("pinnacle/heat2d-cg")
+    last = reference.at[:, 2] > 2.95
+    actual = heat.temperature(0.6, abs(reference.at[last, :2]))[-1]
+    assert difference(actual, reference.values[last, 0]) < 2e-3
 
 
 @pytest.mark.slow
 def test_kept_diffusion_in_a_perforated_cube(meshes):
     cube, _, _ = meshes
-    kept = stored("pinnacle/poisson3d-cg")
-    assert difference(cube.potential(0.12, kept.at[:500, :3]), kept.values[:500, 0]) < 2e-2
+    reference = stored("pinnacle/poisson3d-cg")
+    assert difference(cube.potential(0.12, reference.at[:500, :3]), reference.values[:500, 0]) < 2e-2

@@ -24,16 +24,16 @@ def test_names_are_those_listed():
 @pytest.mark.parametrize("name", with_slow(tx.problems.names(), "allen-cahn"))
 def test_what_is_claimed_was_measured(name):
     """The figures that are shipped: of three seeds, and within the target that the problem states."""
-    problem, found = tx.problems.get(name), measured()[name]
-    assert len(found.errors) >= 3 and found.error == np.median(found.errors)
-    assert found.error <= problem.target < problem.limit and found.seconds <= problem.budget
+    problem, measurement = tx.problems.get(name), measured()[name]
+    assert len(measurement.errors) >= 3 and measurement.error == np.median(measurement.errors)
+    assert measurement.error <= problem.target < problem.limit and measurement.seconds <= problem.budget
     task = problem.build(0)
-    assert (found.points, found.parameters) == (task.points, task.parameters)
-    assert f"{found.error:.0e}" in next(line for line in table().splitlines() if line.startswith(name))
+    assert (measurement.points, measurement.parameters) == (task.points, task.parameters)
+    assert f"{measurement.error:.0e}" in next(line for line in table().splitlines() if line.startswith(name))
     equation = problem.equation.replace("|", "\\|")  # a bar would be the edge of a cell
     row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` | {equation} |"))
-    spread = f"{found.error:.0e} [{min(found.errors):.0e} .. {max(found.errors):.0e}]"
-    counts = f"{found.seconds:.0f} | {found.epochs} | {found.points} | {found.parameters}"
+    spread = f"{measurement.error:.0e} [{min(measurement.errors):.0e} .. {max(measurement.errors):.0e}]"
+    counts = f"{measurement.seconds:.0f} | {measurement.epochs} | {measurement.points} | {measurement.parameters}"
     assert f"| {problem.reference} | {spread} | {counts} |" in row
 
 

@@ -31,10 +31,10 @@ def test_plate_with_cooled_holes():
     np.testing.assert_allclose(u(*on_rims(COOLED)), 0, atol=1e-8)
     for x, y in ((SPAN / 2, 0.5), (SPAN / 2, -0.5), (0.5, SPAN / 2), (-0.5, SPAN / 2)):
         np.testing.assert_allclose(u(*np.broadcast_arrays(x, y)), 1, atol=1e-8)
-    kept = stored("pinnacle/poisson2d-c")
-    x, y = kept.at[:20, :2].T
+    reference = stored("pinnacle/poisson2d-c")
+    x, y = reference.at[:20, :2].T
     np.testing.assert_allclose(laplacian(u, x, y, 5e-4), 0, atol=1e-4)
-    assert difference(u(x, y), kept.values[:20, 0]) < 1e-8
+    assert difference(u(x, y), reference.values[:20, 0]) < 1e-8
 
 
 def test_plate_with_charged_holes():
@@ -44,11 +44,11 @@ def test_plate_with_charged_holes():
     np.testing.assert_allclose(u(*on_rims(CHARGED)), 1, atol=1e-5)
     for x, y in ((SPAN, 1.0), (SPAN, -1.0), (1.0, SPAN), (-1.0, SPAN)):
         np.testing.assert_allclose(u(*np.broadcast_arrays(x, y)), 0.2, atol=1e-6)
-    kept = stored("pinnacle/poisson2d-cg")
-    x, y = kept.at[:20, :2].T
+    reference = stored("pinnacle/poisson2d-cg")
+    x, y = reference.at[:20, :2].T
     source = 10 * (17 + x**2 + y**2) * np.sin(π * x) * np.sin(4 * π * y)
     np.testing.assert_allclose(64 * u(x, y) - laplacian(u, x, y), source, atol=2e-3)
-    assert difference(u(x, y), kept.values[:20, 0]) < 1e-6
+    assert difference(u(x, y), reference.values[:20, 0]) < 1e-6
 
 
 def test_kept_points_lie_in_the_domain():

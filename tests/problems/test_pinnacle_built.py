@@ -107,12 +107,12 @@ def test_terms_of_a_heated_plate(term):
     (u,), columns, value = term("heat2d-cg", "start")
     assert not columns[2].any()
     close(value, u)
-    for name, holes, given in (
+    for name, holes, ambient in (
         ("large holes", domains_with_holes.HEATED, 5),
         ("small holes", domains_with_holes.WARMED, 1),
     ):
         (u,), columns, value = term("heat2d-cg", name)
-        close(value, slope(columns, holes, a) * u + u - given)
+        close(value, slope(columns, holes, a) * u + u - ambient)
     (u,), columns, value = term("heat2d-cg", "sides")
     axis = np.argmax(abs(columns[:2]) == [[8], [12]], axis=0)
     close(value, np.take(a, axis) * np.sign(columns[axis, np.arange(len(axis))]) * u + u - 0.1)

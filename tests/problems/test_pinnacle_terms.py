@@ -92,8 +92,8 @@ def values():
                     terms[name, f"error of {unknown}"] = (answer.unknown - answer.exact).mse
     k = tx.nn.parameter(1.0)
     solver = tx.core({"k": k**2}, optimizer=optax.adam(1e-3), devices=1)
-    found = solver.eval(list(terms.values()))
-    return dict(zip(terms, map(float, found), strict=True)), points
+    result = solver.eval(list(terms.values()))
+    return dict(zip(terms, map(float, result), strict=True)), points
 
 
 def tagged(node):

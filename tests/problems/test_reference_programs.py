@@ -14,16 +14,16 @@ FIRST = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60
 SECOND = np.array([2, -27, 270, -490, 270, -27, 2]) / 180
 
 
-def apart(values, weights, spacing, axis):
+def difference_quotient(values, weights, spacing, axis):
     """A derivative of values on an even grid of a period."""
     return sum(w * np.roll(values, 3 - i, axis) for i, w in enumerate(weights)) / spacing
 
 
 def kept_at(name, time):
     """Rows of coordinates and values of a kept reference at one time."""
-    kept = stored(name)
-    now = abs(kept.at[:, -1] - time) < 1e-6
-    return kept.at[now], kept.values[now]
+    reference = stored(name)
+    now = abs(reference.at[:, -1] - time) < 1e-6
+    return reference.at[now], reference.values[now]
 
 
 @pytest.mark.parametrize("name", ["pinnacle/ks", "dsgnar/korteweg-de-vries"])
@@ -32,8 +32,8 @@ def test_waves_converge_to_what_is_kept(name):
     ks = name.endswith("ks")
     series, first = (dispersive.kuramoto_sivashinsky, 0.0) if ks else (dispersive.korteweg_de_vries, -0.5)
     rough, fine = (dispersive.on_nodes(series(160, steps, 10), 64, first)[1:6] for steps in (1000, 2000))
-    kept = stored(name).values.reshape(50, 64)[4:25:5]
-    assert 1e-9 < difference(fine, kept) < difference(rough, kept) / 8
+    reference = stored(name).values.reshape(50, 64)[4:25:5]
+    assert 1e-9 < difference(fine, reference) < difference(rough, reference) / 8
 
 
 def test_kuramoto_sivashinsky_by_another_integrator():
@@ -59,7 +59,7 @@ def test_korteweg_de_vries_by_finite_differences():
     third = np.array([1, -8, 13, 0, -13, 8, -1]) / 8
 
     def rate(_, u):
-        return -u * apart(u, FIRST, h, 0) - 0.022**2 * apart(u, third, h**3, 0)
+        return -u * difference_quotient(u, FIRST, h, 0) - 0.022**2 * difference_quotient(u, third, h**3, 0)
 
     solved = solve_ivp(rate, (0, 0.1), np.cos(π * x), method="DOP853", rtol=1e-8, atol=1e-9)
     at, values = kept_at("dsgnar/korteweg-de-vries", 0.1)
@@ -72,7 +72,9 @@ def test_gray_scott_by_finite_differences():
 
     def rate(_, w):
         u, v = w.reshape(2, 128, 128)
-        Δu, Δv = (apart(each, SECOND, h**2, 0) + apart(each, SECOND, h**2, 1) for each in (u, v))
+        Δu, Δv = (
+            difference_quotient(each, SECOND, h**2, 0) + difference_quotient(each, SECOND, h**2, 1) for each in (u, v)
+        )
         return np.stack([1e-5 * Δu + 0.04 * (1 - u) - u * v**2, 5e-6 * Δv - 0.1 * v + u * v**2]).ravel()
 
     start = gray_scott.start(x[:, None], x[None]).ravel()
@@ -85,13 +87,13 @@ def test_gray_scott_by_finite_differences():
 
 def test_gray_scott_converges_to_what_is_kept():
     """Of the pattern's first half; the finer one is as good as 128² points are."""
-    kept = stored("pinnacle/gs")
-    early = kept.at[:, 2] <= 50
-    i, j, time = np.rint((kept.at[early] + (1, 1, 0)) * (32, 32, 1 / 2)).astype(int).T
+    reference = stored("pinnacle/gs")
+    early = reference.at[:, 2] <= 50
+    i, j, time = np.rint((reference.at[early] + (1, 1, 0)) * (32, 32, 1 / 2)).astype(int).T
     errors = []
     for n in (64, 128):
         values = gray_scott.pattern(n, 100, 50.0, 25)[time, :, i, j]
-        errors.append(difference(values, kept.values[early]))
+        errors.append(difference(values, reference.values[early]))
     assert errors[1] < errors[0] / 5 and errors[1] < 1e-3
 
 
@@ -119,13 +121,13 @@ def test_bistable_heat_by_finite_differences():
 
 
 def test_bistable_heat_converges_to_what_is_kept():
-    kept = stored("pinnacle/heat2d-lt")
-    early = (kept.at[:, 2] <= 5) & (kept.at[:, 0] < 0.25)
-    i, j, time = np.rint(kept.at[early] * (64, 32, 2) - (1, 1, 0)).astype(int).T
+    reference = stored("pinnacle/heat2d-lt")
+    early = (reference.at[:, 2] <= 5) & (reference.at[:, 0] < 0.25)
+    i, j, time = np.rint(reference.at[early] * (64, 32, 2) - (1, 1, 0)).astype(int).T
     errors = []
     for n, steps in ((16, 250), (32, 500)):
         values = bistable_heat.patches(n, steps, 5.0, 10)[time, i, j]
-        errors.append(difference(values, kept.values[early, 0]))
+        errors.append(difference(values, reference.values[early, 0]))
     assert errors[1] < errors[0] / 5 and errors[1] < 2e-3
 
 
@@ -137,9 +139,9 @@ def test_burgers_in_two_dimensions_by_finite_differences():
     def rate(_, w):
         u, v = w.reshape(2, n, n)
         rates = [
-            -u * apart(each, FIRST, h, 0)
-            - v * apart(each, FIRST, h, 1)
-            + 0.001 * (apart(each, SECOND, h**2, 0) + apart(each, SECOND, h**2, 1))
+            -u * difference_quotient(each, FIRST, h, 0)
+            - v * difference_quotient(each, FIRST, h, 1)
+            + 0.001 * (difference_quotient(each, SECOND, h**2, 0) + difference_quotient(each, SECOND, h**2, 1))
             for each in (u, v)
         ]
         return np.stack(rates).ravel()
@@ -153,9 +155,9 @@ def test_burgers_in_two_dimensions_by_finite_differences():
 
 
 def test_cavity_converges_to_what_is_kept():
-    kept = stored("dsgnar/cavity")
-    x, y = kept.at[:, :2].T
-    errors = [difference(np.column_stack(regular_cavity.flow(n, x, y)), kept.values) for n in (8, 14)]
+    reference = stored("dsgnar/cavity")
+    x, y = reference.at[:, :2].T
+    errors = [difference(np.column_stack(regular_cavity.flow(n, x, y)), reference.values) for n in (8, 14)]
     assert errors[1] < errors[0] / 10 and errors[1] < 2e-4
 
 
@@ -165,8 +167,8 @@ def test_cavity_balances_its_vorticity():
     x, y = (each.ravel() for each in np.meshgrid(at, at))
     steps = h * np.arange(-2, 3)
     shifts = np.stack(np.meshgrid(steps, steps, indexing="ij")).reshape(2, -1, 1)
-    found = regular_cavity.flow(20, (x + shifts[0]).ravel(), (y + shifts[1]).ravel())
-    u, v = (each.reshape(5, 5, -1) for each in found)
+    result = regular_cavity.flow(20, (x + shifts[0]).ravel(), (y + shifts[1]).ravel())
+    u, v = (each.reshape(5, 5, -1) for each in result)
     slope = np.array([-1, 0, 1]) / (2 * h)
     second = np.array([1, -2, 1]) / h**2
     v_x = sum(w * v[i : i + 3, 1:4] for i, w in enumerate(slope))

@@ -43,8 +43,8 @@ def test_burgers_against_adaptive_quadrature(x, t):
         pieces = np.linspace(-1, 1, 41)
         return sum(quad(f, a, b, epsabs=0, epsrel=1e-12)[0] for a, b in itertools.pairwise(pieces))
 
-    found = -part(lambda z: weight(z) * np.sin(np.pi * (x - z))) / part(weight)
-    np.testing.assert_allclose(burgers.solution(np.array([x]), np.array([t])), found, rtol=1e-9)
+    actual = -part(lambda z: weight(z) * np.sin(np.pi * (x - z))) / part(weight)
+    np.testing.assert_allclose(burgers.solution(np.array([x]), np.array([t])), actual, rtol=1e-9)
 
 
 def test_allen_cahn_satisfies_its_equation():
@@ -61,11 +61,11 @@ def test_allen_cahn_satisfies_its_equation():
 
 def test_allen_cahn_starts_with_its_initial_value():
     x = np.linspace(-1, 1, 101)
-    found, expected = allen_cahn.solution(x, np.zeros(101), modes=512), x**2 * np.cos(np.pi * x)
+    actual, expected = allen_cahn.solution(x, np.zeros(101), modes=512), x**2 * np.cos(np.pi * x)
     # The sum of a tail of 4/(πk)²: at the kink at x = ±1 the series converges no faster.
-    np.testing.assert_allclose(found, expected, atol=4 / np.pi**2 / 512 * 1.01)
+    np.testing.assert_allclose(actual, expected, atol=4 / np.pi**2 / 512 * 1.01)
     inside = abs(x) < 0.9
-    np.testing.assert_allclose(found[inside], expected[inside], atol=1e-5)
+    np.testing.assert_allclose(actual[inside], expected[inside], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -89,5 +89,5 @@ def test_allen_cahn_against_collocation_in_another_integrator():
     # From a time at which the kink of the initial value is smooth.
     start = allen_cahn.solution(x, np.full(count, 0.25), modes=512)
     solved = solve_ivp(rate, (0.25, 1.0), start, method="DOP853", rtol=1e-11, atol=1e-12)
-    found = allen_cahn.solution(x, np.ones(count), modes=512)
-    np.testing.assert_allclose(found, solved.y[:, -1], atol=1e-8)
+    actual = allen_cahn.solution(x, np.ones(count), modes=512)
+    np.testing.assert_allclose(actual, solved.y[:, -1], atol=1e-8)

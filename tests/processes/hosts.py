@@ -27,6 +27,6 @@ x, _ = tx.domain.line(mesh_size=0.1).variable("interior")
 u = net(x)
 solver = tx.core([(u - x).mse, (u.d(x) ** 2).mean.tracker(7)], optimizer=optax.adam(1e-2))
 solver.solve(50, progress=False)
-found = {f"history/{name}": solver.history[name] for name in solver.history}
-found |= {"eval": solver.eval(u, points={"interior": points}), "trained": np.asarray(solver.module(net))}
-np.savez(f"{out}/{rank}.npz", points=points, weights=weights, **found)
+result = {f"history/{name}": solver.history[name] for name in solver.history}
+result |= {"eval": solver.eval(u, points={"interior": points}), "trained": np.asarray(solver.module(net))}
+np.savez(f"{out}/{rank}.npz", points=points, weights=weights, **result)

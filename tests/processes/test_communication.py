@@ -19,7 +19,7 @@ def test_one_all_reduce_a_step(transport, tmp_path):
     output = launched(options, [SCRIPT, tmp_path], PYTHONPATH=str(TESTS), MPI4JAX_DEBUG="1")
     each = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     if transport == "xla":
-        assert [found["kinds"] for found in each] == [{"all-reduce": 1}] * 2
+        assert [result["kinds"] for result in each] == [{"all-reduce": 1}] * 2
         return
     for rank in range(2):
         calls = calls_between(output, rank)
@@ -30,12 +30,12 @@ def test_one_all_reduce_a_step(transport, tmp_path):
 
 def calls_between(text, rank):
     """The MPI calls of a rank, with the count of their numbers, while `solve` ran for so many epochs."""
-    found, current = {}, None
+    result, current = {}, None
     for line in text.splitlines():
         mark = re.search(rf"^\[{rank}\].*(begin|end) (\d+)$", line)
         if mark:
             current = int(mark[2]) if mark[1] == "begin" else None
         call = re.search(rf"r{rank} \| \w+ \| MPI_(\w+) with (\d+) items", line)
         if call and current is not None:
-            found.setdefault(current, []).append((call[1], int(call[2])))
-    return found
+            result.setdefault(current, []).append((call[1], int(call[2])))
+    return result

@@ -51,8 +51,8 @@ GPUS = {
 @pytest.mark.parametrize("name, gpus", list(itertools.product(ENVIRONMENTS, GPUS)))
 def test_detection(name, gpus):
     environ, transport, processes, process = ENVIRONMENTS[name]
-    found = detect({**environ, **GPUS[gpus]})
-    assert (found.transport, found.processes, found.process) == (transport, processes, process)
+    result = detect({**environ, **GPUS[gpus]})
+    assert (result.transport, result.processes, result.process) == (transport, processes, process)
 
 
 @pytest.mark.parametrize("name, wanted", list(itertools.product(ENVIRONMENTS, ["single", "xla", "mpi"])))
@@ -64,8 +64,8 @@ def test_an_argument_beats_the_variable_beats_detection(name, wanted):
 
 
 def test_mpi_ranks_of_a_slurm_step():
-    found = detect({**STEP, "PMI_SIZE": "4", "PMI_RANK": "3", "TANGRAX_TRANSPORT": "mpi"})
-    assert (found.processes, found.process) == (4, 3)
+    result = detect({**STEP, "PMI_SIZE": "4", "PMI_RANK": "3", "TANGRAX_TRANSPORT": "mpi"})
+    assert (result.processes, result.process) == (4, 3)
 
 
 def test_a_shell_in_an_allocation_says_so():
@@ -111,8 +111,8 @@ def test_the_coordinator_is_the_first_node(nodes, first):
 )
 def test_gpus_of_a_task(more, own):
     """Four tasks on this node, this the third of them, on the second of two nodes."""
-    here = {**STEP, "SLURM_LOCALID": "2", "SLURM_NODEID": "1", "SLURM_STEP_TASKS_PER_NODE": "1,4"}
-    assert own_gpus({**here, **more}) == own
+    step = {**STEP, "SLURM_LOCALID": "2", "SLURM_NODEID": "1", "SLURM_STEP_TASKS_PER_NODE": "1,4"}
+    assert own_gpus({**step, **more}) == own
 
 
 def test_one_task_a_node_has_all_gpus():
@@ -123,7 +123,7 @@ def test_one_task_a_node_has_all_gpus():
 
 @pytest.fixture
 def fresh(monkeypatch):
-    monkeypatch.setattr(settings_module, "_settings", Settings())
+    monkeypatch.setattr(settings_module, "current", Settings())
     for name in (*STEP, "TANGRAX_TRANSPORT"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import NEEDS_MPI, PATIENCE, TRANSPORTS, environment, free_port, mpirun, told, until
+from launching import NEEDS_MPI, PATIENCE, TRANSPORTS, environment, free_port, launch_variables, mpirun, until
 
 pytestmark = pytest.mark.processes
 SCRIPT = Path(__file__).parent / "faults.py"
@@ -64,13 +64,13 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path):
-    found = Run(tmp_path)
-    yield found
-    pids = [int(pid) for pid in re.findall(r"pid (\d+)", found.text())] + [p.pid for p in found.processes]
+    attempt = Run(tmp_path)
+    yield attempt
+    pids = [int(pid) for pid in re.findall(r"pid (\d+)", attempt.text())] + [p.pid for p in attempt.processes]
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for process in found.processes:
+    for process in attempt.processes:
         process.wait()
         process.output.close()
 
@@ -78,7 +78,7 @@ def run(tmp_path):
 def start_xla(run, arguments, count=COUNT, of=None, **env):
     port = free_port()
     for rank in range(count):
-        run.start([sys.executable, *map(str, arguments)], **told(rank, of or count, port), **env)
+        run.start([sys.executable, *map(str, arguments)], **launch_variables(rank, of or count, port), **env)
 
 
 def start_mpi(run, arguments, **env):
@@ -133,8 +133,8 @@ def test_fault(fault, transport, run, record_property):
     others = [index for index in range(len(run.processes)) if transport == "mpi" or index != int(rank)]
     texts = [run.text(index) for index in (range(len(run.processes)) if on_all else others)]
     pids = "|".join(re.findall(r"pid (\d+)", run.text()))
-    found = [bool(re.search(says.format(rank=rank, pids=pids), text)) for text in texts]
-    assert any(found) if on_all else all(found), texts
+    matches = [bool(re.search(says.format(rank=rank, pids=pids), text)) for text in texts]
+    assert any(matches) if on_all else all(matches), texts
     codes = [run.codes[index] for index in others]
     assert all(codes), codes
     if code is not None and transport == "xla":
@@ -209,15 +209,17 @@ def test_where_a_run_on_one_machine_listens(run, tmp_path):
     folder.mkdir()
     port = free_port()
     for rank in range(2):
-        run.start([sys.executable, SCRIPT.parent / "listening.py"], **told(rank, 2, port), TMPDIR=str(folder))
+        run.start(
+            [sys.executable, SCRIPT.parent / "listening.py"], **launch_variables(rank, 2, port), TMPDIR=str(folder)
+        )
     run.wait()
     assert run.codes == [0, 0], run.text()
-    found = [json.loads(re.search("^{.*}$", run.text(rank), re.MULTILINE)[0]) for rank in range(2)]
-    assert [each["files"] for each in found] == [[], []]
-    assert [Path(name).parent.parent for name in found[0]["names"]] == [folder] and found[1]["names"] == []
+    reports = [json.loads(re.search("^{.*}$", run.text(rank), re.MULTILINE)[0]) for rank in range(2)]
+    assert [each["files"] for each in reports] == [[], []]
+    assert [Path(name).parent.parent for name in reports[0]["names"]] == [folder] and reports[1]["names"] == []
     # The hub's port is closed, JAX has none, and gloo has one a process.
-    assert [len(each["ports"]) for each in found] == [1, 1]
-    assert f"{port:04X}" not in str(found)
+    assert [len(each["ports"]) for each in reports] == [1, 1]
+    assert f"{port:04X}" not in str(reports)
 
 
 def test_fewer_processes_than_told(run):
@@ -228,20 +230,20 @@ def test_fewer_processes_than_told(run):
 
 def test_no_process_0(run):
     port = free_port()
-    run.start([sys.executable, "-c", JOIN, "3"], **told(1, 2, port))
+    run.start([sys.executable, "-c", JOIN, "3"], **launch_variables(1, 2, port))
     refused(run, f"RuntimeError: process 1 of 2 could not reach process 0 at 127.0.0.1:{port} within 3 s ")
 
 
 def test_processes_told_of_different_numbers(run):
     port = free_port()
     for rank, count in ((0, 2), (1, 3)):
-        run.start([sys.executable, "-c", JOIN, "4"], **told(rank, count, port))
+        run.start([sys.executable, "-c", JOIN, "4"], **launch_variables(rank, count, port))
     refused(run, "process 1 (of 3 )?on .*: it was told of 3 processes, process 0 of 2")
 
 
 def test_a_coordinator_that_cannot_be_resolved(run):
     for rank in range(2):
-        env = {**told(rank, 2, 1), "TANGRAX_COORDINATOR": "no-such-host.invalid:1234"}
+        env = {**launch_variables(rank, 2, 1), "TANGRAX_COORDINATOR": "no-such-host.invalid:1234"}
         run.start([sys.executable, "-c", JOIN, str(2 * PATIENCE)], **env)
     refused(run, "'no-such-host.invalid' cannot be resolved .*JAX_COORDINATOR_ADDRESS")
 
@@ -250,7 +252,7 @@ def test_a_port_in_use(run):
     """Another program listens there and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for rank in range(2):
-            run.start([sys.executable, "-c", JOIN, "4"], **told(rank, 2, taken.getsockname()[1]))
+            run.start([sys.executable, "-c", JOIN, "4"], **launch_variables(rank, 2, taken.getsockname()[1]))
         refused(run, "cannot listen on port .*another program has it|is not process 0 of this run")
 
 
@@ -261,7 +263,10 @@ def test_jax_does_not_start_on_one_process(run):
     """After all have met: the others, which wait inside JAX, are told."""
     port = free_port()
     for rank in range(2):
-        run.start([sys.executable, "-c", STARTS + JOIN.replace("[1]", "[2]"), str(rank), "60"], **told(rank, 2, port))
+        run.start(
+            [sys.executable, "-c", STARTS + JOIN.replace("[1]", "[2]"), str(rank), "60"],
+            **launch_variables(rank, 2, port),
+        )
     run.wait()
     assert run.codes == [1, 1]
     assert re.search("process 1 failed: RuntimeError: .*'none'", run.text(0)), run.text(0)
@@ -270,6 +275,6 @@ def test_jax_does_not_start_on_one_process(run):
 @NEEDS_MPI
 def test_the_mpirun_of_another_mpi(run):
     """Each rank is alone in its own library's eyes."""
-    told = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
-    run.start([sys.executable, "-c", JOIN, "5"], **told)
+    variables = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
+    run.start([sys.executable, "-c", JOIN, "5"], **variables)
     refused(run, "the launcher started 2 ranks .* of this Python sees 1: .* another MPI")

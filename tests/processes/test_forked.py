@@ -28,10 +28,10 @@ def forked(work):
         except BaseException as error:
             writing.send((type(error).__name__, str(error)))
         os._exit(0)
-    found = reading.recv() if reading.poll(60) else ("nothing", "it hangs")
+    result = reading.recv() if reading.poll(60) else ("nothing", "it hangs")
     os.kill(number, 9)
     os.waitpid(number, 0)
-    return found
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_forks_before_jax_has_started_and_spawned_processes_train(tmp_path):
     """By `multiprocessing`, after `import tangrax`: the numbers of the process itself."""
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
-    here = os.pathsep.join([str(Path(tx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    env = environment(JAX_PLATFORMS="cpu", PYTHONPATH=here)
+    search_path = os.pathsep.join([str(Path(tx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    env = environment(JAX_PLATFORMS="cpu", PYTHONPATH=search_path)
     run = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=PATIENCE, env=env)
     assert run.returncode == 0, run.stdout + run.stderr

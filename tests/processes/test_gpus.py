@@ -40,11 +40,11 @@ def launch(place, count, coordinator="127.0.0.1:5"):
 def mpi(world, local, ranks=("SIZE", "RANK")):
     """The second of two nodes that have as many ranks each."""
 
-    def told(place, count):
+    def launched(place, count):
         whole = {f"{world}_{ranks[0]}": str(2 * count), f"{world}_{ranks[1]}": str(count + place)}
         return {**whole, local[0]: str(count), local[1]: str(place)}
 
-    return told
+    return launched
 
 
 def slurm(place, count):
@@ -88,8 +88,8 @@ def files(monkeypatch):
     """A /dev with so many GPUs."""
 
     def have(*numbers):
-        found = [f"/dev/nvidia{number}" for number in numbers]
-        monkeypatch.setattr(gpus.glob, "glob", lambda pattern: [*found, "/dev/nvidia0ctl"] if found else [])
+        result = [f"/dev/nvidia{number}" for number in numbers]
+        monkeypatch.setattr(gpus.glob, "glob", lambda pattern: [*result, "/dev/nvidia0ctl"] if result else [])
 
     have()
     return have
@@ -183,29 +183,29 @@ def test_gpus_bound_to_a_task_are_its_own(more):
 
 
 def test_a_rank_of_mpi_takes_one():
-    told = LAUNCHERS["mpich"]
-    assert [own_gpus({**told(place, 2), **seeing(4)}, "mpi") for place in range(2)] == [[0], [2]]
-    assert "2 left idle, since a rank of MPI takes one" in share_out({**told(0, 2), **seeing(4)}, "mpi").notice
+    variables = LAUNCHERS["mpich"]
+    assert [own_gpus({**variables(place, 2), **seeing(4)}, "mpi") for place in range(2)] == [[0], [2]]
+    assert "2 left idle, since a rank of MPI takes one" in share_out({**variables(0, 2), **seeing(4)}, "mpi").notice
     with pytest.raises(RuntimeError, match=r"4 processes .* 2 GPUs .*XLA_CLIENT_MEM_FRACTION"):
-        own_gpus({**told(0, 4), **seeing(2)}, "mpi")
+        own_gpus({**variables(0, 4), **seeing(2)}, "mpi")
     sharing = {"XLA_CLIENT_MEM_FRACTION": ".4", **seeing(2)}
-    assert [own_gpus({**told(place, 4), **sharing}, "mpi") for place in range(4)] == [[0], [1], [0], [1]]
+    assert [own_gpus({**variables(place, 4), **sharing}, "mpi") for place in range(4)] == [[0], [1], [0], [1]]
 
 
 def test_idle_gpus_are_said_once():
-    said = [share_out({**launch(place, 3), **seeing(8)}).notice for place in range(3)]
-    assert said == ["8 GPUs (0,1,2,3,4,5,6,7) for 3 processes: 2 left idle, since shares are equal", "", ""]
+    notices = [share_out({**launch(place, 3), **seeing(8)}).notice for place in range(3)]
+    assert notices == ["8 GPUs (0,1,2,3,4,5,6,7) for 3 processes: 2 left idle, since shares are equal", "", ""]
     assert not any(share_out({**launch(place, 2), **seeing(8)}).notice for place in range(2))
 
 
 def test_devices_per_process_are_taken_of_the_share():
-    asked = {"TANGRAX_DEVICES_PER_PROCESS": "1", **seeing(4)}
-    assert [own_gpus({**launch(place, 2), **asked}) for place in range(2)] == [[0], [2]]
-    assert own_gpus({**launch(0, 1), **asked}) == [0]
+    one_each = {"TANGRAX_DEVICES_PER_PROCESS": "1", **seeing(4)}
+    assert [own_gpus({**launch(place, 2), **one_each}) for place in range(2)] == [[0], [2]]
+    assert own_gpus({**launch(0, 1), **one_each}) == [0]
     with pytest.raises(RuntimeError, match="2 processes of 3 GPUs each on this node, which sees 4 GPUs"):
-        own_gpus({**launch(0, 2), **asked, "TANGRAX_DEVICES_PER_PROCESS": "3"})
+        own_gpus({**launch(0, 2), **one_each, "TANGRAX_DEVICES_PER_PROCESS": "3"})
     with pytest.raises(ValueError, match="TANGRAX_DEVICES_PER_PROCESS=two"):
-        own_gpus({**launch(0, 2), **asked, "TANGRAX_DEVICES_PER_PROCESS": "two"})
+        own_gpus({**launch(0, 2), **one_each, "TANGRAX_DEVICES_PER_PROCESS": "two"})
 
 
 def test_devices_that_jax_is_told_of_are_left_to_it():
@@ -221,7 +221,7 @@ def test_platforms_that_are_gpus():
 def test_launch_refuses_before_it_starts_anything(devices, message, monkeypatch, capsys):
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setattr(launch_module, "_start", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setattr(launch_module, "start_process", lambda *_: pytest.fail("a process was started"))
     assert launch_module.launch_processes(["script.py"], 4, devices, mpi=False) == 2
     assert message in capsys.readouterr().err
 
@@ -240,17 +240,17 @@ def test_a_share_reaches_jax_before_it_starts(transport, monkeypatch):
     for name, value in {**launch(1, 2), **seeing(4)}.items():
         monkeypatch.setenv(name, value)
     met = {"jax": "127.0.0.1:6", "bind": "127.0.0.1:6", "seen": [["here", list("0123")]] * 2}
-    told = {}
+    variables = {}
     monkeypatch.setattr(settings_module, "meet", lambda *_: (Met(), met))
     monkeypatch.setattr(settings_module, "announce", lambda *_: None)
     monkeypatch.setattr(settings_module, "jax_has_started", lambda: False)
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **more: told.update(more))
-    monkeypatch.setattr(jax.config, "update", told.__setitem__)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **more: variables.update(more))
+    monkeypatch.setattr(jax.config, "update", variables.__setitem__)
     settings_module.join_processes(Launch(transport, "tangrax", 2, 1, ""), 1, settings_module.Limits())
     if transport == "xla":
-        assert told["local_device_ids"] == [2, 3]
+        assert variables["local_device_ids"] == [2, 3]
     else:
-        assert told == {"jax_cuda_visible_devices": "2", "jax_rocm_visible_devices": "2"}
+        assert variables == {"jax_cuda_visible_devices": "2", "jax_rocm_visible_devices": "2"}
 
 
 @pytest.mark.processes

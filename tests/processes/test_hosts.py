@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from launching import PATIENCE, TRANSPORTS, environment, free_port, mpirun, told
+from launching import PATIENCE, TRANSPORTS, environment, free_port, launch_variables, mpirun
 
 import tangrax as tx
 
@@ -41,7 +41,7 @@ def test_hosts_that_differ(transport, tmp_path):
     command = [sys.executable, str(SCRIPT), str(out), str(folder)]
     if transport == "xla":
         port = free_port()
-        each = [{**told(rank, 2, port), "PYTHONHASHSEED": str(rank + 1)} for rank in range(2)]
+        each = [{**launch_variables(rank, 2, port), "PYTHONHASHSEED": str(rank + 1)} for rank in range(2)]
         text = "".join(run_each([command] * 2, each))
     else:
         hashed = [["-n", "1", "-env", "PYTHONHASHSEED", str(rank + 1), *command] for rank in range(2)]
@@ -106,7 +106,7 @@ print("trained", flush=True)
 def test_other_settings_of_the_optimizer_on_each_process_are_refused():
     """Each updates its own copy of the parameters: rates, schedules, seeds and kinds are compared before training."""
     port = free_port()
-    each = [told(rank, 2, port) for rank in range(2)]
+    each = [launch_variables(rank, 2, port) for rank in range(2)]
     for text in run_each([[sys.executable, "-c", OPTIMIZERS]] * 2, each):
         assert text.count("refused: the optimizers of the processes differ") == 5, text
         assert "trained" in text
@@ -121,7 +121,7 @@ def test_another_problem_on_each_process_is_refused(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment(**told(rank, 2, port)),
+            env=environment(**launch_variables(rank, 2, port)),
         )
         for rank in range(2)
     ]

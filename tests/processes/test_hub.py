@@ -64,8 +64,8 @@ def serve(scenario, size=2):
 async def welcomed(hub, connect):
     """Whether the two processes of the run still find each other."""
     ours = [await connect(hello(rank)) for rank in range(2)]
-    told = [await receive(reader) for reader, _ in ours]
-    assert [each["welcome"]["word"] for each in told] == [7, 7]
+    messages = [await receive(reader) for reader, _ in ours]
+    assert [each["welcome"]["word"] for each in messages] == [7, 7]
     return ours
 
 

@@ -62,8 +62,8 @@ def test_eigenfunctions(tmp_path):
     """sin kπx, of any size, sign and order of points, and with noise that must not choose the side."""
     exact = np.stack([np.sin((k + 1) * np.pi * X) for k in range(8)], axis=1)
     order = RANDOM.permutation(len(X))
-    found = (exact * [-3, 0.1, -1, 1, 1, -1, 1, 1] + 1e-14 * RANDOM.normal(size=exact.shape))[order]
-    axes = report.eigenfunctions(X[order], found, np.array([316.0, 2.04, 1.0, 0.1, 1e-3, 1.25e-12, 0.0, 0.0]))
+    result = (exact * [-3, 0.1, -1, 1, 1, -1, 1, 1] + 1e-14 * RANDOM.normal(size=exact.shape))[order]
+    axes = report.eigenfunctions(X[order], result, np.array([316.0, 2.04, 1.0, 0.1, 1e-3, 1.25e-12, 0.0, 0.0]))
     curves = [line for line in axes.lines if len(line.get_xdata()) == len(X)]
     assert len(curves) == 6
     # The grid meets sin 6πx at its full size first where it is negative.

@@ -79,7 +79,9 @@ def test_what_is_shown_is_what_was_recorded(devices, tmp_path):
     assert [speed.epochs_per_second > 0 for speed in record.speeds] == [False, True, True]
     # By hand: u and the exact solution at the points, in NumPy.
     at = solver.points("interior")
-    leaves = [np.asarray(leaf) for leaf in checkpoint.leaves_of(*next(iter(solver._parameters.items()))).values()]
+    leaves = [
+        np.asarray(leaf) for leaf in checkpoint.leaves_of(*next(iter(solver.training.parameters.items()))).values()
+    ]
     weights = [leaf for leaf in leaves if leaf.ndim == 2]
     biases = [leaf for leaf in leaves if leaf.ndim == 1]
     u = np.tanh(at[:, :1] @ weights[0].T + biases[0]) @ weights[1].T + biases[1]
@@ -211,10 +213,10 @@ def test_points_of_what_is_shown_are_those_of_eval(columns, tmp_path, devices):
     x, y, _ = tx.domain.rect(n=8).variable("interior")
     u = tx.nn.mlp(2, width=3, depth=1)(x, y)
     at = np.random.default_rng(0).random((5, 2))
-    shown = analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
+    field = analysis.Field(u, np.arange(5.0), np.pad(at, ((0, 0), (0, columns - 2))))
     solver = tx.core([u.mse], optimizer=optax.sgd(0.1), devices=devices, dtype="float64")
-    solver.solve(1, progress=False, run_dir=tmp_path, show={"u": shown})
-    _, arrays = solver._shown(analysis.ReportData({"u": shown}, {}), 1)
+    solver.solve(1, progress=False, run_dir=tmp_path, show={"u": field})
+    arrays = analysis.read_record(tmp_path).arrays
     np.testing.assert_array_equal(arrays["at/0"], np.pad(at, ((0, 0), (0, 1))))
     np.testing.assert_array_equal(arrays["field/0"], solver.eval(u, points={"interior": at}))
     with pytest.raises(ValueError, match=r"solve\(show=…\): 'u': .* the problem is steady"):
@@ -232,14 +234,14 @@ def test_points_of_what_is_shown_are_those_of_eval(columns, tmp_path, devices):
 def test_frames(d, count):
     """Slices along the last coordinate: each point in one at most, all of them within it, none lost of three."""
     at = np.random.default_rng(0).random((4000, d))
-    found = fields.frames(at, ["x", "y", "z", "t"])
-    assert len(found) == count
-    used = sum(frame.rows.astype(int) for frame in found)
+    frames = fields.frames(at, ["x", "y", "z", "t"])
+    assert len(frames) == count
+    used = sum(frame.rows.astype(int) for frame in frames)
     assert used.max() == 1
     if d < 4:
         assert used.min() == 1
     if d > 2:
-        for i, frame in enumerate(found):
+        for i, frame in enumerate(frames):
             assert at[frame.rows, -1].min() >= i / 8 - 1e-3 and at[frame.rows, -1].max() <= (i + 1) / 8 + 1e-3
 
 
@@ -248,8 +250,8 @@ def test_maps_leave_holes_open():
     random = np.random.default_rng(1)
     radius, angle = np.sqrt(random.uniform(0.25, 1, 3000)), random.uniform(0, 2 * np.pi, 3000)
     x, y = radius * np.cos(angle), radius * np.sin(angle)
-    found = report.triangles(x, y)
-    corners = found.get_masked_triangles()
+    drawing = report.triangles(x, y)
+    corners = drawing.get_masked_triangles()
     a, b, c = (np.stack([x, y], 1)[corners[:, i]] for i in range(3))
     area = 0.5 * abs((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).sum()
     assert area == pytest.approx(0.75 * np.pi, rel=0.03)
@@ -271,23 +273,23 @@ def test_a_field_is_drawn_as_it_is(d, tmp_path):
     values = at[:, 0] - 0.5
     values[3] = np.nan
     axes = report.field(at, values, [*["x", "y"][:d], "t"], signed=True)
-    kept = np.isfinite(values)
+    finite = np.isfinite(values)
     if d == 1:
         (line,) = axes.lines
         order = np.argsort(at[:, 0])
         np.testing.assert_array_equal(line.get_xydata(), np.stack([at[:, 0], values], 1)[order])
     else:
         (mesh,) = axes.collections
-        np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan)[kept], values[kept])
-        assert mesh.get_clim() == (-np.abs(values[kept]).max(), np.abs(values[kept]).max())
+        np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan)[finite], values[finite])
+        assert mesh.get_clim() == (-np.abs(values[finite]).max(), np.abs(values[finite]).max())
     assert report.save(axes, tmp_path / "field.png").stat().st_size > 3000
 
 
 def test_eigenvalues_over_epochs():
     values = np.array([[4.0, 1.0], [8.0, 2.0]])
     axes = report.spectrum_history(np.array([0, 10]), values, 0.1)
-    drawn = [line.get_ydata().tolist() for line in axes.lines]
-    assert drawn[:2] == [[4, 8], [1, 2]] and np.allclose(drawn[2], [0.4, 0.8])
+    curves = [line.get_ydata().tolist() for line in axes.lines]
+    assert curves[:2] == [[4, 8], [1, 2]] and np.allclose(curves[2], [0.4, 0.8])
 
 
 @pytest.mark.processes
@@ -300,9 +302,9 @@ def test_in_a_browser(tmp_path):
     solver.solve(20, progress=False, run_dir=tmp_path / "run", show={"u": (u, x * y)})
     page = report.write_report(tmp_path / "run")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
-    found = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=PATIENCE)
-    assert "CONSOLE" not in found.stderr, found.stderr
-    (tmp_path / "dom.html").write_text(found.stdout)
+    run = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=PATIENCE)
+    assert "CONSOLE" not in run.stderr, run.stderr
+    (tmp_path / "dom.html").write_text(run.stdout)
     dom = Page(tmp_path / "dom.html")
     knobs = [attributes for tag, attributes in dom.tags if tag == "input"]
     assert len(knobs) == 2 and all("display: block" in knob["style"] for knob in knobs)

@@ -135,8 +135,8 @@ class Cluster:
         """`sbatch OPTIONS BATCH_FILE ARGUMENTS` from `folder`; the job's id."""
         command = ["sbatch", "--parsable", *options, str(batch_file), *map(str, arguments)]
         # The job gets what sbatch has: nothing of this process's own settings, such as emulated devices.
-        told = {**bare_environment(), **environment, "SLURM_CONF": str(self._conf)}
-        sent = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=told, timeout=60)
+        variables = {**bare_environment(), **environment, "SLURM_CONF": str(self._conf)}
+        sent = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=variables, timeout=60)
         assert sent.returncode == 0, sent.stderr
         return sent.stdout.strip().partition(";")[0]
 
@@ -149,8 +149,8 @@ class Cluster:
                 return sorted((_job(record) for record in records), key=lambda each: int(each.id))
             if time.monotonic() > end:
                 self.ask("scancel", job)
-                shown = "\n".join(f"{r['JobState']} {r.get('Reason')}\n{_text(r.get('StdOut'))}" for r in records)
-                raise TimeoutError(f"job {job} did not end within {timeout:.0f} s:\n{shown}\n{self.logs()}")
+                states = "\n".join(f"{r['JobState']} {r.get('Reason')}\n{_text(r.get('StdOut'))}" for r in records)
+                raise TimeoutError(f"job {job} did not end within {timeout:.0f} s:\n{states}\n{self.logs()}")
             time.sleep(0.2)
 
     def logs(self) -> str:
@@ -194,8 +194,8 @@ class Cluster:
         path = _program(name)
         assert path is not None
         with open(self.directory / f"{log or name}.log", "wb") as file:
-            told = {**bare_environment(), "SLURM_CONF": str(self._conf)}
-            process = subprocess.Popen([path, *arguments], stdout=file, stderr=file, env=told, cwd=self.directory)
+            variables = {**bare_environment(), "SLURM_CONF": str(self._conf)}
+            process = subprocess.Popen([path, *arguments], stdout=file, stderr=file, env=variables, cwd=self.directory)
         self._daemons.append((log or name, process))
 
     def _wait(self, what: str, ready: Callable[[], bool]) -> None:
@@ -208,8 +208,8 @@ class Cluster:
 
     def ask(self, *command: str) -> str:
         """What a command of Slurm prints; nothing if it failed."""
-        told = {**bare_environment(), "SLURM_CONF": str(self._conf)}
-        return subprocess.run(command, capture_output=True, text=True, env=told, timeout=60).stdout
+        variables = {**bare_environment(), "SLURM_CONF": str(self._conf)}
+        return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=60).stdout
 
     def _stop(self) -> None:
         """Jobs first, then the daemons, youngest first, then what jobs may have left behind."""
@@ -230,12 +230,12 @@ class Cluster:
     def _started(self) -> list[int]:
         """Processes that this Slurm started, which are no children of ours: they know its configuration."""
         mark = f"SLURM_CONF={self._conf}".encode()
-        found = []
+        pids = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it may end at any time
                 if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append(int(process.name))
-        return found
+                    pids.append(int(process.name))
+        return pids
 
 
 def free_ports(count: int) -> list[int]:
@@ -243,13 +243,13 @@ def free_ports(count: int) -> list[int]:
 
     Those of that range may be gone before the daemon that was told of them starts.
     """
-    found: list[int] = []
+    ports: list[int] = []
     for port in random.SystemRandom().sample(range(*PORTS), 100 * count):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
-            found.append(port)
-        if len(found) == count:
-            return found
+            ports.append(port)
+        if len(ports) == count:
+            return ports
     raise RuntimeError(f"no {count} free ports from {PORTS[0]} to {PORTS[1]}")
 
 

@@ -26,21 +26,21 @@ LIMIT = 120  # seconds for a job; they need some 15 on two idle cores
 
 def submit(cluster, clone, batch_file, *arguments, options, **environment) -> tuple[list[Job], float]:
     """The job (the tasks of an array) when it has ended, and seconds from submission to end."""
-    told = {
+    settings = {
         **SETTINGS,
         # The nodes' names mean nothing to this machine's resolver, as an administrator would have seen to.
         "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}",
         **environment,
     }
     start = time.monotonic()
-    job = cluster.submit(clone / "slurm" / batch_file, *arguments, options=options, environment=told, folder=clone)
+    job = cluster.submit(clone / "slurm" / batch_file, *arguments, options=options, environment=settings, folder=clone)
     ended = cluster.wait(job, LIMIT)
     return ended, time.monotonic() - start
 
 
-def difference(found: Path, expected: Path) -> float:
+def difference(actual: Path, expected: Path) -> float:
     """The largest difference of saved parameters and history, each relative to the array's largest number."""
-    with np.load(found) as a, np.load(expected) as b:
+    with np.load(actual) as a, np.load(expected) as b:
         assert set(a.files) == set(b.files)
         assert json.loads(a["about"].tobytes()) == json.loads(b["about"].tobytes())
         numbers = [name for name in b.files if name != "about"]
@@ -79,13 +79,13 @@ def test_kernel_of_a_saved_solver(cluster, clone, alone, say):
     assert (clone / "kernel" / "kernel.png").stat().st_size > 0
     with np.load(clone / "kernel" / "kernel.npz") as a, np.load(expected / "kernel.npz") as b:
         far = max(float(np.max(np.abs(a[name] - b[name])) / np.max(np.abs(b[name]))) for name in b.files)
-    found, wanted = (json.loads((each / "kernel.json").read_text()) for each in (clone / "kernel", expected))
+    actual, wanted = (json.loads((each / "kernel.json").read_text()) for each in (clone / "kernel", expected))
     say(f"analyse.sbatch on 2 nodes x 2 tasks: {seconds:.1f} s, rel. difference to one process {far:.0e}")
     assert far < 1e-8
-    assert found["effective_rank"] == pytest.approx(wanted["effective_rank"], rel=1e-8)
-    assert (found["points"], found["parameters"], found["processes"]) == (101, wanted["parameters"], 4)
-    assert 0 < found["resolved"] == wanted["resolved"]
-    assert f"{found['resolved']} of 101" in job.output
+    assert actual["effective_rank"] == pytest.approx(wanted["effective_rank"], rel=1e-8)
+    assert (actual["points"], actual["parameters"], actual["processes"]) == (101, wanted["parameters"], 4)
+    assert 0 < actual["resolved"] == wanted["resolved"]
+    assert f"{actual['resolved']} of 101" in job.output
 
 
 def test_sweep(cluster, clone, alone, say):

@@ -25,7 +25,7 @@ solver = tx.core({"fit": (u - x).mse, "seen": u.mean.tracker(5)}, optimizer=opta
 @pytest.fixture(autouse=True)
 def settings_as_before(monkeypatch):
     """`tx.setup` holds for the process: what these tests set up goes with them."""
-    monkeypatch.setattr(settings_module, "_settings", settings_module._settings)
+    monkeypatch.setattr(settings_module, "current", settings_module.current)
     yield
     jax.config.update("jax_enable_x64", True)
 
@@ -160,6 +160,6 @@ def test_a_solver_in_float32_works_on_in_double_precision():
     whole, solver = make().solve(6, progress=False), make().solve(3, progress=False)
     tx.setup(dtype="float64")
     assert solver.precision.startswith("float32")
-    found = solver.solve(3, progress=False).history["loss"]
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, whole.history["loss"], rtol=1e-5)
+    actual = solver.solve(3, progress=False).history["loss"]
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, whole.history["loss"], rtol=1e-5)

@@ -20,7 +20,7 @@ def problem(seed, net=None, devices=1):
 
 def numbers(solver):
     recorded = [solver.history[name] for name in sorted(solver.history)]
-    return [np.asarray(leaf) for leaf in jax.tree.leaves([list(solver._parameters.values()), recorded])]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves([list(solver.training.parameters.values()), recorded])]
 
 
 def assert_alike(solvers, alone):
@@ -121,16 +121,16 @@ def test_a_solver_that_trains_is_changed_by_nothing_else(tmp_path):
 
 def test_a_second_run_of_one_process_in_a_run_dir_is_refused(tmp_path):
     """While the first trains, and no longer."""
-    other, said = problem(1), []
+    other, messages = problem(1), []
 
     class Other(Within):
         def on_stretch(self, stretch):
             with pytest.raises(ValueError) as caught:
                 other.solve(4, progress=False, run_dir=tmp_path)
-            said.append(str(caught.value))
+            messages.append(str(caught.value))
 
     problem(1).solve(4, progress=False, run_dir=tmp_path, listeners=[Other([])])
-    assert said and all("is in use by" in text and "Nothing was trained" in text for text in said)
+    assert messages and all("is in use by" in text and "Nothing was trained" in text for text in messages)
     assert other.solve(4, progress=False, run_dir=tmp_path).timing.epochs == 0
 
 
@@ -156,8 +156,8 @@ def test_two_hundred_trackers_and_fifty_tags(devices):
     solver.solve(20, progress=False)
     assert solver.timing.compilations == 1 and len(solver.history) == 251
     for i in range(200):
-        found = solver.history[f"t_{i}"]
-        assert len(found) == -(-20 // (1 + i % 7))
-        np.testing.assert_allclose(found[0], np.mean((before[f"tag_{i % 50}"] - i) ** 2), rtol=1e-12)
+        actual = solver.history[f"t_{i}"]
+        assert len(actual) == -(-20 // (1 + i % 7))
+        np.testing.assert_allclose(actual[0], np.mean((before[f"tag_{i % 50}"] - i) ** 2), rtol=1e-12)
     for name, values in before.items():
         np.testing.assert_allclose(solver.history[f"fit_{name}"][0], np.mean((values - 1) ** 2), rtol=1e-12)

@@ -39,7 +39,7 @@ def trained_by_hand(batches, edge, epochs):
 
 
 def trained(solver):
-    ((a, b),) = [(p["a"], p["b"]) for p in solver._parameters.values()]
+    ((a, b),) = [(p["a"], p["b"]) for p in solver.training.parameters.values()]
     return float(a), float(b)
 
 
@@ -59,7 +59,7 @@ def test_a_grid_is_shuffled():
     domain = tx.domain.line(mesh_size=1 / 101)
     rows = domain.point_set("interior").coordinates[:, 0]
     solver = fit(domain, {"interior": 10}, devices=1).solve(1, progress=False)
-    (batches,) = [np.asarray(placed)[..., 0] for placed in solver._loop.points.batches.values()]
+    (batches,) = [np.asarray(placed)[..., 0] for placed in solver.training.loop.points.batches.values()]
     assert batches.shape == (10, 10)
     np.testing.assert_array_equal(np.sort(batches.ravel()), np.sort(rows))
     assert np.ptp(batches, axis=0).min() > 0.4
@@ -70,10 +70,10 @@ def test_a_grid_is_shuffled():
 def test_layout_of_batches():
     """7 rows in batches of 3 on 2 shards: a shard asked alone gives what it has of the whole."""
     rows = np.arange(7.0)[:, None]
-    found = Layout(3, 2).batches(rows, np.float64)
-    assert found.shape == (4, 3, 1)
-    np.testing.assert_array_equal(found[:][..., 0].T, [[0, 1, 2, 2], [3, 4, 5, 5], [4, 5, 6, 6]])
-    np.testing.assert_array_equal(found[2:4], found[:][2:4])
+    actual = Layout(3, 2).batches(rows, np.float64)
+    assert actual.shape == (4, 3, 1)
+    np.testing.assert_array_equal(actual[:][..., 0].T, [[0, 1, 2, 2], [3, 4, 5, 5], [4, 5, 6, 6]])
+    np.testing.assert_array_equal(actual[2:4], actual[:][2:4])
 
 
 def test_trackers_and_eval_see_all_points():
@@ -99,7 +99,7 @@ def test_moving_points_in_batches():
     net = line_net()
     residual = net(x) - tx.np.sin(3 * x)
     terms = [residual.mse]
-    made = [
+    solvers = [
         tx.core(
             terms,
             optimizer=optax.sgd(0.1),
@@ -110,19 +110,19 @@ def test_moving_points_in_batches():
         ).solve(6, progress=False)
         for devices in (1, 3)
     ]
-    np.testing.assert_allclose(trained(made[0]), trained(made[1]), rtol=1e-13)
-    now = made[0].points("interior")[:, 0]
-    (batches,) = [np.asarray(placed)[..., 0] for placed in made[0]._loop.points.batches.values()]
+    np.testing.assert_allclose(trained(solvers[0]), trained(solvers[1]), rtol=1e-13)
+    now = solvers[0].points("interior")[:, 0]
+    (batches,) = [np.asarray(placed)[..., 0] for placed in solvers[0].training.loop.points.batches.values()]
     np.testing.assert_array_equal(np.sort(batches.ravel()), np.sort(now))
 
 
 @pytest.mark.parametrize("steering", ["balance", "conflict"])
 def test_beside_balance_and_conflict(steering):
     """What these measure is of all points; both train the same on 1 and 3 devices."""
-    made = tx.optim.ntk_balance(every=4) if steering == "balance" else tx.optim.config()
+    method = tx.optim.ntk_balance(every=4) if steering == "balance" else tx.optim.config()
     domain = tx.domain.line(n=60)
     one, three = [
-        fit(domain, {"interior": 20}, devices=devices, **{steering: made}).solve(9, progress=False)
+        fit(domain, {"interior": 20}, devices=devices, **{steering: method}).solve(9, progress=False)
         for devices in (1, 3)
     ]
     assert one.history["loss"][-1] < one.history["loss"][0]

@@ -34,16 +34,16 @@ jax.monitoring.register_event_duration_secs_listener(
 
 def by_signature(module):
     """Everything in a module of optax that makes a transformation from a learning rate, or from nothing."""
-    found = {}
+    result = {}
     for name in sorted(vars(module)):
         make = getattr(module, name)
         if name in NOT_HERE or not inspect.isfunction(make) or name[0] == "_":
             continue
-        asked = inspect.signature(make)
-        needed = [p.name for p in asked.parameters.values() if p.default is p.empty and p.kind != p.VAR_KEYWORD]
-        if "GradientTransformation" in str(asked.return_annotation) and needed in ([], ["learning_rate"]):
-            found[name] = lambda make=make, needed=needed: make(*(0.1 for _ in needed))
-    return found
+        signature = inspect.signature(make)
+        needed = [p.name for p in signature.parameters.values() if p.default is p.empty and p.kind != p.VAR_KEYWORD]
+        if "GradientTransformation" in str(signature.return_annotation) and needed in ([], ["learning_rate"]):
+            result[name] = lambda make=make, needed=needed: make(*(0.1 for _ in needed))
+    return result
 
 
 def clipped(*others):
@@ -117,8 +117,8 @@ def fit(optimizer, dtype="float64", devices=1, **more):
 
 def types(tree):
     """Of all leaves: shape, dtype, weak type."""
-    found = jax.tree_util.tree_flatten_with_path(jax.eval_shape(lambda: tree))[0]
-    return {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype, leaf.weak_type) for path, leaf in found}
+    result = jax.tree_util.tree_flatten_with_path(jax.eval_shape(lambda: tree))[0]
+    return {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype, leaf.weak_type) for path, leaf in result}
 
 
 @pytest.mark.parametrize("dtype", slow_but(["float32", "float64"], "float32"))

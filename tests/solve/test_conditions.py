@@ -26,11 +26,11 @@ def test_shifted_coordinates(devices):
     values, slopes = solver.eval([gap, gap.d(left)])
     module, rows = solver.module(net), ring.point_set("left").coordinates
 
-    def apart(x, t):
+    def by_hand(x, t):
         return (module(jax.numpy.array([x, t])) - module(jax.numpy.array([x + 2, t])))[0]
 
-    np.testing.assert_allclose(values, [apart(*row) for row in rows], atol=1e-13)
-    np.testing.assert_allclose(slopes, [jax.grad(apart)(*row) for row in rows], atol=1e-13)
+    np.testing.assert_allclose(values, [by_hand(*row) for row in rows], atol=1e-13)
+    np.testing.assert_allclose(slopes, [jax.grad(by_hand)(*row) for row in rows], atol=1e-13)
 
 
 @pytest.mark.slow
@@ -49,8 +49,8 @@ def test_two_materials():
     solver = solved(terms, 40)
     x, _ = sides[1].variable("interior")
     at = np.linspace(1, 2, 5)
-    found = solver.eval(nets[1](x), points={"interior": at})
-    np.testing.assert_allclose(found, 3 / 4 + (at - 1) / 4, atol=1e-5)
+    actual = solver.eval(nets[1](x), points={"interior": at})
+    np.testing.assert_allclose(actual, 3 / 4 + (at - 1) / 4, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_what_is_no_points_is_refused(what, problem):
 
 def forward(solver, points):
     """The network in NumPy, float64."""
-    (tree,) = solver._parameters.values()
+    (tree,) = solver.training.parameters.values()
     (hidden,), last = tree.layers, tree.output_layer
     array = lambda leaf: np.asarray(leaf, np.float64)
     inside = np.tanh(points @ array(hidden.weight).T + array(hidden.bias))
@@ -55,9 +55,9 @@ def test_points_outside_and_of_other_types_are_evaluated_as_numbers(problem):
     """The domain is (0, 1); a field is a formula, and has values everywhere."""
     solver, _, _, u, _ = problem
     for points in (np.array([[-5.0], [7.0]]), np.array([[3], [-2]]), np.float16([[0.5]]), np.longdouble([[0.25]])):
-        found = solver.eval(u, points={"interior": points})
-        assert found.dtype == np.float64
-        np.testing.assert_allclose(found, forward(solver, np.float64(points)), rtol=1e-12)
+        actual = solver.eval(u, points={"interior": points})
+        assert actual.dtype == np.float64
+        np.testing.assert_allclose(actual, forward(solver, np.float64(points)), rtol=1e-12)
 
 
 def test_numbers_beyond_float32_are_refused_there_alone(problem):
@@ -82,9 +82,9 @@ def test_many_points_are_evaluated_in_chunks(problem):
     """A million at once would take 32 MB in the hidden layer alone; a megabyte is allowed."""
     solver, _, _, u, _ = problem
     points = np.linspace(-1, 2, 1_000_001)[:, None]
-    found = solver.eval(u, points={"interior": points})
+    actual = solver.eval(u, points={"interior": points})
     some = slice(None, None, 997)
-    np.testing.assert_allclose(found[some], forward(solver, points[some]), rtol=1e-12)
+    np.testing.assert_allclose(actual[some], forward(solver, points[some]), rtol=1e-12)
 
 
 def test_results_too_large_are_refused_before_they_are_computed(problem):

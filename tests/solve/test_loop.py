@@ -135,9 +135,9 @@ def test_one_optimizer_object_steps_jointly():
     joint = tx.core([(a.optimizer(together) ** 2 + b.optimizer(together) ** 2) / 2], dtype="float64", devices=1)
     joint.solve(1, progress=False)
     np.testing.assert_allclose([joint.module(a), joint.module(b)], [3 - 0.06, 4 - 0.08], rtol=1e-12)
-    apart = tx.core([(a.optimizer(clipped()) ** 2 + b.optimizer(clipped()) ** 2) / 2], dtype="float64", devices=1)
-    apart.solve(1, progress=False)
-    np.testing.assert_allclose([apart.module(a), apart.module(b)], [2.9, 3.9], rtol=1e-12)
+    separate = tx.core([(a.optimizer(clipped()) ** 2 + b.optimizer(clipped()) ** 2) / 2], dtype="float64", devices=1)
+    separate.solve(1, progress=False)
+    np.testing.assert_allclose([separate.module(a), separate.module(b)], [2.9, 3.9], rtol=1e-12)
 
 
 def test_who_trains_what():

@@ -50,11 +50,11 @@ def test_nothing_but_its_user_keeps_a_solver(devices, more):
     gc.disable()
     try:
         one = solver(devices, **more).solve(4, progress=False)
-        field = one._terms.losses["mse_0"].args[0]
+        field = one.training.terms.losses["mse_0"].args[0]
         one.eval([field])
-        parts = [weakref.ref(part) for part in (one, one._executor, one._loop)]
+        parts = [weakref.ref(part) for part in (one, one.training, one.training.executor, one.training.loop)]
         del one, field
-        assert [part() for part in parts] == [None] * 3
+        assert [part() for part in parts] == [None] * 4
     finally:
         gc.enable()
 
@@ -114,9 +114,9 @@ def test_networks_can_be_made_inside_a_traced_function():
 
 
 def test_an_array_given_may_change_afterwards():
-    given = np.ones(1024)
-    net = tx.nn.wrap(lambda p, inputs: p[0] * inputs, [given])
-    given[:] = 7
+    values = np.ones(1024)
+    net = tx.nn.wrap(lambda p, inputs: p[0] * inputs, [values])
+    values[:] = 7
     assert (np.asarray(net.params[0]) == 1).all()
 
 

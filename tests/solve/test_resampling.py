@@ -88,11 +88,11 @@ def test_r3_during_training(devices):
     solver.solve(1, progress=False)
     after = solver.points("interior")
     residual = np.abs(1.5 * before[:, 0] + 1)
-    kept = before[residual > residual.mean()]
-    assert 0 < len(kept) < len(before) == len(after)
-    np.testing.assert_array_equal(after[: len(kept)], kept)
-    assert not np.isin(after[len(kept) :, 0], before[:, 0]).any()
-    np.testing.assert_array_equal(solver.history["resample/interior"], [len(before) - len(kept)])
+    retained = before[residual > residual.mean()]
+    assert 0 < len(retained) < len(before) == len(after)
+    np.testing.assert_array_equal(after[: len(retained)], retained)
+    assert not np.isin(after[len(retained) :, 0], before[:, 0]).any()
+    np.testing.assert_array_equal(solver.history["resample/interior"], [len(before) - len(retained)])
     np.testing.assert_array_equal(solver.history.epochs("resample/interior"), [5])
 
 
@@ -220,8 +220,8 @@ def test_what_is_loaded_where(tmp_path):
     assert len(still.eval(X)) == 59
     still.solve(2, progress=False)
     other = tx.domain.line(n=20).variable("interior")[0]
-    apart = fit(lambda r: None, x=other, devices=1).load(tmp_path / "run")
-    assert len(apart.points("interior")) == 20
+    separate = fit(lambda r: None, x=other, devices=1).load(tmp_path / "run")
+    assert len(separate.points("interior")) == 20
     fit(lambda r: None, devices=1).save(tmp_path / "still")
     assert len(again.load(tmp_path / "still").points("interior")) == 49
 

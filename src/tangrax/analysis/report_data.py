@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checkpoint.archive import Arrays
 from ..domain.serialization import written
-from ..expr import Node, PointSet, Request, SpectrumRequest, checked_name, given_array, split
+from ..expr import Node, PointSet, Request, SpectrumRequest, checked_array, checked_name, split
 from ..jacobian import Density, NotFinite, Spectrum
 from ..optim import squares_of
 from ..parallel import settings
@@ -61,7 +61,9 @@ class Field:
                     f"solve(show=…): '{name}' has {len(at)} points and values of shape {np.shape(other)}: give a value "
                     f"of shape {self.node.shape} for each point"
                 )
-            return replace(self, reference=given_array(f"solve(show=…): values of '{name}'", other, np.float64), at=at)
+            return replace(
+                self, reference=checked_array(f"solve(show=…): values of '{name}'", other, np.float64), at=at
+            )
         if other is not None and not (
             isinstance(other, Node) and other.shape == self.node.shape and other.points in (None, self.points)
         ):

@@ -42,8 +42,8 @@ class Identity:
         longer, where = (saved, "there") if len(saved) > len(self.problem) else (self.problem, "here")
         if not pairs:
             pairs = [(f"'{longer[min(len(saved), len(self.problem))]}' {where} alone", "")]
-        there, here = pairs[0]
-        difference = f"'{there}' there, '{here}' here" if here else there
+        saved_line, own_line = pairs[0]
+        difference = f"'{saved_line}' there, '{own_line}' here" if own_line else saved_line
         for name, now in self.words["terms"].items():
             if isinstance(terms, dict) and terms.get(name, now) != now:
                 difference = f"'{name}' is {terms[name]} there, {now} here"

@@ -99,10 +99,10 @@ def _changed(commit: str, files: str, index: str, objects: str) -> bool:
     with tempfile.TemporaryDirectory() as bare:
         (Path(bare) / "refs").mkdir()
         (Path(bare) / "HEAD").write_text(f"{commit}\n")
-        there = {"GIT_DIR": bare, "GIT_WORK_TREE": files, "GIT_INDEX_FILE": index, "GIT_OBJECT_DIRECTORY": objects}
+        variables = {"GIT_DIR": bare, "GIT_WORK_TREE": files, "GIT_INDEX_FILE": index, "GIT_OBJECT_DIRECTORY": objects}
         options = [word for setting in (*settings, "core.fsmonitor=false") for word in ("-c", setting)]
         status = "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"
-        return bool(_git({**there, "GIT_OPTIONAL_LOCKS": "0"}, *options, *status))
+        return bool(_git({**variables, "GIT_OPTIONAL_LOCKS": "0"}, *options, *status))
 
 
 def _git(more: Mapping[str, str], *words: str) -> list[str]:

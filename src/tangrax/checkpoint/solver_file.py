@@ -119,10 +119,20 @@ def restored(trainable: Trainable, leaves: Mapping[str, np.ndarray], path: str |
 
 
 def load(path: str | Path, like: PyTree = None) -> PyTree:
-    """Load a trained network from a file that `solver.save` wrote, without the problem it was trained on.
+    """Loads a trained network from a file that `solver.save` wrote, without the problem it was trained on.
 
-    Networks made by `tx.nn.mlp` and its like need only the path. For others give `like`, a module of the same
-    architecture (or a dict from names to modules). Returns the module, or a dict by name if the file holds several.
+    Args:
+        path: the file.
+        like: a module of the same architecture, or a dict from names to modules; not needed for networks made by
+            `tx.nn.mlp` and its like.
+
+    Returns:
+        The module with its trained parameters, in the precision that they were trained in; a dict by name if the file
+        holds several. A parameter of the problem is an array.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: the file is damaged, or holds another network than `like`, or its architecture is not known.
     """
     saved = read(path)
     networks = {}

@@ -54,14 +54,14 @@ def _refuse_shared_walls(shape: Shape) -> None:
     """Raise where two boundaries run together: inside, it is zero there; on the boundary, its slope is."""
     walls = shape.surface(sobol(LOOKED_AT, shape.dimension, 0))
     points, step = walls.points, APART * shape.size * walls.normals
-    between = ~walls.kept & shape.inside(points - step) & shape.inside(points + step)
+    between = ~walls.on_boundary & shape.inside(points - step) & shape.inside(points + step)
     at, *beside = (_values(shape, near[between]) for near in (points, points - step, points + step))
     inner = np.flatnonzero(at < np.min(beside, axis=0) / 20)
-    near, far = (_values(shape, (points - steps * step)[walls.kept]) for steps in (1, 2))
+    near, far = (_values(shape, (points - steps * step)[walls.on_boundary]) for steps in (1, 2))
     outer = np.flatnonzero(far > 3.5 * near)  # 2 where it rises with a slope, 4 with none, and by chance at a corner
-    if len(inner) or len(outer) > walls.kept.sum() / 100:
+    if len(inner) or len(outer) > walls.on_boundary.sum() / 100:
         place, what = (
-            (points[between][inner[0]], "itself") if len(inner) else (points[walls.kept][outer[0]], "its slope")
+            (points[between][inner[0]], "itself") if len(inner) else (points[walls.on_boundary][outer[0]], "its slope")
         )
         raise ValueError(
             f"factor: two pieces of {shape} share a wall, as at ({', '.join(f'{c:.4g}' for c in place)}), and {what} "

@@ -157,8 +157,8 @@ def polygon(
     for corner in corners:
         if len(corner) != 2:
             raise ValueError(f"polygon: corner {corner} must have two coordinates")
-    found = tuple((float(x), float(y)) for x, y in corners)
-    shape = Polygon(found, (None,) * len(found) if names is None else tuple(names))
+    vertices = tuple((float(x), float(y)) for x, y in corners)
+    shape = Polygon(vertices, (None,) * len(vertices) if names is None else tuple(names))
     return _with_points(shape, points)
 
 
@@ -233,5 +233,5 @@ def mesh(source: Source, names: Names = None, **points: Unpack[Points]) -> Domai
 
 
 def _with_points(shape: Shape, points: Points) -> Domain:
-    given = any(points.get(name) is not None for name in ("mesh_size", "n", "boundary"))
-    return Domain(shape).sample(**points) if given else Domain(shape)
+    has_points = any(points.get(name) is not None for name in ("mesh_size", "n", "boundary"))
+    return Domain(shape).sample(**points) if has_points else Domain(shape)

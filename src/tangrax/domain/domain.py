@@ -1,6 +1,5 @@
 """A domain: a shape with collocation points under tags, steady or over time."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,13 +9,12 @@ from numpy.typing import ArrayLike
 
 from ..expr import Node, PointSet, apply, conform
 from .boundary_factors import Factor, largest
-from .lazy_points import LazyPoints, lazy_points
 from .measurements import coordinate_fields, measured, refuse_outside, rows_and_columns
-from .point_memory import grid_points, refuse_beyond
-from .samplers import FINE, GAUSS, SAMPLERS, Cube, Sampling, Seed, TimeSpan, product_weights
+from .samplers import GAUSS, SAMPLERS, Sampling, TimeSpan, product_weights
 from .set_operations import Combined, Named
 from .shapes import OutwardNormal, Shape, is_own_name
 from .table_files import Table
+from .tag_coordinates import TagCoordinates
 from .transforms import Vector, rotated, scaled, translated
 
 
@@ -33,11 +31,11 @@ class Domain:
     sampling: Sampling | None = None
     time: TimeSpan | None = None
     _sets: dict[str, PointSet] = field(default_factory=dict, repr=False)
-    _given: dict[str, Table] = field(default_factory=dict, repr=False)  # columns of files, by tag
+    _tables: dict[str, Table] = field(default_factory=dict, repr=False)  # columns of files, by tag
 
     @property
     def tags(self) -> tuple[str, ...]:
-        return (*self._own_tags, *self._given)
+        return (*self._own_tags, *self._tables)
 
     @property
     def _own_tags(self) -> tuple[str, ...]:
@@ -53,14 +51,28 @@ class Domain:
         return self._combined(other, "&")
 
     def named(self, name: str) -> "Domain":
-        """The same shape with its whole boundary, or what other shapes leave of it, as one tag."""
+        """The same shape with its whole boundary, or what other shapes leave of it, as one tag.
+
+        Args:
+            name: of the tag.
+
+        Raises:
+            ValueError: the name is that of another tag, or the shape has points already.
+        """
         shape = self.bare("named")
         if not is_own_name(name):
             raise ValueError(f"named({name!r}): a name of its own, such as 'hole'")
         return Domain(Named(shape, name))
 
     def translate(self, offset: Vector) -> "Domain":
-        """The shape translated by an offset, one number for each axis."""
+        """The shape translated by an offset.
+
+        Args:
+            offset: d numbers, one for each axis.
+
+        Raises:
+            ValueError: it has another length or is not finite, or the shape has points already.
+        """
         return Domain(translated(self.bare("translate"), offset))
 
     def rotate(self, angle: float, about: Vector | None = None, axis: Vector | str | None = None) -> "Domain":
@@ -70,11 +82,22 @@ class Domain:
             angle: in radians.
             about: the fixed point; the centre of the bounding box by default.
             axis: in three dimensions "x", "y", "z" or a vector, with the right-hand rule.
+
+        Raises:
+            ValueError: an argument is not finite or does not fit the dimension, or the shape has points already.
         """
         return Domain(rotated(self.bare("rotate"), angle, about, axis))
 
     def scale(self, factor: float, about: Vector | None = None) -> "Domain":
-        """The shape scaled by a factor about a point, by default the centre of its bounding box."""
+        """The shape scaled about a point.
+
+        Args:
+            factor: positive.
+            about: the fixed point, d coordinates; the centre of the bounding box by default.
+
+        Raises:
+            ValueError: the factor is not positive, the point is none, or the shape has points already.
+        """
         return Domain(scaled(self.bare("scale"), factor, about))
 
     def sample(
@@ -106,8 +129,15 @@ class Domain:
         return Domain(self.bare("sample"), Sampling(mesh_size, n, boundary, seed, sampler))
 
     def bare(self, what: str) -> Shape:
-        """The shape, for an operation that is for shapes without points."""
-        if self.sampling is not None or self._given:
+        """The shape, for an operation on shapes without points.
+
+        Args:
+            what: name of the operation, for the message.
+
+        Raises:
+            ValueError: there are points already.
+        """
+        if self.sampling is not None or self._tables:
             raise ValueError(
                 f"{what}: {self} has points already; make shapes first, without n= and mesh_size=, and .sample() last"
             )
@@ -116,7 +146,16 @@ class Domain:
     def normal(self, tag: str) -> tuple[Node, ...]:
         """Components of the outward unit normal, as fields at the points of `boundary` or a side.
 
-        At an edge or corner, a side has its own normal, `boundary` one between. Raises ValueError for other tags.
+        At an edge or corner, a side has its own normal, `boundary` one between.
+
+        Args:
+            tag: `boundary`, or the name of a side.
+
+        Returns:
+            d fields of one number per point.
+
+        Raises:
+            ValueError: another tag.
         """
         points = self.point_set(tag)
         pieces = ("boundary", *self.shape.sides)
@@ -148,6 +187,12 @@ class Domain:
         """Measure of the tag's set, a length, area or volume; times the time span for space-time tags.
 
         Exact to rounding for shapes that are not made of others, else to some 1e-4. An interval's ends count 1 each.
+
+        Args:
+            tag: one of the shape's, not one of your own points.
+
+        Raises:
+            ValueError: another tag.
         """
         pieces = ("boundary", *self.shape.sides)
         if tag not in self._own_tags:
@@ -157,9 +202,16 @@ class Domain:
         return space * span
 
     def variable(self, tag: str) -> tuple[Node, ...]:
-        """The coordinates of a tag's points as fields: space axes, then time, (x, t) or (x, y, t).
+        """The coordinates of a tag's points as fields.
 
-        A steady problem has a time too, zero, so that unpacking is the same. Raises ValueError for an unknown tag.
+        Args:
+            tag: one of `tags`.
+
+        Returns:
+            Space axes, then time: (x, t), (x, y, t) or (x, y, z, t). A steady problem has a time too, zero.
+
+        Raises:
+            ValueError: there is no such tag, or there are no points yet.
         """
         return coordinate_fields(self.point_set(tag))
 
@@ -185,7 +237,7 @@ class Domain:
         rows = conform(points, tag, names, steady)
         refuse_outside(tag, rows, columns, self.shape, self.time, str(self))
         self._sets[tag] = PointSet(tag, rows, names, steady, str(self), region=self.shape, spans=self._spans)
-        self._given[tag] = columns
+        self._tables[tag] = columns
         return self.variable(tag)
 
     def values(self, tag: str, values: ArrayLike, name: str | None = None) -> Node:
@@ -199,7 +251,7 @@ class Domain:
         Raises:
             ValueError: values are not finite, of another number, or there is no such column.
         """
-        return measured(self.point_set(tag), self._given.get(tag, Table()), values, name)
+        return measured(self.point_set(tag), self._tables.get(tag, Table()), values, name)
 
     def over_time(
         self, start: float, end: float, *, mesh_size: float | None = None, initial: int | None = None
@@ -217,140 +269,46 @@ class Domain:
             ValueError: the times are not in order, the shape has no points yet, or tags without a time.
         """
         span = TimeSpan(float(start), float(end), mesh_size, initial)
-        if self._given:
-            raise ValueError(f"over_time: {', '.join(self._given)} have points without a time; call points() after it")
-        return replace(self, sampling=self._sampled, time=span, _sets={}, _given={})
+        if self._tables:
+            raise ValueError(f"over_time: {', '.join(self._tables)} have points without a time; call points() after it")
+        return replace(self, sampling=self._sampled, time=span, _sets={}, _tables={})
 
     def point_set(self, tag: str) -> PointSet:
-        """The points of a tag."""
+        """The points of a tag: `coordinates` (N, d + 1), time last, and their number `len()`.
+
+        Args:
+            tag: one of `tags`.
+
+        Raises:
+            ValueError: there is no such tag, or there are no points yet.
+        """
         if tag not in self.tags:
             raise ValueError(f"unknown tag '{tag}': {self} has {', '.join(self.tags)}")
         if tag not in self._sets:
             axes = (*self.shape.axes, "t")
             # The ends of an interval are all there is of its boundary.
             fixed = self.shape.dimension == 1 and not self.time and tag != "interior"
-            draw = None if fixed else partial(self._draw, tag)
+            draw = None if fixed else partial(self._coordinates.draw, tag)
             measure = partial(self.measure, tag)
-            points, steady = self._coordinates[tag], self.time is None
+            points, steady = self._coordinates.by_tag[tag], self.time is None
             by_rule = self._sampled.sampler == GAUSS and tag in ("interior", "initial", "final")
             even = fixed or (self._sampled.mesh_size is None and not by_rule)
             point_set = PointSet(tag, points, axes, steady, str(self), draw, measure, even, self.shape, self._spans)
             if by_rule:
-                columns = self.shape.dimension + (self._unknown if tag == "interior" else 0)
+                columns = self.shape.dimension + (self._coordinates.time_columns if tag == "interior" else 0)
                 point_set.weigh(product_weights(len(points), columns))
             self._sets[tag] = point_set
         return self._sets[tag]
 
     @cached_property
-    def _coordinates(self) -> dict[str, np.ndarray | LazyPoints]:
-        """Space and time columns of the points of every tag."""
-        steps = self._sampled
-        coordinates: dict[str, np.ndarray | LazyPoints]
-        if steps.mesh_size is not None:
-            self._refuse_grid(steps.mesh_size)
-            inside, edge, sides = self.shape.grid(steps.mesh_size)
-            closed = np.concatenate([inside, edge])
-            times = self._time_nodes()
-            coordinates = {
-                "interior": _product(inside, times[1:] if self.time else times),
-                "boundary": _product(edge, times),
-                **{side: _product(points, times) for side, points in sides.items()},
-            }
-        else:
-            assert steps.n is not None
-            coordinates = {"interior": self._inside(steps.n, steps.seed, by_rule=True)}
-            closed = None
-        if steps.mesh_size is None or steps.boundary is not None:
-            coordinates |= self._sampled_boundary()
-        if self.time:
-            if closed is None:
-                count = self.time.initial or len(coordinates["boundary"])
-                if steps.sampler == GAUSS and not self.time.initial:
-                    count = (
-                        round(len(coordinates["interior"]) ** (1 / (self.shape.dimension + 1))) ** self.shape.dimension
-                    )
-                closed = self._inside(count, steps.seed + 2, timeless=True, by_rule=True)[:][:, :-1]
-            coordinates["initial"] = _product(closed, np.array([self.time.start]))
-            coordinates["final"] = _product(closed, np.array([self.time.end]))
-        return coordinates
-
-    def _refuse_grid(self, mesh_size: float) -> None:
-        """Raise where the nodes of a grid, at all times, do not fit the memory."""
-        asked, count = f"mesh_size={mesh_size:g}", self.shape.nodes(mesh_size)
-        if self.time is not None:
-            interval = self.time.mesh_size or mesh_size
-            asked += f" and over_time(mesh_size={interval:g})"
-            count *= grid_points((self.time.start,), (self.time.end,), interval)
-        refuse_beyond(asked, str(self.shape), count, self.shape.dimension + 1)
-
-    def _sampled_boundary(self) -> dict[str, np.ndarray]:
-        dimension = self.shape.dimension
-        if dimension == 1 and not self.time:
-            edge = self.shape.surface(np.array([[0.25], [0.75]]))  # the two ends are all there is
-            rows, sides = np.column_stack([edge.points, np.zeros(2)]), edge.sides
-        else:
-            steps = self._sampled
-            count = steps.boundary
-            if count is None:
-                # As dense on each of the 2 d faces of a box as the interior is along an axis.
-                assert steps.n is not None
-                count = round(2 * dimension * steps.n ** (1 - 1 / (dimension + self._unknown)))
-            rows, sides = self._on_edge("boundary", count, steps.seed + 1)
-        return {"boundary": rows} | {side: rows[on] for side, on in sides.items()}
-
-    def _draw(self, tag: str, count: int, key: Sequence[int]) -> np.ndarray:
-        """`count` points of a tag, by `key`: spread over the same piece of the shape, grid or not."""
-        if self.time and tag in ("initial", "final"):
-            at = self.time.start if tag == "initial" else self.time.end
-            return _product(self._inside(count, key, FINE, timeless=True)[:][:, :-1], np.array([at]))
-        return self._inside(count, key, FINE)[:] if tag == "interior" else self._on_edge(tag, count, key, FINE)[0]
-
-    def _inside(
-        self, count: int, seed: Seed, bits: int = 30, *, timeless: bool = False, by_rule: bool = False
-    ) -> LazyPoints:
-        """`count` points strictly inside, and their times or zeros; of a rule only where its points may be."""
-        dimension = self.shape.dimension
-        if not self.shape.filled:  # of the others each process makes its own points alone
-            refuse_beyond(f"n={count}", str(self.shape), count, dimension + 1)
-
-        def draw(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            points, counts = self.shape.interior(uniform[:, :dimension])
-            return np.column_stack([points, self._times(uniform[:, dimension:])]), counts
-
-        cube = self._cube(dimension + (0 if timeless else self._unknown), seed, bits, by_rule)
-        what = repr((self.shape, self.time, count, cube))
-        return lazy_points(what, f"the interior of {self}", count, cube, draw, self.shape.filled)
-
-    def _on_edge(self, tag: str, count: int, seed: Seed, bits: int = 30) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """`count` points of the boundary or a side, with their times or zeros, and which of them lie on which side."""
-        dimension, sides = self.shape.dimension, self.shape.sides
-        refuse_beyond(f"{count} on the boundary", str(self.shape), count, dimension + 1 + len(sides))
-
-        def draw(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            edge = self.shape.surface(uniform[:, :dimension])
-            on = [edge.sides[side] for side in sides]
-            candidates = np.column_stack([edge.points, self._times(uniform[:, dimension:]), *on])
-            return candidates, edge.kept if tag == "boundary" else edge.kept & edge.sides[tag]
-
-        cube = self._cube(dimension + self._unknown, seed, bits)
-        rows = lazy_points("", f"'{tag}' of {self}", count, cube, draw, False)[:]
-        on = {side: rows[:, dimension + 1 + index] == 1 for index, side in enumerate(sides)}
-        return np.ascontiguousarray(rows[:, : dimension + 1]), on
-
-    def _cube(self, columns: int, seed: Seed, bits: int, by_rule: bool = False) -> Cube:
-        sampler = self._sampled.sampler
-        return Cube(sampler if by_rule or sampler != GAUSS else "sobol", 0, columns, seed, bits)
+    def _coordinates(self) -> TagCoordinates:
+        return TagCoordinates(self.shape, self._sampled, self.time, str(self))
 
     @property
     def _spans(self) -> tuple[float, ...]:
         """How long it is along each axis, and over time."""
         lower, upper = self.shape.bounds
         return (*np.subtract(upper, lower).tolist(), self.time.end - self.time.start if self.time else 0.0)
-
-    @property
-    def _unknown(self) -> int:
-        """Numbers that a point takes beside those for space."""
-        return 1 if self.time else 0
 
     @property
     def _sampled(self) -> Sampling:
@@ -364,21 +322,6 @@ class Domain:
         what = f"({self.shape}) {operation} ({other.shape})"
         return Domain(Combined(self.bare(what), other.bare(what), operation))
 
-    def _time_nodes(self) -> np.ndarray:
-        if self.time is None:
-            return np.zeros(1)
-        size = self.time.mesh_size or self._sampled.mesh_size
-        assert size is not None
-        cells = max(1, round((self.time.end - self.time.start) / size))
-        return np.linspace(self.time.start, self.time.end, cells + 1)
-
-    def _times(self, uniform: np.ndarray) -> np.ndarray:
-        """Times from a column of numbers in [0, 1); zeros where there is none."""
-        if self.time is None or uniform.shape[1] == 0:
-            return np.zeros(len(uniform))
-        # 1 - u lies in (0, 1]: residuals are wanted at the last time, and not at the first.
-        return self.time.start + (1 - uniform[:, 0]) * (self.time.end - self.time.start)
-
     def __str__(self) -> str:
         s, t = self.sampling, self.time
         points = (
@@ -386,8 +329,3 @@ class Domain:
         )
         span = f" over t in [{t.start:g}, {t.end:g}]" if t else ""
         return f"{self.shape}{points}{span}"
-
-
-def _product(space: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Every space point at every time: rows (space, t)."""
-    return np.column_stack([np.repeat(space, len(times), axis=0), np.tile(times, len(space))])

@@ -79,7 +79,7 @@ class Extruded(Shape):
         on_wall[:, 0] = np.minimum(on_wall[:, 0] / shares[0], np.nextafter(1, 0))
         walls = self.profile.surface(on_wall)
         points[wall] = np.column_stack([walls.points, self._heights(uniform[wall])])
-        normals[wall, :2], counted[wall] = walls.normals, walls.kept
+        normals[wall, :2], counted[wall] = walls.normals, walls.on_boundary
 
         points[at_end, :2], counted[at_end] = self.profile.interior(uniform[at_end, 1:])
         sides = {side: np.zeros(len(uniform), bool) for side in self.profile.sides}

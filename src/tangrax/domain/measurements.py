@@ -43,8 +43,8 @@ def measured(points: PointSet, columns: Table, values: Any, name: str | None) ->
     """Numbers at the points, or those of a file's column, as a field."""
     if isinstance(values, str):
         if values not in columns:
-            there = f"has {', '.join(columns)}" if columns else "was not read from a file with such columns"
-            raise ValueError(f"values('{points.tag}', '{values}'): '{points.tag}' {there}")
+            why = f"has {', '.join(columns)}" if columns else "was not read from a file with such columns"
+            raise ValueError(f"values('{points.tag}', '{values}'): '{points.tag}' {why}")
         name, values = name or values, columns[values]
     name = "values" if name is None else checked_name(f"values('{points.tag}', …)", name)
     return Node(ops.Measured(points, points.add(name, values)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ..expr import given_array
+from ..expr import checked_array
 from .meshes import Mesh, PerTriangle, library
 from .polygons import Polygon
 from .samplers import sobol
@@ -30,7 +30,10 @@ def read_mesh(source: Source, names: Names) -> Shape:
     vertices are in the plane, the polygons that the triangles fill.
     """
     if not isinstance(source, (str, Path)):
-        source = given_array("mesh(vertices, …)", source[0], np.float64), given_array("mesh(…, triangles)", source[1])
+        source = (
+            checked_array("mesh(vertices, …)", source[0], np.float64),
+            checked_array("mesh(…, triangles)", source[1]),
+        )
         if source[0].shape[1:] == (2,):
             return _filled(*source, names)
     trimesh = library("trimesh")
@@ -46,8 +49,8 @@ def read_mesh(source: Source, names: Names) -> Shape:
             f"as (m, 3) the three numbers of corners that make each triangle"
         )
     _refuse_wrong_numbers(name, vertices, triangles)
-    given = np.arange(len(triangles))  # which of the triangles given each one is
-    solid = trimesh.Trimesh(vertices, triangles, process=False, face_attributes={"given": given})
+    source_index = np.arange(len(triangles))  # of each triangle, among those of the source
+    solid = trimesh.Trimesh(vertices, triangles, process=False, face_attributes={"source": source_index})
     solid.merge_vertices(merge_tex=True, merge_norm=True)
     size = float(np.linalg.norm(np.ptp(vertices, axis=0)))
     solid.update_faces(solid.area_faces > (NEAR * size) ** 2)
@@ -57,7 +60,7 @@ def read_mesh(source: Source, names: Names) -> Shape:
     trimesh.repair.fix_winding(solid)
     _refuse_flat(name, solid, trimesh)
     trimesh.repair.fix_inversion(solid, multibody=False)
-    order = np.asarray(solid.face_attributes["given"])
+    order = np.asarray(solid.face_attributes["source"])
     corners = np.array(solid.faces, np.int64)
     plain = Mesh(name, np.array(solid.vertices, np.float64), corners, (None,) * len(corners))
     _refuse_overlapping(name, plain)
@@ -168,14 +171,14 @@ def _named(
 ) -> tuple[str | None, ...]:
     """A name for each triangle, from those for the triangles given, or from a function of centers and normals."""
     if callable(names):
-        found = list(names(np.mean(solid._corners, axis=0), solid._normals))
+        labels = list(names(np.mean(solid.corners, axis=0), solid.normals))
         wanted = len(solid.triangles)
     else:
-        found = list(names if names is not None else pieces or [None] * count)
+        labels = list(names if names is not None else pieces or [None] * count)
         wanted = count
-    if len(found) != wanted:
-        raise ValueError(f"mesh({name}): {len(found)} names for {wanted} triangles: give one each, or None")
-    for one in dict.fromkeys(found):
+    if len(labels) != wanted:
+        raise ValueError(f"mesh({name}): {len(labels)} names for {wanted} triangles: give one each, or None")
+    for one in dict.fromkeys(labels):
         if one is not None and not is_own_name(one):
             raise ValueError(f"mesh({name}): triangles named {one!r}: a name of its own, not {', '.join(OTHER_TAGS)}")
-    return tuple(found if callable(names) else [found[index] for index in order])
+    return tuple(labels if callable(names) else [labels[index] for index in order])

@@ -34,18 +34,18 @@ class Mesh(Pieced):
     @property
     def volume(self):
         # By the divergence theorem.
-        return float(np.sum(self._corners[0] * self._crosses) / 6)
+        return float(np.sum(self.corners[0] * self._crosses) / 6)
 
     def level(self, x, xp=np):
         if xp is np:
             igl = library("igl")
-            found = igl.signed_distance(
+            distances = igl.signed_distance(
                 np.ascontiguousarray(x.reshape(-1, 3), np.float64),
                 self.vertices,
                 self.triangles,
                 igl.SIGNED_DISTANCE_TYPE_PSEUDONORMAL,
             )
-            return found[0].reshape(x.shape[:-1])
+            return distances[0].reshape(x.shape[:-1])
         square, above, within = self._nearest(x, xp)
         # A root is taken only away from the surface: its slope at zero is no number.
         at_edge = ~within & (square > 0)
@@ -61,15 +61,15 @@ class Mesh(Pieced):
         triangle = np.minimum(triangle, len(ends) - 1)
         # Even on a triangle: the root of one number leads from a corner, the other one across (Turk 1990).
         far, across = np.sqrt(uniform[:, 1:2]), uniform[:, 2:3]
-        a, b, c = (corner[triangle] for corner in self._corners)
+        a, b, c = (corner[triangle] for corner in self.corners)
         points = (1 - far) * a + far * (1 - across) * b + far * across * c
-        return self.on_pieces(triangle, points, self._normals)
+        return self.on_pieces(triangle, points, self.normals)
 
     def _nearest(self, x: Any, xp: Any, among: np.ndarray | None = None) -> tuple[Any, Any, Any]:
         """Of the triangle nearest to x, of all or `among` some: the squared distance, the height of x above its plane,
         and whether x lies above the triangle itself and not beyond an edge."""
-        corners = [xp.asarray(corner) for corner in self._corners]
-        normals = xp.asarray(self._normals)
+        corners = [xp.asarray(corner) for corner in self.corners]
+        normals = xp.asarray(self.normals)
         point = x[..., None, :]
         above = xp.sum((point - corners[0]) * normals, axis=-1)
         within, square = True, np.inf
@@ -80,8 +80,8 @@ class Mesh(Pieced):
             share = xp.clip(xp.sum(way * step, axis=-1) / xp.sum(step * step, axis=-1), 0, 1)
             square = xp.minimum(square, xp.sum((way - share[..., None] * step) ** 2, axis=-1))
         square = xp.where(within, above**2, square)
-        asked = square if among is None else xp.where(xp.asarray(among), square, np.inf)
-        nearest = xp.argmin(asked, axis=-1)[..., None]
+        candidates = square if among is None else xp.where(xp.asarray(among), square, np.inf)
+        nearest = xp.argmin(candidates, axis=-1)[..., None]
 
         def of_nearest(values: Any) -> Any:
             return xp.take_along_axis(values, nearest, axis=-1)[..., 0]
@@ -90,7 +90,7 @@ class Mesh(Pieced):
 
     def _turns(self, x: Any, xp: Any) -> Any:
         """How often the surface goes round x: a sum of solid angles (van Oosterom and Strackee 1983)."""
-        ways = [xp.asarray(corner) - x[..., None, :] for corner in self._corners]
+        ways = [xp.asarray(corner) - x[..., None, :] for corner in self.corners]
         lengths = [xp.sqrt(xp.sum(way * way, axis=-1)) for way in ways]
         (a, b, c), (p, q, r) = ways, lengths
         volume = xp.sum(a * xp.cross(b, c), axis=-1)
@@ -98,14 +98,14 @@ class Mesh(Pieced):
         return xp.sum(xp.arctan2(volume, cosines), axis=-1) / (2 * np.pi)
 
     @cached_property
-    def _corners(self) -> tuple[PerTriangle, PerTriangle, PerTriangle]:
+    def corners(self) -> tuple[PerTriangle, PerTriangle, PerTriangle]:
         a, b, c = np.moveaxis(self.vertices[self.triangles], 1, 0)
         return a, b, c
 
     @cached_property
     def _crosses(self) -> PerTriangle:
         """Along the normal of each triangle, twice as long as its area."""
-        a, b, c = self._corners
+        a, b, c = self.corners
         return np.cross(b - a, c - a)
 
     @cached_property
@@ -113,7 +113,7 @@ class Mesh(Pieced):
         return np.linalg.norm(self._crosses, axis=1) / 2
 
     @cached_property
-    def _normals(self) -> PerTriangle:
+    def normals(self) -> PerTriangle:
         return self._crosses / (2 * self._areas[:, None])
 
     def __str__(self) -> str:

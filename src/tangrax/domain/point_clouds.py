@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expr import Node, PointSet, conform, given_array
+from ..expr import Node, PointSet, checked_array, conform
 from .measurements import coordinate_fields, measured, rows_and_columns
 from .table_files import Table, read
 
@@ -18,24 +18,51 @@ class Cloud:
 
     def __init__(self, sets: Mapping[str, PointSet], columns: Mapping[str, Table], normals: Mapping[str, Any]):
         self._sets, self._columns = dict(sets), dict(columns)
-        self._normals = {tag: self._fields(tag, given) for tag, given in normals.items()}
+        self._normals = {tag: self._fields(tag, source) for tag, source in normals.items()}
 
     @property
     def tags(self) -> tuple[str, ...]:
         return tuple(self._sets)
 
     def point_set(self, tag: str) -> PointSet:
-        """The points of a tag."""
+        """The points of a tag: `coordinates` (N, d + 1), time last, and their number `len()`.
+
+        Args:
+            tag: one of `tags`.
+
+        Raises:
+            ValueError: there is no such tag.
+        """
         if tag not in self._sets:
             raise ValueError(f"unknown tag '{tag}': {self} has {', '.join(self.tags)}")
         return self._sets[tag]
 
     def variable(self, tag: str) -> tuple[Node, ...]:
-        """The coordinates of a tag's points as fields: space axes, then time."""
+        """The coordinates of a tag's points as fields.
+
+        Args:
+            tag: one of `tags`.
+
+        Returns:
+            Space axes, then time, which is zero in a steady problem.
+
+        Raises:
+            ValueError: there is no such tag.
+        """
         return coordinate_fields(self.point_set(tag))
 
     def normal(self, tag: str) -> tuple[Node, ...]:
-        """Components of the unit normals that were given for a tag, as fields."""
+        """Components of the unit normals of a tag, as fields.
+
+        Args:
+            tag: one with normals, of `tx.domain.cloud(normals=…)` or of its file.
+
+        Returns:
+            d fields of one number per point.
+
+        Raises:
+            ValueError: the tag has no normals.
+        """
         points = self.point_set(tag)
         if tag not in self._normals:
             have = ", ".join(self._normals) or "none of its tags"
@@ -43,7 +70,16 @@ class Cloud:
         return self._normals[tag]
 
     def values(self, tag: str, values: Any, name: str | None = None) -> Node:
-        """Numbers at the points of a tag, one each in their order, as a field; of a tag from a file a column's name."""
+        """Numbers at the points of a tag, as a field that is defined at these points only.
+
+        Args:
+            tag: one of `tags`.
+            values: (N,), in the order of the tag's points; or the name of a column of the tag's file.
+            name: of the field.
+
+        Raises:
+            ValueError: values are not finite, of another number, or there is no such column.
+        """
         return measured(self.point_set(tag), self._columns[tag], values, name)
 
     def __str__(self) -> str:
@@ -51,10 +87,10 @@ class Cloud:
 
     __repr__ = __str__
 
-    def _fields(self, tag: str, given: Any) -> tuple[Node, ...]:
+    def _fields(self, tag: str, source: Any) -> tuple[Node, ...]:
         points = self.point_set(tag)
         space = points.axes[:-1]
-        rows = given_array(f"cloud(normals={{'{tag}': …}})", given, np.float64)
+        rows = checked_array(f"cloud(normals={{'{tag}': …}})", source, np.float64)
         if rows.shape != (len(points), len(space)):
             raise ValueError(
                 f"cloud(normals={{'{tag}': …}}): shape {rows.shape}; give {(len(points), len(space))}, a row for each "
@@ -83,8 +119,8 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
     if not points:
         raise ValueError("cloud({}): give points for one tag or more, such as {'interior': array}")
     tail = ("t",) if over_time else ()
-    files = {tag: read(given) for tag, given in points.items() if isinstance(given, (str, Path))}
-    counts = {tag: _dimension(tag, given, files.get(tag), len(tail)) for tag, given in points.items()}
+    files = {tag: read(source) for tag, source in points.items() if isinstance(source, (str, Path))}
+    counts = {tag: _dimension(tag, source, files.get(tag), len(tail)) for tag, source in points.items()}
     first, dimension = next(iter(counts.items()))
     for tag, count in counts.items():
         if count != dimension or not 1 <= count <= len(AXES):
@@ -94,8 +130,8 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
             )
     space = AXES[:dimension]
     given_rows, columns, given_normals = {}, {}, {}
-    for tag, given in points.items():
-        rows, columns[tag] = rows_and_columns(tag, given, (*space, *tail), "the cloud", files.get(tag))
+    for tag, source in points.items():
+        rows, columns[tag] = rows_and_columns(tag, source, (*space, *tail), "the cloud", files.get(tag))
         given_rows[tag] = conform(rows, tag, (*space, "t"), not over_time)
         if tag not in (normals or {}) and all(f"n{axis}" in columns[tag] for axis in space):
             given_normals[tag] = np.column_stack([columns[tag][f"n{axis}"] for axis in space])
@@ -106,11 +142,11 @@ def cloud(points: Mapping[str, Any], normals: Mapping[str, Any] | None = None, *
     return Cloud(sets, columns, {**given_normals, **(normals or {})})
 
 
-def _dimension(tag: str, given: Any, columns: Table | None, times: int) -> int:
+def _dimension(tag: str, source: Any, columns: Table | None, times: int) -> int:
     """How many space axes points have, of a file by its columns; `times` columns of an array are not of space."""
     if columns is not None:
         return sum(axis in columns for axis in AXES)
-    shape = np.shape(given)
+    shape = np.shape(source)
     if len(shape) not in (1, 2):
         raise ValueError(f"cloud: '{tag}' has shape {shape}: give a row for each point")
     return (1 if len(shape) == 1 else shape[1]) - times

@@ -18,17 +18,17 @@ def host_memory() -> int:
     return min(whole, int(limit)) if limit.isdecimal() else whole
 
 
-def refuse_beyond(asked: str, where: str, count: float, columns: int) -> None:
+def refuse_beyond(request: str, where: str, count: float, columns: int) -> None:
     """Raise where so many points, of so many numbers each, cannot be made in the host's memory.
 
-    `asked` is what was given for them, `where` what they lie on.
+    `request` is the argument that asks for them, `where` what they lie on.
     """
     needed, memory = COPIES * 8.0 * columns * count, host_memory()
     if needed > memory:
         many = f"{count:,.0f}" if count < 1e15 else f"{count:.1e}" if math.isfinite(count) else "countless"
         raise ValueError(
-            f"{asked} makes {many} points of {where}: {needed / 2**30:,.1f} GiB while they are made, and this machine "
-            f"has {memory / 2**30:.1f} GiB. Give a larger mesh_size, or fewer points by n="
+            f"{request} makes {many} points of {where}: {needed / 2**30:,.1f} GiB while they are made, and this "
+            f"machine has {memory / 2**30:.1f} GiB. Give a larger mesh_size, or fewer points by n="
         )
 
 

@@ -37,7 +37,7 @@ def written(shape: Shape, arrays: dict[str, np.ndarray], prefix: str) -> dict[st
     return content
 
 
-def made(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Shape:
+def shape_from(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Shape:
     """The shape that was written. Raises KeyError, TypeError or ValueError where something else was."""
     kind = KINDS[content["kind"]]
     return kind(**{field.name: _value(content[field.name], arrays) for field in fields(kind)})
@@ -45,5 +45,5 @@ def made(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Shape:
 
 def _value(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, Mapping):
-        return arrays[value["array"]] if "array" in value else made(value, arrays)
+        return arrays[value["array"]] if "array" in value else shape_from(value, arrays)
     return tuple(_value(entry, arrays) for entry in value) if isinstance(value, list) else value

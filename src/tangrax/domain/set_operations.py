@@ -34,7 +34,7 @@ class Combined(Shape):
             raise ValueError(f"{self} is empty: the two have nothing in common")
         # Whatever has an inside has a boundary; of a thin shape that is found sooner than the inside. A small part of
         # two large ones takes more points.
-        if not any(self.surface(sobol(count, self.dimension, 0)).kept.any() for count in LOOKED_THROUGH):
+        if not any(self.surface(sobol(count, self.dimension, 0)).on_boundary.any() for count in LOOKED_THROUGH):
             left = {"-": "the second leaves nothing of the first", "&": "the two touch at most"}
             raise ValueError(f"{self} is empty: {left.get(self.operation, 'neither has an inside')}")
 
@@ -85,7 +85,7 @@ class Combined(Shape):
             mapped = uniform[own].copy()
             mapped[:, 0] = np.minimum((mapped[:, 0] - start) / part, np.nextafter(1, 0))
             surface = shape.surface(mapped)
-            points[own], normals[own], counted[own] = surface.points, surface.normals, surface.kept
+            points[own], normals[own], counted[own] = surface.points, surface.normals, surface.on_boundary
             for side, on in surface.sides.items():
                 sides[side][own] = on
         step = STEP * self.size * normals
@@ -145,7 +145,7 @@ class Named(Shape):
 
     def surface(self, uniform):
         surface = self.shape.surface(uniform)
-        return Surface(surface.points, surface.normals, {self.name: np.ones(len(uniform), bool)}, surface.kept)
+        return Surface(surface.points, surface.normals, {self.name: np.ones(len(uniform), bool)}, surface.on_boundary)
 
     def __str__(self) -> str:
         return f"{self.shape} '{self.name}'"

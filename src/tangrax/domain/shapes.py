@@ -26,13 +26,13 @@ OTHER_TAGS = ("interior", "boundary", "initial", "final")  # names that no piece
 class Surface:
     """Points on the boundary of a shape, unit normals that point out of it, and which points lie on each side.
 
-    Where not `kept`, a point is none of the shape's: pieces of a combined shape are drawn whole.
+    Where not `on_boundary`, a point is none of the shape's: pieces of a combined shape are drawn whole.
     """
 
     points: Points
     normals: Points
     sides: dict[str, Bool[np.ndarray, " n"]]
-    kept: Bool[np.ndarray, " n"]
+    on_boundary: Bool[np.ndarray, " n"]
 
 
 class Shape(abc.ABC):
@@ -88,9 +88,9 @@ class Shape(abc.ABC):
     @cached_property
     def _shares(self) -> dict[str | None, float]:
         """How much of what `surface` draws from is the boundary's (None), and each side's."""
-        found = self.surface(sobol(BLOCK, self.dimension, 0))
-        whole = {None: float(np.mean(found.kept))}
-        return whole | {side: float(np.mean(found.kept & on)) for side, on in found.sides.items()}
+        surface = self.surface(sobol(BLOCK, self.dimension, 0))
+        whole = {None: float(np.mean(surface.on_boundary))}
+        return whole | {side: float(np.mean(surface.on_boundary & on)) for side, on in surface.sides.items()}
 
     def level_of(self, side: str, x: Any, xp: Any = np) -> Any:
         """The same for the piece of the boundary with that name, as if it went on beyond its ends."""
@@ -116,8 +116,8 @@ class Shape(abc.ABC):
         inside = self.inside(nodes)
         count = max(1, round(self.extent / mesh_size ** (self.dimension - 1)))
         edge = self.surface(sobol(count, self.dimension, 0))
-        sides = {side: edge.points[on & edge.kept] for side, on in edge.sides.items()}
-        return nodes[inside], edge.points[edge.kept], sides
+        sides = {side: edge.points[on & edge.on_boundary] for side, on in edge.sides.items()}
+        return nodes[inside], edge.points[edge.on_boundary], sides
 
     def nodes(self, mesh_size: float) -> float:
         """How many nodes `grid` looks at, as a float: there may be more than an integer of the machine counts."""

@@ -37,10 +37,10 @@ class Table:
 
     def __getitem__(self, name: str) -> Column:
         """Raises ValueError, with what is wrong, where its column is none of numbers."""
-        found = self.columns[name]
-        if isinstance(found, str):
-            raise ValueError(f"{self.path}: {found}. {HOW}")
-        return found
+        column = self.columns[name]
+        if isinstance(column, str):
+            raise ValueError(f"{self.path}: {column}. {HOW}")
+        return column
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)

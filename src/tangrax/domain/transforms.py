@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
-from ..expr import given_array
+from ..expr import checked_array
 from .shapes import Nodes, Shape, Surface
 
 Vector = Sequence[float] | np.ndarray
@@ -69,7 +69,7 @@ class Moved(Shape):
     def surface(self, uniform):
         surface = self.shape.surface(uniform)
         return Surface(
-            self._forth(surface.points), surface.normals @ np.array(self.turn).T, surface.sides, surface.kept
+            self._forth(surface.points), surface.normals @ np.array(self.turn).T, surface.sides, surface.on_boundary
         )
 
     def _forth(self, points: Nodes) -> Nodes:
@@ -124,7 +124,7 @@ def _direction(angle: float, axis: Vector | str | None) -> Float[np.ndarray, "3"
     if isinstance(axis, str) and axis in ("x", "y", "z"):
         return np.eye(3)["xyz".index(axis)]
     named = axis is None or isinstance(axis, str)
-    direction = np.zeros(0) if named else given_array(f"rotate({angle}, axis=…)", axis, float)
+    direction = np.zeros(0) if named else checked_array(f"rotate({angle}, axis=…)", axis, float)
     if direction.shape != (3,) or not np.isfinite(direction).all() or not direction.any():
         raise ValueError(f"rotate({angle}, axis={axis!r}): in three dimensions an axis, 'x', 'y', 'z' or a vector")
     return direction / np.linalg.norm(direction)
@@ -135,8 +135,8 @@ def _center(shape: Shape, what: str, about: Vector | None) -> Float[np.ndarray, 
     return np.mean(shape.bounds, axis=0) if about is None else _vector(shape, what, "about", about)
 
 
-def _vector(shape: Shape, what: str, name: str, given: Vector) -> Float[np.ndarray, " dimension"]:
-    vector = given_array(f"{what}({name}=…)", given, float)
+def _vector(shape: Shape, what: str, name: str, values: Vector) -> Float[np.ndarray, " dimension"]:
+    vector = checked_array(f"{what}({name}=…)", values, float)
     if vector.shape != (shape.dimension,) or not np.isfinite(vector).all():
-        raise ValueError(f"{what}({name}={given}): {shape} needs {shape.dimension} finite coordinates there")
+        raise ValueError(f"{what}({name}={values}): {shape} needs {shape.dimension} finite coordinates there")
     return vector

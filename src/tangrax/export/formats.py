@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..checkpoint.archive import Arrays
-from ..expr import column_name, given_array
+from ..expr import checked_array, column_name
 
 AT_ONCE = 100_000  # rows of a table that are made text together
 CORNERS = {"vertex": 1, "line": 2, "triangle": 3, "quad": 4, "tetra": 4, "hexahedron": 8}  # of cells, by meshio's names
@@ -42,11 +42,11 @@ def write_csv(file: IO[bytes], columns: Arrays) -> None:
     count = len(next(iter(columns.values())))
     for start in range(0, count, AT_ONCE):
         rows = slice(start, start + AT_ONCE)
-        table.writerows(zip(*[_numbers(column[rows]) for column in columns.values()], strict=True))
+        table.writerows(zip(*[shortest_numbers(column[rows]) for column in columns.values()], strict=True))
     text.detach()  # flushed, and left open
 
 
-def _numbers(column: np.ndarray) -> list[Any]:
+def shortest_numbers(column: np.ndarray) -> list[Any]:
     """Return numbers that print in the fewest digits that identify them; True as 1, for readers of numbers alone."""
     if column.dtype == np.float32:
         return [str(number) for number in column]
@@ -80,7 +80,7 @@ def check_vtk(names: Iterable[str], cells: Any, count: int) -> None:
     for kind, corners in cells.items():
         if kind not in CORNERS:
             raise ValueError(f"export(cells=…): no cells are called {kind!r}, choose from {', '.join(CORNERS)}")
-        array = given_array(f"export(cells=…): '{kind}'", corners)
+        array = checked_array(f"export(cells=…): '{kind}'", corners)
         if array.ndim != 2 or array.shape[1] != CORNERS[kind] or len(array) == 0 or array.dtype.kind not in "iu":
             raise ValueError(
                 f"export(cells=…): '{kind}' has shape {array.shape} of {array.dtype}: give whole numbers, a row for "

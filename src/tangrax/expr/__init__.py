@@ -1,7 +1,7 @@
 """The language: symbolic fields, terms and parameter Jacobians, as immutable data."""
 
 from . import markup as markup, ops as ops
-from .constants import as_jax as as_jax, given_array as given_array, refuse_complex as refuse_complex
+from .constants import as_jax as as_jax, checked_array as checked_array, refuse_complex as refuse_complex
 from .derivative_orders import derivative_orders as derivative_orders
 from .failure import as_array as as_array, explanation as explanation, shape_of as shape_of, succeeds as succeeds
 from .fingerprint import fingerprint as fingerprint

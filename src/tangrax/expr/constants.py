@@ -12,7 +12,7 @@ Place = tuple[int, ...]
 TWO_FIELDS = "there are real numbers alone here: write a complex value as two real ones, its real and imaginary part"
 
 
-def given_array(what: str, values: Any, dtype: DTypeLike | None = None) -> np.ndarray:
+def checked_array(what: str, values: Any, dtype: DTypeLike | None = None) -> np.ndarray:
     """Numbers as a NumPy array; ValueError where one is masked, since what stands beneath the mask is no data.
 
     `what` names them in errors. TypeError for complex numbers and, of a type of floats, dates: their conversion drops a

@@ -18,8 +18,11 @@ from .tracker import Tracker
 def lift(function: Callable[..., Any], prefix: str = "") -> Callable[..., Any]:
     """`function` of jax.numpy as a function of nodes: it acts on the values at each point.
 
-    Keyword arguments are static. Called without any node, it is the jax.numpy function itself. `prefix` is how it is
-    reached from `tx.np`.
+    Called without any node, it is the jax.numpy function itself.
+
+    Args:
+        function: positional arguments may be nodes, keyword arguments are static.
+        prefix: how it is reached from `tx.np`, such as "linalg.".
     """
     name = function.__name__
     offer(name, prefix)
@@ -30,7 +33,20 @@ def lift(function: Callable[..., Any], prefix: str = "") -> Callable[..., Any]:
             return function(*args, **kwargs)
         return apply(function, name, *args, **kwargs)
 
-    lifted.__doc__ = f"`jax.numpy.{name}` of the values at each point (of a term: of its value)."
+    lifted.__doc__ = f"""`jax.numpy.{name}` of the values at each point (of a term: of its value).
+
+    Args:
+        *args: fields, terms, arrays and numbers; an array is the same at every point, its axes are those of components.
+        **kwargs: static arguments of `jax.numpy.{name}`; axes are counted from 0 without that of points.
+
+    Returns:
+        A field if an argument is one, else a term; without any node what `jax.numpy.{name}` returns.
+
+    Raises:
+        TypeError: an argument is a group of points that is not reduced.
+        ValueError: fields are on different points, shapes at a point do not fit, or an array has an entry for each
+            point.
+    """
     return lifted
 
 
@@ -46,7 +62,15 @@ def lift_sequence(function: Callable[..., Any]) -> Callable[..., Any]:
         return apply(spread, name, *arrays, axis=axis)
 
     lifted.__name__ = name
-    lifted.__doc__ = f"`jax.numpy.{name}` of the values at each point: component axes are counted from 0."
+    lifted.__doc__ = f"""`jax.numpy.{name}` of the values at each point.
+
+    Args:
+        arrays: a list of fields, terms, arrays and numbers.
+        axis: axis of components, counted from 0 without that of points.
+
+    Returns:
+        A field if an entry is one, else a term; without any node what `jax.numpy.{name}` returns.
+    """
     return lifted
 
 
@@ -61,7 +85,7 @@ class _Spread:
 
 
 def lift_reduction(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
-    """`np.mean(field)` is `field.mean`, over points and components; with `axis`, over components at each point."""
+    """`function` of jax.numpy as a reduction of nodes: `np.mean(field)` is `field.mean`."""
     offer(kind)
 
     def lifted(value: Any, axis: int | tuple[int, ...] | None = None) -> Any:
@@ -72,7 +96,12 @@ def lift_reduction(function: Callable[..., Any], kind: str) -> Callable[..., Any
         return apply(function, kind, value, axis=axis)
 
     lifted.__name__ = kind
-    lifted.__doc__ = lift_reduction.__doc__
+    lifted.__doc__ = f"""`jax.numpy.{kind}` over points and components; with `axis`, over components at each point.
+
+    Args:
+        value: a field or term, or an array.
+        axis: axes of components, counted from 0 without that of points.
+    """
     return lifted
 
 
@@ -81,12 +110,22 @@ def function(
 ) -> Node:
     """Any JAX function of the values of `args`.
 
-    f receives each field as one array of all N points (N, …), in the user's order and without padding, each
-    term as its value, each Jacobian as its rows. What it returns is a term, or a field if its first axis has
-    the N points; `returns="term" | "field"` settles it where that is ambiguous. Since f sees all points, every
-    device computes it on all of them, and it cannot be differentiated in space.
+    Since f sees all points, every device computes it on all of them, and it cannot be differentiated in space. With
+    `pointwise`, f sees the values at one point: it is sharded and differentiated like any field.
 
-    With `pointwise=True`, f sees the values at one point: it is sharded and differentiated like any field.
+    Args:
+        f: receives each field as one array of all N points (N, …), in the user's order and without padding, each term
+            as its value, each Jacobian as its rows (N, P).
+        args: a list of expressions and numbers.
+        returns: "term" or "field", where the first axis of a result could be that of points or not.
+        pointwise: whether f is a function of the values at one point.
+
+    Returns:
+        A term, or a field if the first axis of what f returns has the N points.
+
+    Raises:
+        TypeError: the arguments are no list, or f does not return one array.
+        ValueError: `returns` is another word, or f fails on arrays of these shapes.
     """
     if returns not in (None, "term", "field"):
         raise ValueError(f"tx.np.function(..., returns={returns!r}): say 'term' or 'field', or leave it out")
@@ -98,14 +137,31 @@ def function(
 
 
 def tracker(node: Node, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> Tracker:
-    """Evaluate `node` every `interval` epochs during training, without touching the loss."""
+    """Evaluate `node` every `interval` epochs during training, without touching the loss.
+
+    Args:
+        node: a term, or the request for a spectrum.
+        interval: epochs between values: 0, `interval`, 2·`interval`, …
+        name: in the history; by default that of `tx.core`.
+        warn_below: threshold below which a warning is shown.
+
+    Raises:
+        TypeError: `node` is a field, or no expression.
+        ValueError: the interval is no whole number from 1 on, or the name cannot be printed.
+    """
     return Tracker(node, interval, name, warn_below)
 
 
 def relative_l2(u: Any, exact: Any) -> Node:
     """‖u - exact‖ / ‖exact‖ over points and components, a term: √(mean (u - exact)² / mean exact²).
 
-    Of groups, `relative_l2(u[left], exact[left])`, over the points of the group.
+    Args:
+        u: a field; on a group, `u[left]`, over the points of the group.
+        exact: a field of the same shape, on the same group.
+
+    Raises:
+        TypeError: one of the two is no field.
+        ValueError: groups or shapes differ.
     """
     for name, field in (("u", u), ("exact", exact)):
         if not isinstance(field, Node) or field.points is None:
@@ -124,7 +180,11 @@ def relative_l2(u: Any, exact: Any) -> Node:
 
 
 def stop_gradient(node: Any) -> Node:
-    """The same value, treated as a constant by training and by parameter Jacobians."""
+    """The same value, treated as a constant by training and by parameter Jacobians.
+
+    Args:
+        node: an expression; an array or number is passed to `jax.lax.stop_gradient`.
+    """
     if not isinstance(node, Node):
         return jax.lax.stop_gradient(node)
     return apply(jax.lax.stop_gradient, "stop_gradient", node)
@@ -134,6 +194,16 @@ def periodic(coordinate: Node, length: float) -> Node:
     """(cos 2πx/L, sin 2πx/L): a network of it is periodic in x with period L, with all its derivatives.
 
     Dong and Ni, arXiv 2007.07442.
+
+    Args:
+        coordinate: x, a field of one number per point.
+        length: the period L, positive, in the units of x.
+
+    Returns:
+        A field of shape (2,).
+
+    Raises:
+        ValueError: the period is not positive.
     """
     if not length > 0:
         raise ValueError(f"periodic({coordinate}, {length}): the period must be positive")

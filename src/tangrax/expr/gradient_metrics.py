@@ -15,12 +15,19 @@ from .ops import Apply, Gradient, Jacobian, Label, RowMean
 def cosine(a: Any, b: Any = None, *, per_leaf: bool = False) -> Node:
     """Cosine similarity of gradients, normalised: 1 they help each other, 0 independent, -1 they conflict.
 
-    `cosine(a, b)` of two terms of P numbers (`term.grad(net)`, `J[group].mean`) is one number;
-    `cosine([a, b, c])` is the matrix of all pairs, (G, G). Larger arrays are flattened. Zero where a
-    vector is zero.
+    Args:
+        a: a term of P numbers (`term.grad(net)`, `J[group].mean`), or a list of G of them. Larger arrays are flattened.
+        b: the second of a pair.
+        per_leaf: the same for each of the L parameter leaves that the gradients are by, in the order of
+            `net.leaf_names`.
 
-    With `per_leaf`, the same for each of the L parameter leaves that the gradients are by, in their order (their
-    names: `net.leaf_names`): (L,) of a pair, (L, G, G) of a list.
+    Returns:
+        A term: one number of a pair, the matrix (G, G) of a list; (L,) and (L, G, G) with `per_leaf`. Zero where a
+        vector is zero.
+
+    Raises:
+        TypeError: one of them is a field, or one number.
+        ValueError: there are fewer than two, or with `per_leaf` they are by other parameters.
     """
     vectors = _vectors("cosine", a if b is None else [a, b], least=2)
     function = _matrix if b is None else _pair
@@ -37,14 +44,34 @@ def is_cosine(node: Node) -> bool:
 
 
 def norms(vectors: Any) -> Node:
-    """Euclidean norms of G gradients (`term.grad(net)`, `J[group].mean`), (G,). Larger arrays are flattened."""
+    """Euclidean norms of gradients.
+
+    Args:
+        vectors: a list of G terms (`term.grad(net)`, `J[group].mean`). Larger arrays are flattened.
+
+    Returns:
+        A term (G,).
+
+    Raises:
+        TypeError: one of them is a field, or one number.
+    """
     return _applied(_lengths, "norms", _vectors("norms", vectors, least=1))
 
 
 def projections(vectors: Any) -> Node:
-    """How far each of G gradients goes along each other: entry [i, j] is aᵢ·aⱼ/|aⱼ|, (G, G).
+    """How far each gradient goes along each other: entry [i, j] is aᵢ·aⱼ/|aⱼ|.
 
-    Negative where aᵢ goes against aⱼ; |aᵢ| on the diagonal; zero where aⱼ is zero. Larger arrays are flattened.
+    Negative where aᵢ goes against aⱼ; |aᵢ| on the diagonal; zero where aⱼ is zero.
+
+    Args:
+        vectors: a list of G terms (`term.grad(net)`, `J[group].mean`), two or more. Larger arrays are flattened.
+
+    Returns:
+        A term (G, G).
+
+    Raises:
+        TypeError: one of them is a field, or one number.
+        ValueError: there are fewer than two.
     """
     return _applied(_shares, "projections", _vectors("projections", vectors, least=2))
 

@@ -54,10 +54,27 @@ class Request:
         return dict(self.options).get(name)
 
     def __matmul__(self, weights: Any) -> "Node":
+        """Of a tangent kernel alone: see `GramRequest`.
+
+        Args:
+            weights: w of K w.
+
+        Raises:
+            TypeError: it is no tangent kernel.
+        """
         raise self._not_a_kernel("@")
 
     def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> "Tracker":
-        """Of a spectrum alone: see `SpectrumRequest.tracker`."""
+        """Of a spectrum alone: see `SpectrumRequest`.
+
+        Args:
+            interval: epochs between values.
+            name: in the history.
+            warn_below: threshold below which a warning is shown.
+
+        Raises:
+            TypeError: it is no spectrum.
+        """
         raise TypeError(f"{self}: of requests, spectra can be watched, and terms of K: its .trace, (K @ w).mse")
 
     @property
@@ -85,7 +102,17 @@ class GramRequest(Request):
     title = "tangent kernel K = J Jᵀ"
 
     def __matmul__(self, weights: Any) -> "Node":
-        """K w = J_a (J_bᵀ w), a field on the points of J_a."""
+        """K w = J_a (J_bᵀ w).
+
+        Args:
+            weights: w, as in `J.T @ w`: a field of J_b's points or an array with an entry for each of them.
+
+        Returns:
+            A field on the points of J_a.
+
+        Raises:
+            ValueError: `weights` do not fit.
+        """
         right = self.node if self.other is None else self.other
         return self.node @ (right.T @ weights)
 
@@ -118,10 +145,17 @@ class SpectrumRequest(Request):
     title = "eigenvalues of the tangent kernel K = J Jᵀ"
 
     def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> "Tracker":
-        """Watch effective rank, λ_max and trace, and the largest k eigenvalues of `spectrum(k)`.
+        """Track effective rank, λ_max and trace, and the largest k eigenvalues of `spectrum(k)`.
 
-        They are in `history` as name/effective_rank, name/largest, name/trace and name/eigenvalues. `warn_below` is for
-        the effective rank.
+        They are in `history` as name/effective_rank, name/largest, name/trace and name/eigenvalues.
+
+        Args:
+            interval: epochs between values: 0, `interval`, 2·`interval`, …
+            name: in the history; by default that of `tx.core`.
+            warn_below: threshold of the effective rank, below which a warning is shown.
+
+        Raises:
+            ValueError: the interval is no whole number from 1 on, or the name cannot be printed.
         """
         from .tracker import Tracker
 
@@ -173,5 +207,5 @@ def spectrum_request(
     if way == "lanczos" and k is None:
         raise ValueError(f"{node}.spectrum(way='lanczos'): say how many of the largest eigenvalues, such as k=20")
     options = {"k": k, "way": way, "vectors": vectors or None}
-    given = tuple((name, value) for name, value in options.items() if value is not None)
-    return (DensityRequest if way == "density" else EigenvaluesRequest)(node, options=given)
+    chosen = tuple((name, value) for name, value in options.items() if value is not None)
+    return (DensityRequest if way == "density" else EigenvaluesRequest)(node, options=chosen)

@@ -1,6 +1,5 @@
 """The node: an operation and its arguments."""
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar, overload
 from weakref import WeakValueDictionary
@@ -8,7 +7,7 @@ from weakref import WeakValueDictionary
 import jax.numpy as jnp
 
 from .argument_checks import axis_of, checked_selections, refuse_group, refuse_point_values
-from .foreign import Symbolic
+from .arithmetic import Arithmetic
 from .groups import split
 from .held_out import held_out
 from .kernel_request import DensityRequest, DualGramRequest, EigenvaluesRequest, Exact, GramRequest, spectrum_request
@@ -37,7 +36,7 @@ N = TypeVar("N", bound="Node")
 interned: WeakValueDictionary[tuple[Any, ...], "Node"] = WeakValueDictionary()
 
 
-class Node(Symbolic):
+class Node(Arithmetic):
     """A symbolic value: a *field* has one value per collocation point, a *term* one in all.
 
     Nodes are immutable and interned: two expressions are one object exactly if they are built alike from the
@@ -65,8 +64,6 @@ class Node(Symbolic):
     def __setattr__(self, name: str, value: Any):
         raise AttributeError(f"a node is immutable: '{name}' cannot be set on {self}")
 
-    __hash__ = object.__hash__
-
     # Description
 
     @property
@@ -87,28 +84,71 @@ class Node(Symbolic):
         return f"<{kind} {self}>"
 
     def named(self, name: str) -> "Node":
-        """The same value under a name: `tx.core`, messages and history use it."""
+        """The same value under a name: `tx.core`, messages and history use it.
+
+        Args:
+            name: printable characters, at most 200.
+
+        Raises:
+            TypeError: the name is no text.
+            ValueError: the name is blank, too long or cannot be printed.
+        """
         return Node(Label(name), self)
 
     def held_out(self, n: int | None = None, seed: int = 1) -> "Node":
-        """The same field at other points of its tag, which training does not see: `n` of them, or as many as now.
+        """The same field at other points of its tag, which training does not see.
 
         Terms inside it are taken over those points too. Points of the same number and seed are the same.
+
+        Args:
+            n: number of points; as many as the tag has by default.
+            seed: of the points, 0 or more.
+
+        Raises:
+            TypeError: it is a term.
+            ValueError: an argument is out of range, the tag's points were given and not sampled, or the field has an
+                entry for each of them.
         """
         return held_out(self, n, seed)
 
     # Calculus in space and time
 
     def d(self, coordinate: "Node", order: int = 1) -> "Node":
-        """∂ᵏ/∂coordinateᵏ of a field, k = `order`. Terms inside it are constants in space."""
+        """∂ᵏ/∂coordinateᵏ of a field, k = `order`. Terms inside it are constants in space.
+
+        Args:
+            coordinate: what `domain.variable()` returned, of the points that the field is on.
+            order: 1 or more.
+
+        Returns:
+            A field of the same shape; of a term, zero.
+
+        Raises:
+            TypeError: `coordinate` is none, or the field is not of real numbers.
+            ValueError: the order is below 1, the coordinate is of other points, or an opaque function is inside.
+        """
         return self._derivative([coordinate] * order)
 
     def d2(self, coordinate: "Node") -> "Node":
-        """∂²/∂coordinate²."""
+        """∂²/∂coordinate², the same as `d(coordinate, 2)`.
+
+        Args:
+            coordinate: as in `d`, with the same errors.
+        """
         return self._derivative([coordinate, coordinate])
 
     def laplacian(self, *coordinates: "Node") -> "Node":
-        """Sum of the second derivatives along the coordinates given."""
+        """Sum of the second derivatives along some coordinates.
+
+        Args:
+            *coordinates: one or more, each once, as in `d`.
+
+        Returns:
+            A field of the same shape; of a term, zero.
+
+        Raises:
+            ValueError: a coordinate is named twice, or none is; all else as in `d`.
+        """
         if not coordinates:
             raise ValueError(f"{self}.laplacian(): name the coordinates it runs over, such as laplacian(x, y)")
         axes = tuple(sorted(axis_of(self, coordinate) for coordinate in coordinates))
@@ -136,9 +176,17 @@ class Node(Symbolic):
     def grad(self, *handles: Any) -> "Node":
         """J, the derivative with respect to the parameters of networks or trainable scalars.
 
-        Of a field: rows, one per point, (N, P); (N, C, P) for C components. Of a term: one vector (P,).
-        The P columns are the selected leaves, flattened in the order of `jax.tree.leaves(net.params)`. Of several
-        handles, those that the value does not depend on have columns of zeros; ValueError where it depends on none.
+        Args:
+            *handles: networks, with masks if only some leaves are wanted, and parameters. Those that the value does not
+                depend on have columns of zeros.
+
+        Returns:
+            Of a field: rows, one per point, (N, P); (N, C, P) for C components. Of a term: one vector (P,). The P
+            columns are the selected leaves, flattened in the order of `jax.tree.leaves(net.params)`.
+
+        Raises:
+            TypeError: a handle is neither a network nor a parameter.
+            ValueError: the value depends on none of them, or one is named twice.
         """
         selections = checked_selections(self, handles)
         if self.points is None:
@@ -190,8 +238,19 @@ class Node(Symbolic):
     ) -> EigenvaluesRequest | DensityRequest:
         """Of Jacobian rows: eigenvalues of the tangent kernel K = J Jᵀ, ranks and condition, by `solver.eval`.
 
-        All eigenvalues, or the largest `k`; the first eigenvectors, as many as `vectors`. `way` is "rows", "gram",
-        "lanczos" or "density"; left out, what serves best within memory. Of `J[group]`, the kernel of its points.
+        Of `J[group]`, the kernel of its points.
+
+        Args:
+            k: number of the largest eigenvalues, at most P; all min(N C, P) by default.
+            way: "rows", "gram", "lanczos" (with `k`) or "density" (without); by default the first that fits memory.
+            vectors: number of eigenvectors, at most `k`.
+
+        Returns:
+            A request, which `solver.eval` answers with a `Spectrum`, or a `Density` for "density".
+
+        Raises:
+            TypeError: it has no Jacobian rows.
+            ValueError: the arguments are out of range or do not go together.
         """
         self._jacobian("spectrum")
         return spectrum_request(self, k, way, vectors)
@@ -202,9 +261,17 @@ class Node(Symbolic):
         return DualGramRequest(self)
 
     def gram(self, other: "Node | None" = None) -> GramRequest:
-        """Of Jacobian rows: the tangent kernel K = J Jᵀ, (N, N), by `solver.eval`; with `other` J_a J_bᵀ, (N, M).
+        """Of Jacobian rows: the tangent kernel K = J Jᵀ, or the block J_a J_bᵀ, by `solver.eval`.
 
-        The two may be of different fields, groups and tags, by the same parameters. C components are C rows a point.
+        Args:
+            other: J_b, by the same parameters; it may be of another field, group or tag.
+
+        Returns:
+            A request for (N, N), or (N, M) with `other`; C components are C rows a point.
+
+        Raises:
+            TypeError: one of the two has no Jacobian rows.
+            ValueError: the two are by other parameters, or by them in another order or mask.
         """
         wrt = self._jacobian("gram").wrt
         other = None if other is None else as_node(other)
@@ -264,7 +331,17 @@ class Node(Symbolic):
     # Trackers
 
     def tracker(self, interval: int = 1, name: str | None = None, warn_below: float | None = None) -> "Tracker":
-        """Evaluate this term every `interval` epochs during training, without touching the loss."""
+        """Evaluate this term every `interval` epochs during training, without touching the loss.
+
+        Args:
+            interval: epochs between values: 0, `interval`, 2·`interval`, …
+            name: in the history; by default that of `tx.core`.
+            warn_below: threshold below which a warning is shown.
+
+        Raises:
+            TypeError: it is a field.
+            ValueError: the interval is no whole number from 1 on, or the name cannot be printed.
+        """
         return Tracker(self, interval, name, warn_below)
 
     # Components and groups
@@ -284,49 +361,14 @@ class Node(Symbolic):
             f"{self} has no truth value before it is computed: combine conditions with & and |, choose with tx.np.where"
         )
 
-    # Arithmetic: written out so that editors and type checkers see it
+    # Operators: `Arithmetic` has all but the product of Jacobian rows
 
-    def __add__(self, other: Any) -> "Node":
-        return apply(operator.add, "+", self, other)
+    def __pos__(self) -> "Node":
+        return self
 
-    def __radd__(self, other: Any) -> "Node":
-        return apply(operator.add, "+", other, self)
-
-    def __sub__(self, other: Any) -> "Node":
-        return apply(operator.sub, "-", self, other)
-
-    def __rsub__(self, other: Any) -> "Node":
-        return apply(operator.sub, "-", other, self)
-
-    def __mul__(self, other: Any) -> "Node":
-        return apply(operator.mul, "*", self, other)
-
-    def __rmul__(self, other: Any) -> "Node":
-        return apply(operator.mul, "*", other, self)
-
-    def __truediv__(self, other: Any) -> "Node":
-        return apply(operator.truediv, "/", self, other)
-
-    def __rtruediv__(self, other: Any) -> "Node":
-        return apply(operator.truediv, "/", other, self)
-
-    def __floordiv__(self, other: Any) -> "Node":
-        return apply(operator.floordiv, "//", self, other)
-
-    def __rfloordiv__(self, other: Any) -> "Node":
-        return apply(operator.floordiv, "//", other, self)
-
-    def __rmod__(self, other: Any) -> "Node":
-        return apply(operator.mod, "%", other, self)
-
-    def __mod__(self, other: Any) -> "Node":
-        return apply(operator.mod, "%", self, other)
-
-    def __pow__(self, other: Any) -> "Node":
-        return apply(operator.pow, "**", self, other)
-
-    def __rpow__(self, other: Any) -> "Node":
-        return apply(operator.pow, "**", other, self)
+    @staticmethod
+    def applied(function: Callable[..., Any], name: str, *args: Any) -> "Node":
+        return apply(function, name, *args)
 
     @overload
     def __matmul__(self, other: TransposedJacobian) -> GramRequest: ...  # pyright: ignore[reportOverlappingOverload]
@@ -337,46 +379,7 @@ class Node(Symbolic):
     def __matmul__(self, other: Any) -> "Node | GramRequest":
         if isinstance(self._rows.op, Jacobian):
             return along(self, other)
-        return apply(jnp.matmul, "@", self, other)
-
-    def __rmatmul__(self, other: Any) -> "Node":
-        return apply(jnp.matmul, "@", other, self)
-
-    def __neg__(self) -> "Node":
-        return apply(operator.neg, "-", self)
-
-    def __pos__(self) -> "Node":
-        return self
-
-    def __abs__(self) -> "Node":
-        return apply(jnp.abs, "abs", self)
-
-    def __invert__(self) -> "Node":
-        return apply(jnp.logical_not, "~", self)
-
-    def __and__(self, other: Any) -> "Node":
-        return apply(jnp.logical_and, "&", self, other)
-
-    def __or__(self, other: Any) -> "Node":
-        return apply(jnp.logical_or, "|", self, other)
-
-    def __lt__(self, other: Any) -> "Node":
-        return apply(operator.lt, "<", self, other)
-
-    def __le__(self, other: Any) -> "Node":
-        return apply(operator.le, "<=", self, other)
-
-    def __gt__(self, other: Any) -> "Node":
-        return apply(operator.gt, ">", self, other)
-
-    def __ge__(self, other: Any) -> "Node":
-        return apply(operator.ge, ">=", self, other)
-
-    def __eq__(self, other: Any) -> "Node":  # pyright: ignore[reportIncompatibleMethodOverride]
-        return apply(jnp.equal, "==", self, other)
-
-    def __ne__(self, other: Any) -> "Node":  # pyright: ignore[reportIncompatibleMethodOverride]
-        return apply(jnp.not_equal, "!=", self, other)
+        return self.applied(jnp.matmul, "@", self, other)
 
 
 def as_node(value: object) -> Node:

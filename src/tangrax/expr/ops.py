@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from .constants import given_array
+from .constants import checked_array
 from .facts import Facts as Facts, Op as Op, one_point_set as one_point_set
 from .failure import explanation, is_of_shapes, shape_of, succeeds
 from .masks import Selection
@@ -38,7 +38,7 @@ class Constant(Op):
         if isinstance(value, (bool, int, float)):
             plain = float(value) if isinstance(value, float) else value
             return cls(plain, type(plain).__name__)
-        array = given_array(f"{value} in an expression" if np.isscalar(value) else "an array in an expression", value)
+        array = checked_array(f"{value} in an expression" if np.isscalar(value) else "an array in an expression", value)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{value!r} cannot stand in an expression: only numbers and arrays of numbers can")
         if array.ndim == 0:
@@ -133,8 +133,8 @@ class Apply(Op):
 
         def refusal(error: Exception) -> str:
             shapes = ", ".join(f"{text}: {facts.shape}" for text, facts in zip(texts, args, strict=True))
-            given = f" from values of these shapes per point ({shapes})" if is_of_shapes(error) else ""
-            return f"{self.text(texts)} cannot be computed{given}: {explanation(error, self.function)}"
+            cause = f" from values of these shapes per point ({shapes})" if is_of_shapes(error) else ""
+            return f"{self.text(texts)} cannot be computed{cause}: {explanation(error, self.function)}"
 
         value = shape_of(self, [facts.struct() for facts in args], refusal)
         if not hasattr(value, "shape"):
@@ -275,8 +275,8 @@ class Opaque(Op):
 
         def refusal(error: Exception) -> str:
             shapes = ", ".join(str(struct.shape) for struct in full)
-            given = f" for arrays of shape {shapes}, all points at once" if is_of_shapes(error) else ""
-            return f"{self.text(texts)}: the function failed{given}: {explanation(error, self.function)}"
+            cause = f" for arrays of shape {shapes}, all points at once" if is_of_shapes(error) else ""
+            return f"{self.text(texts)}: the function failed{cause}: {explanation(error, self.function)}"
 
         value = shape_of(self.function, full, refusal)
         if not hasattr(value, "shape"):

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Float
 
-from .constants import given_array
+from .constants import checked_array
 from .names import checked_name
 
 Draw = Callable[[int, Sequence[int]], np.ndarray]  # how many, by which key -> coordinates
@@ -89,7 +89,7 @@ class PointSet:
 
     def add(self, name: str, values: Any) -> int:
         """Keep what was measured at the points; the index of its column in `rows`. Raises if it does not fit."""
-        array = given_array(f"{name} for '{self.tag}'", values, np.float64)
+        array = checked_array(f"{name} for '{self.tag}'", values, np.float64)
         if array.shape != (len(self),):
             raise ValueError(
                 f"{name} for '{self.tag}' has shape {array.shape}: give {(len(self),)}, a value for each point, "
@@ -135,9 +135,9 @@ class PointSet:
         """Other points of this tag, which never change: one object for each number and seed."""
         if (count, seed) not in self._held_out:
             coordinates = self.draw(count, HELD_OUT, seed)
-            there = f"{self.domain}, held out"
+            name = f"{self.domain}, held out"
             self._held_out[count, seed] = PointSet(
-                self.tag, coordinates, self.axes, self.steady, there, None, self._measure, True, self.region, self.spans
+                self.tag, coordinates, self.axes, self.steady, name, None, self._measure, True, self.region, self.spans
             )
         return self._held_out[count, seed]
 
@@ -156,8 +156,8 @@ def conform(points: Any, tag: str, axes: tuple[str, ...], steady: bool) -> np.nd
     There is no time in a steady problem: a last column of zeros, as its own points have, may stand for it.
     """
     columns = len(axes)
-    points = given_array(f"points for '{tag}'", points, np.float64)
-    given = points.shape
+    points = checked_array(f"points for '{tag}'", points, np.float64)
+    shape = points.shape
     if points.ndim == 1 and columns - steady == 1:
         points = points[:, None]
     if steady and points.ndim == 2 and points.shape[1] == columns - 1:
@@ -165,14 +165,14 @@ def conform(points: Any, tag: str, axes: tuple[str, ...], steady: bool) -> np.nd
     if points.ndim != 2 or points.shape[1] != columns or len(points) == 0:
         wanted = ", ".join(axes[: columns - steady])
         raise ValueError(
-            f"points for '{tag}' have shape {given}: give one row per point, at least one, with the columns ({wanted})"
+            f"points for '{tag}' have shape {shape}: give one row per point, at least one, with the columns ({wanted})"
         )
     wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(wrong):
         raise ValueError(f"points for '{tag}' hold a number that is not finite, the first in row {wrong[0]}")
     if steady and points[:, -1].any():
         raise ValueError(
-            f"points for '{tag}' have shape {given}: the problem is steady, with the columns "
+            f"points for '{tag}' have shape {shape}: the problem is steady, with the columns "
             f"({', '.join(axes[:-1])}), and the last column given is not zero; leave it out, or make the domain "
             f".over_time(start, end)"
         )

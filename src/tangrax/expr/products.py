@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from .constants import given_array
+from .constants import checked_array
 from .groups import split, within
 from .ops import Apply, Constant, Facts, Gradient, Jacobian, Op, Restrict, Scattered, one_point_set
 
@@ -61,10 +61,18 @@ class TransposedJacobian:
         return f"{self.rows}.T"
 
     def __matmul__(self, weights: Any) -> "Node":
-        """Σ over points of weight times row, a term (P,): one vector-Jacobian product and one sum over devices.
+        """Σ over points of weight times row: one vector-Jacobian product and one sum over devices.
 
-        `weights` is a field of J's points, or an array with an entry for each of them; with C components, C numbers
-        a point. Of `J[group]` only the points of the group count.
+        Of `J[group]` only the points of the group count.
+
+        Args:
+            weights: a field of J's points, or an array (N,) with an entry for each of them; (N, C) of C components.
+
+        Returns:
+            A term (P,).
+
+        Raises:
+            ValueError: the weights are on other points or groups, or of another shape.
         """
         node = type(self.rows)
         rows, *group = split(self.rows)
@@ -81,7 +89,7 @@ class TransposedJacobian:
         points, shape = rows.points, rows.shape[:-1]
         assert points is not None
         if not isinstance(weights, node):
-            array = given_array(f"{self} @ array", weights)
+            array = checked_array(f"{self} @ array", weights)
             if array.shape != (len(points), *shape):
                 raise ValueError(
                     f"{self} @ array of shape {array.shape}: give {(len(points), *shape)}, an entry for each point of "

@@ -52,4 +52,13 @@ class Tracker:
         return self.node.node if isinstance(self.node, SpectrumRequest) else self.node
 
     def named(self, name: str) -> "Tracker":
+        """The same tracker under a name in the history.
+
+        Args:
+            name: printable characters, at most 200.
+
+        Raises:
+            TypeError: the name is no text.
+            ValueError: the name is blank, too long or cannot be printed.
+        """
         return Tracker(self.node, self.interval, name, self.warn_below)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, PyTree
 from numpy.typing import ArrayLike
 
-from ..expr import given_array, spectrum_request
+from ..expr import checked_array, spectrum_request
 from ..parallel import ShardedRows
 from .evaluate_and_plan import RESULT_LIMIT, evaluate, plan_of
 from .jacobian_operator import Products
@@ -65,7 +65,11 @@ def means(
     """Mean row of J over each group of points: one product with each group's indicator, no rows.
 
     Args:
+        function: called with (params, one point), returns a number.
+        params: a tree with P floats in arrays.
+        points: N points, one along the first axis.
         groups: G arrays of one bool for each point.
+        mesh: devices that the points are split over, as in `rows`.
 
     Returns:
         (G, P).
@@ -78,7 +82,7 @@ def means(
         raise ValueError(f"means of a function with values of shape {J.shape[1:-1]}: give one that returns a number")
     mean_rows = []
     for index, group in enumerate(groups):
-        inside = given_array(f"group {index}", group)
+        inside = checked_array(f"group {index}", group)
         if inside.dtype != bool or inside.shape != (len(J),) or not inside.any():
             raise ValueError(
                 f"group {index} has {inside.dtype} of shape {inside.shape}: give one bool for each of the {len(J)} "
@@ -103,9 +107,13 @@ def gram(
     """Tangent kernel K = J Jᵀ, or a block J_a J_bᵀ of two functions of the same parameters.
 
     Args:
+        function: called with (params, one point), returns a number or an array of C numbers.
+        params: a tree with P floats in arrays.
+        points: N points, one along the first axis.
         other: the second function; the same one by default.
         other_points: points of the second function; the same ones by default.
         weights: (N,), not negative: √w_i J_i in place of J_i.
+        mesh: devices that the points are split over, as in `rows`.
         sharded: leave the rows of K on their devices.
         limit: bytes of a result that is returned as one array.
 
@@ -140,10 +148,17 @@ def spectrum(
     """Eigenvalues of K: all of them or the largest k, or with `way="density"` their density.
 
     Args:
+        function: called with (params, one point), returns a number or an array of C numbers.
+        params: a tree with P floats in arrays.
+        points: N points, one along the first axis.
         k: number of the largest eigenvalues; all min(N C, P) by default.
         way: "rows", "gram", "lanczos" or "density"; by default the first that fits `limit`.
         vectors: number of eigenvectors.
+        mesh: devices that the points are split over, as in `rows`.
         limit: bytes that each device may hold.
+
+    Returns:
+        A `Spectrum`, or a `Density` with `way="density"`.
 
     Raises:
         NotFinite: J is not finite at some points.
@@ -167,8 +182,20 @@ def plan(
     """Predicts memory, operations and traffic of each way to a result; nothing large is allocated.
 
     Args:
+        function: called with (params, one point), returns a number or an array of C numbers.
+        params: a tree with P floats in arrays.
+        points: N points, one along the first axis.
         what: "gram", "spectrum" or "rows".
         k: number of the largest eigenvalues, of a spectrum.
+        mesh: devices that the points are split over, as in `rows`.
+        sharded: plan for a result that stays on its devices.
+        limit: bytes of a result that is returned as one array, or that each device may hold for a spectrum.
+
+    Returns:
+        The plan, in bytes and floating-point operations a device.
+
+    Raises:
+        ValueError: `what` is another word.
     """
     J, evaluator = traced(function, params, points, mesh)
     requests: dict[str, Callable[[], Any]] = {"gram": J.gram, "spectrum": lambda: J.spectrum(k), "rows": lambda: J}
@@ -178,6 +205,20 @@ def plan(
 
 
 def products(function: Function, params: PyTree, points: ArrayLike, *, mesh: MeshLike = None) -> Products:
-    """J as a linear operator with `J @ v`, `J.T @ w` and `J.gram(w)`; its rows are never formed."""
+    """J as a linear operator with `J @ v`, `J.T @ w` and `J.gram(w)`; its rows are never formed.
+
+    Args:
+        function: called with (params, one point), returns a number or an array of C numbers.
+        params: a tree with P floats in arrays.
+        points: N points, one along the first axis.
+        mesh: devices that the points are split over, as in `rows`.
+
+    Returns:
+        The operator, of shape (N, P), or (N, C, P) of C components.
+
+    Raises:
+        TypeError: the arguments are in another order, or the function does not return real numbers.
+        ValueError: points are not finite.
+    """
     J, evaluator = traced(function, params, points, mesh)
     return Products(ShardedJacobian.of(J, evaluator, {}), evaluator)

@@ -31,7 +31,7 @@ class Rows:
     leaves: Sequence[Any]
     points: Any  # arrays with one entry a point along their first axis
     layout: Layout
-    kept: Any = None  # bool of each point: whether it counts; None if all do
+    in_group: Any = None  # bool of each point; None if there is no group
 
     @property
     def components(self) -> int:
@@ -81,9 +81,9 @@ class Rows:
         return jax.lax.fori_loop(0, tiling.tiles, step, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
 
     def counted(self, rank: int | Array) -> Array:
-        """True for points of the shard that count: no padding, and those kept."""
+        """True for points of the shard that count: no padding, and those of the group."""
         valid = self.layout.valid(rank)
-        return valid if self.kept is None else valid & self.kept
+        return valid if self.in_group is None else valid & self.in_group
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def _shard_factors(side: Rows, choice: Choice, rank: Any) -> ShardFactors:
     holds_rows = _holds_rows(side, choice)
     if not holds_rows:
         factors = replace(factors, rows=None)
-    if side.kept is not None or side.layout.padding:
+    if side.in_group is not None or side.layout.padding:
         valid = jnp.repeat(counted, side.components)[:, None]
         factors = jax.tree.map(lambda array: jnp.where(valid, array, 0), factors)
     return ShardFactors(factors, () if holds_rows else (side.points, counted))

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from ..expr import as_jax, given_array
+from ..expr import as_jax, checked_array
 from .evaluate_and_plan import RESULT_LIMIT, evaluate
 from .expression_evaluator import Evaluator
 from .lanczos import jacobian_product, transposed_product
@@ -29,8 +29,18 @@ class Products:
         return self.jacobian.layout.count
 
     def __matmul__(self, vectors: ArrayLike) -> np.ndarray:
-        """J v, (N,), or (N, k) of a matrix (P, k); with C components (N, C) and (N, C, k)."""
-        array = given_array("J @ array", vectors, np.float64)
+        """J v.
+
+        Args:
+            vectors: (P,), or a matrix (P, k).
+
+        Returns:
+            (N,) or (N, k); with C components (N, C) or (N, C, k).
+
+        Raises:
+            ValueError: the shape is another.
+        """
+        array = checked_array("J @ array", vectors, np.float64)
         if array.ndim not in (1, 2) or len(array) != self.shape[-1]:
             raise ValueError(
                 f"J of shape {self.shape} @ array of shape {array.shape}: give ({self.shape[-1]},) or a matrix"
@@ -46,7 +56,17 @@ class Products:
         return Transposed(self)
 
     def gram(self, weights: ArrayLike) -> np.ndarray:
-        """K w = J (Jᵀ w), K never formed."""
+        """K w = J (Jᵀ w), K never formed.
+
+        Args:
+            weights: (N,), or (N, C) with C components.
+
+        Returns:
+            An array of the same shape.
+
+        Raises:
+            ValueError: the shape is another.
+        """
         return self @ (self.T @ weights)
 
     @property
@@ -68,8 +88,15 @@ class Transposed:
     __array_ufunc__ = None
 
     def __matmul__(self, weights: ArrayLike) -> Float[np.ndarray, " p"]:
-        """Jᵀ w, of one weight for each number of each point: one all-reduce of P numbers."""
-        J, array = self.products, given_array("J.T @ array", weights, np.float64)
+        """Jᵀ w: one all-reduce of P numbers.
+
+        Args:
+            weights: (N,), or (N, C) with C components.
+
+        Raises:
+            ValueError: the shape is another.
+        """
+        J, array = self.products, checked_array("J.T @ array", weights, np.float64)
         if array.shape != J.shape[:-1]:
             raise ValueError(f"J.T @ array of shape {array.shape}: give {J.shape[:-1]}, one for each row of J")
         evaluator, layout = J.evaluator, J.jacobian.layout

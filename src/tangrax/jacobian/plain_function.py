@@ -19,8 +19,8 @@ from ..expr import (
     Trainable,
     as_array,
     as_jax,
+    checked_array,
     explanation,
-    given_array,
     ops,
     parted,
     shape_of,
@@ -68,13 +68,13 @@ def jacobian_of(
     """J of a function at points of any shape, by the parameters of a trainable; weights are one more column."""
     if np.asarray(points).dtype.kind in "OSU":
         raise TypeError(f"{ORDER}: points are {_kind(points)}; give an array, one point along its first axis")
-    points = given_array("points", points, np.float64)
+    points = checked_array("points", points, np.float64)
     if points.ndim < 1 or len(points) == 0 or not np.isfinite(points).all():
         raise ValueError(f"points of shape {points.shape}: give finite points, one along the first axis, at least one")
     _, static = parted("params", params)
     columns = points.reshape(len(points), -1)
     if weights is not None:
-        array = given_array("weights", weights, np.float64)
+        array = checked_array("weights", weights, np.float64)
         if array.shape != (len(points),) or not (np.isfinite(array).all() and (array >= 0).all()):
             raise ValueError(f"weights of shape {array.shape}: one for each of the {len(points)} points, none negative")
         columns = np.column_stack([columns, np.sqrt(array)])

@@ -80,12 +80,12 @@ def rows_in_shard(
     replaced by one of the group. A shard may have none: products with J are masked where no point counts.
     """
     leaves = [leaf for selection in wrt for leaf in selection.take(parameters[selection.trainable])]
-    kept = None
+    in_group = None
     if group is not None:
         inside = at_point(group, (), parameters)
-        kept = jax.vmap(lambda point: inside([], point))(points)
-        points = jnp.where(kept[:, None], points, points[jnp.argmax(kept)])
-    return Rows(at_point(field, wrt, parameters), leaves, points, layout, kept)
+        in_group = jax.vmap(lambda point: inside([], point))(points)
+        points = jnp.where(in_group[:, None], points, points[jnp.argmax(in_group)])
+    return Rows(at_point(field, wrt, parameters), leaves, points, layout, in_group)
 
 
 Body = Callable[..., tuple[Any, Any]]

@@ -41,7 +41,14 @@ class Density:
         refuse_not_finite("nodes", self.nodes)
 
     def sum(self, f: Callable[[np.ndarray], np.ndarray]) -> Estimate:
-        """Σ f(λ_i) over the eigenvalues of K; f(0) must be 0, as K and JᵀJ have different numbers of zeros."""
+        """Σ f(λ_i) over the eigenvalues of K.
+
+        Args:
+            f: function of an array of eigenvalues, with f(0) = 0, as K and JᵀJ have different numbers of zeros.
+
+        Raises:
+            ValueError: f(0) is not 0.
+        """
         if float(np.asarray(f(np.zeros(1)))[0]) != 0:
             raise ValueError("Density.sum(f): f(0) is not 0, and how many eigenvalues are zero is not known")
         estimates = np.sum(self.weights * f(self.nodes), axis=1)
@@ -64,13 +71,27 @@ class Density:
         return float(self.trace) ** 2 / square if square > 0 else 0.0
 
     def effective_dimension(self, damping: float) -> Estimate:
-        """Σ λ_i / (λ_i + damping)."""
+        """Σ λ_i / (λ_i + damping).
+
+        Args:
+            damping: positive, in the units of the eigenvalues.
+
+        Raises:
+            ValueError: the damping is not positive.
+        """
         if not damping > 0:
             raise ValueError(f"damping={damping}: a positive number, in the units of the eigenvalues of K")
         return self.sum(lambda x: x / (x + damping))
 
     def count_above(self, value: float) -> Estimate:
-        """Number of eigenvalues above a positive value."""
+        """Number of eigenvalues above a value.
+
+        Args:
+            value: positive, in the units of the eigenvalues.
+
+        Raises:
+            ValueError: the value is not positive.
+        """
         if not value > 0:
             raise ValueError(
                 f"count_above({value}): a positive number; below it lie all zeros, whose number is unknown"

@@ -168,7 +168,12 @@ class Spectrum:
     def numerical_rank(self, tolerance: float | None = None) -> int:
         """Number of eigenvalues above `tolerance` times the largest; the detectable ones by default.
 
-        A tolerance below the noise is refused: it would count rounding.
+        Args:
+            tolerance: relative to λ_max.
+
+        Raises:
+            ValueError: the tolerance is below the noise, where it would count rounding, or more eigenvalues than are
+                known may be above it.
         """
         if tolerance is None:
             self._need_all("numerical_rank")
@@ -186,13 +191,27 @@ class Spectrum:
         return rank
 
     def effective_dimension(self, damping: float) -> float:
-        """Σ λ_i / (λ_i + damping): number of directions that a step damped by `damping` > 0 follows."""
+        """Σ λ_i / (λ_i + damping): number of directions that a damped step follows.
+
+        Args:
+            damping: positive, in the units of the eigenvalues.
+
+        Raises:
+            ValueError: the damping is not positive, or not all eigenvalues are known.
+        """
         _check_damping(damping)
         self._need_all("effective_dimension")
         return float(np.sum(self.eigenvalues / (self.eigenvalues + damping)))
 
     def damped_condition(self, damping: float) -> float:
-        """(λ_max + damping) / (λ_min + damping), of all N eigenvalues of K."""
+        """(λ_max + damping) / (λ_min + damping), of all N eigenvalues of K.
+
+        Args:
+            damping: positive, in the units of the eigenvalues.
+
+        Raises:
+            ValueError: the damping is not positive, or not all eigenvalues are known.
+        """
         _check_damping(damping)
         if self.rows <= self.columns:
             self._need_all("damped_condition")

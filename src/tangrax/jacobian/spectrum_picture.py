@@ -23,10 +23,10 @@ def picture(
     Those that are not `resolved` are rings in grey. Zeros, and what lies far below the floor, are left out; of many,
     those evenly spaced on the axis are drawn. None where nothing can be drawn.
     """
-    shown = chosen(eigenvalues, floor)
-    if len(shown) == 0:
+    indices = chosen(eigenvalues, floor)
+    if len(indices) == 0:
         return None
-    values, dashed = eigenvalues[shown], floor > 0 and math.isfinite(floor)
+    values, dashed = eigenvalues[indices], floor > 0 and math.isfinite(floor)
     low, high = _bounds(np.append(values, floor) if dashed else values)
     end = max(len(eigenvalues), 2)
 
@@ -41,7 +41,7 @@ def picture(
         y = up(floor)
         parts.append(_line(LEFT, y, WIDTH - RIGHT, y, stroke_dasharray="5 4"))
         parts.append(_text(LEFT + 6, y - 4 if y > HEIGHT / 2 else y + 12, f"right to 1 % above {floor:.1e}", "start"))
-    for index, value in zip(shown.tolist(), values.tolist(), strict=True):
+    for index, value in zip(indices.tolist(), values.tolist(), strict=True):
         fill, stroke = ("currentColor", "currentColor") if resolved[index] else ("none", "gray")
         at = {"cx": f"{across(index + 1):.1f}", "cy": f"{up(value):.1f}", "r": "2.5"}
         parts.append(markup.element("circle", **at, fill=fill, stroke=stroke))
@@ -53,7 +53,7 @@ def picture(
         width=str(WIDTH),
         height=str(HEIGHT),
         role="img",
-        aria_label=f"{len(shown)} of {len(eigenvalues)} eigenvalues over their index, both axes logarithmic",
+        aria_label=f"{len(indices)} of {len(eigenvalues)} eigenvalues over their index, both axes logarithmic",
         style="max-width: 100%; font: 10px sans-serif",
     )
 
@@ -103,8 +103,8 @@ def _powers(low: float, high: float) -> list[int]:
 def _indices(end: int) -> list[int]:
     """1, 2, 5, 10, …, of many indices powers of ten alone."""
     steps = (1, 2, 5) if end < 200 else (1,)
-    found = [step * 10**power for power in range(len(str(end))) for step in steps]
-    return [index for index in found if index <= end]
+    ticks = [step * 10**power for power in range(len(str(end))) for step in steps]
+    return [index for index in ticks if index <= end]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, **more: str) -> markup.Element:

@@ -16,11 +16,11 @@ def refuse_merged(tag: PointSet, rows: Rows, dtype: DTypeLike) -> None:
     """Raise where points far from the origin would be moved by their cast to `dtype`, onto each other or an edge."""
     # Points that are made as they are asked for lie in a domain whose spans are known: one tells how far away it is.
     known = (rows if isinstance(rows, np.ndarray) else rows[:1])[:, : len(tag.axes)]
-    farthest = np.abs(known).max(axis=0)
+    magnitudes = np.abs(known).max(axis=0)
     spans = np.maximum(np.ptp(known, axis=0), 0 if tag.spans is None else tag.spans)
     with np.errstate(over="ignore", invalid="ignore"):
-        spacings = np.spacing(farthest.astype(dtype)).astype(np.float64)
-    for axis, far, spacing, span in zip(tag.axes, farthest, spacings, spans, strict=True):
+        spacings = np.spacing(magnitudes.astype(dtype)).astype(np.float64)
+    for axis, far, spacing, span in zip(tag.axes, magnitudes, spacings, spans, strict=True):
         if span > CONSTANT * far and not spacing <= COARSEST * span:
             wider = "" if np.dtype(dtype) == np.float64 else 'compute in float64 (tx.setup(dtype="float64")), or '
             raise ValueError(

@@ -40,14 +40,14 @@ def chunks_within(limit: int, function: Callable[[Any], Any], rows: Any) -> tupl
 
 def _results(jaxpr: Any) -> set[Any]:
     """Variables that are results, or that results are made of without another copy: those are no temporaries."""
-    found = {variable for variable in jaxpr.outvars if isinstance(variable, Var)}
-    whole = frozenset(found)
+    results = {variable for variable in jaxpr.outvars if isinstance(variable, Var)}
+    whole = frozenset(results)
     for equation in reversed(jaxpr.eqns):
         # XLA takes a slice of joined arrays from the array it lies in; where the joined one is wanted, it copies.
         joins = equation.primitive.name == "concatenate" and whole.isdisjoint(equation.outvars)
-        if (joins or equation.primitive.name in SAME) and found.issuperset(equation.outvars):
-            found.update(variable for variable in equation.invars if isinstance(variable, Var))
-    return found
+        if (joins or equation.primitive.name in SAME) and results.issuperset(equation.outvars):
+            results.update(variable for variable in equation.invars if isinstance(variable, Var))
+    return results
 
 
 def _bytes_of(jaxpr: Any, results: Collection[Any] = ()) -> int:

@@ -21,7 +21,10 @@ class Network:
     selected: Selection | None = None  # by a mask; None for all
 
     def __call__(self, *coordinates: Any) -> Node:
-        """The network as a field; the arguments (numbers, vectors, constants) are concatenated to its input vector.
+        """The network as a field; the arguments are concatenated to its input vector.
+
+        Args:
+            *coordinates: numbers or vectors at each point: coordinates, other fields, terms, constants.
 
         Returns:
             A field with the shape of the network's output; (1,) becomes a scalar.
@@ -35,9 +38,13 @@ class Network:
         return Node(call, *map(as_node, coordinates))
 
     def optimizer(self, optimizer: Any) -> "Network":
-        """The same network with its own optax optimizer.
+        """The same network with its own optimizer.
 
-        Networks with the same optimizer object are updated jointly. Raises TypeError for anything else.
+        Args:
+            optimizer: an optax optimizer; networks with the same object are updated jointly.
+
+        Raises:
+            TypeError: it is no optax optimizer, or trains all networks of a problem at once.
         """
         check_optimizer(optimizer, self.trainable.name)
         return replace(self, own_optimizer=optimizer)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..expr import Node, Selection, Trainable, given_array, ops
+from ..expr import Node, Selection, Trainable, checked_array, ops
 from .network import check_optimizer
 
 
@@ -21,7 +21,14 @@ class Parameter(Node):
         return self.op
 
     def optimizer(self, optimizer: Any) -> "Parameter":
-        """The same number with its own optax optimizer; TypeError for anything else."""
+        """The same number with its own optimizer.
+
+        Args:
+            optimizer: an optax optimizer; handles with the same object are updated jointly.
+
+        Raises:
+            TypeError: it is no optax optimizer, or trains everything of a problem at once.
+        """
         check_optimizer(optimizer, self._call.trainable.name)
         return Parameter(ops.Call(self._call.trainable, optimizer, self._call.frozen))
 
@@ -49,7 +56,7 @@ def parameter(init: ArrayLike, *, name: str | None = None) -> Parameter:
         TypeError: the initial value is complex.
         ValueError: the initial value is not finite, or no number.
     """
-    value = given_array(f"parameter({init!r})", init)
+    value = checked_array(f"parameter({init!r})", init)
     if value.dtype.kind not in "fi" or not np.all(np.isfinite(value)):
         raise ValueError(f"parameter({init!r}): give a finite number, or an array of finite numbers, to start from")
 

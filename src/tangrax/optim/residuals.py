@@ -99,7 +99,7 @@ def residual_in_shard(
 ) -> ShardResidual:
     """A residual at a shard's points."""
     rows = rows_in_shard(residual.field, wrt, residual.group, points, layout, parameters)
-    count = layout.count if rows.kept is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
+    count = layout.count if rows.in_group is None else collectives.sum(jnp.sum(rows.counted(collectives.rank)))
     values = Values(parameters, {}, {}, jnp.result_type(*rows.leaves))
     weight = math.prod(evaluate(residual.weights, values), start=residual.factor)
     return ShardResidual(rows, jnp.sqrt(weight / (count * residual.components)))

@@ -103,9 +103,9 @@ class Soap:
             return back, *jax.lax.cond(due, refreshed, lambda adam: (adam, state.bases), adam)
 
         def refreshed(adam: optax.ScaleByAdamState) -> tuple[optax.ScaleByAdamState, tuple[tuple[BASIS, ...], ...]]:
-            found = [_refreshed(*each) for each in zip(averages, state.bases, strict=True)]
-            bases = tuple(bases for bases, _ in found)
-            moments = zip(jax.tree.leaves(adam.mu), jax.tree.leaves(adam.nu), state.bases, found, strict=True)
+            pairs = [_refreshed(*each) for each in zip(averages, state.bases, strict=True)]
+            bases = tuple(bases for bases, _ in pairs)
+            moments = zip(jax.tree.leaves(adam.mu), jax.tree.leaves(adam.nu), state.bases, pairs, strict=True)
             mu, nu = [], []
             for one, two, old, (new, order) in moments:
                 mu.append(_into(_out_of(one, old), new))

@@ -61,11 +61,11 @@ def undefined(size: int, vectors: int) -> str:
     return json.dumps([[np.nan] * size, [[np.nan] * vectors] * size])
 
 
-def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors: int = 0) -> Any:
-    """Those of J in falling order, min(N, P) of them; of the rows where `kept` is true, if it is given.
+def singular_values(rows: ShardedRows, in_group: ShardedRows | None = None, vectors: int = 0) -> Any:
+    """Those of J in falling order, min(N, P) of them; of the rows where `in_group` is true, if it is given.
 
     Rows of several components count as so many rows. LAPACK's SVD of the triangle, m x m with m = min(N, P), runs on
-    the first host. With `vectors`, so many left singular vectors too: (values, (N, k)), zeros where rows are not kept.
+    the first host. With `vectors`, so many left singular vectors too: (values, (N, k)), zeros where rows are not in it.
     """
     transport, layout = rows.transport, rows.layout
     components = int(np.prod(rows.shape[1:-1]))
@@ -82,7 +82,7 @@ def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors:
         mine = jnp.where(valid.reshape(-1, *(1,) * (mine.ndim - 1)), mine, 0)
         return triangle(collectives, mine.reshape(-1, mine.shape[-1]), wide), ()
 
-    mask = [] if kept is None else [kept.padded]
+    mask = [] if in_group is None else [in_group.padded]
     reduced, _ = transport.spmd(program, "singular values")((rows.blocks, mask), ())
     values, right = decomposed(transport, reduced, vectors)
     # Padding is rows of zeros, or columns: singular values of zero at the end.
@@ -92,8 +92,8 @@ def singular_values(rows: ShardedRows, kept: ShardedRows | None = None, vectors:
     if wide:
         return values, right[:count]
     left = (rows @ right).gather().reshape(count, vectors)
-    if kept is not None:
-        left = np.where(np.repeat(kept.gather(), components)[:, None], left, 0)
+    if in_group is not None:
+        left = np.where(np.repeat(in_group.gather(), components)[:, None], left, 0)
     return values, left / np.where(values == 0, 1, values)[:vectors]
 
 

@@ -57,12 +57,12 @@ class Settings:
         return self.peers.size
 
 
-_settings = Settings()
+current = Settings()  # of this process
 
 
 def settings() -> Settings:
     """The choices in force."""
-    return _settings
+    return current
 
 
 def setup(
@@ -74,20 +74,30 @@ def setup(
     heartbeat: float | None = None,
     watchdog: float | None = None,
 ) -> Settings:
-    """Choose the precision of this process and join it to the others; call it first, before anything is computed.
+    """Chooses the precision of this process and joins it to the others; to be called before anything is computed.
 
-    `dtype="float64"` enables 64-bit numbers in JAX and trains in them, "float32" the reverse; networks
-    made before are cast. `matmul_precision` is JAX's, "highest" unless said. What is left out stays as it is.
+    Where a launcher started several processes, they meet here, once: a later call may change precision and limits.
 
-    Where a launcher started several processes, they find each other within `timeout` seconds. `transport` is "xla",
-    "mpi" or "single"; left out, TANGRAX_TRANSPORT or the launcher's own variables decide. Calling it again changes
-    nothing of that.
+    Args:
+        dtype: "float64" enables 64-bit numbers in JAX and trains in them, "float32" the reverse; networks made before
+            are cast. Left out, it stays as it is.
+        matmul_precision: JAX's precision of matrix products, "default", "high" or "highest"; "highest" at first.
+        transport: "xla", "mpi" or "single"; by default TANGRAX_TRANSPORT or the launcher's own variables decide.
+        timeout: seconds within which the processes find each other.
+        heartbeat: seconds of silence after which a process counts as lost and all others end with a message; `inf`
+            never. By default TANGRAX_HEARTBEAT, or 40.
+        watchdog: seconds that others wait for a process in an operation of all before it counts as lost; `inf` for
+            ever. By default TANGRAX_WATCHDOG, or 50.
 
-    A process that has been silent for `heartbeat` seconds (40 unless said, here or in TANGRAX_HEARTBEAT) counts as
-    lost, as does one that others have waited for in an operation of all for `watchdog` seconds (50, TANGRAX_WATCHDOG);
-    all others then end with a message. `inf` switches either off.
+    Returns:
+        The settings in force, with the number of processes, and whether this one `writes` files.
+
+    Raises:
+        ValueError: an argument, or a variable of the environment, is out of range.
+        RuntimeError: the processes do not find each other, JAX has started its devices already, or an earlier call
+            chose another transport.
     """
-    global _settings  # noqa: PLW0603 - the one process-wide state, set here alone
+    global current  # noqa: PLW0603 - the one process-wide state, set here alone
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"setup(dtype={dtype!r}): choose one of {', '.join(DTYPES)}")
     if matmul_precision is not None and matmul_precision not in PRECISIONS:
@@ -95,33 +105,33 @@ def setup(
     if not timeout > 0:
         raise ValueError(f"setup(timeout={timeout}): a positive number of seconds")
     refuse_fork("tx.setup")
-    if _settings.launch is None:
+    if current.launch is None:
         launch = detect(os.environ, transport)
         _refuse_copies(launch)
         limits = _limits(os.environ, heartbeat, watchdog)
         if launch.launcher == "single" and os.environ.get("SLURM_JOB_ID"):
             logger.warning(f"one process, {launch.rule}; srun starts the others")
         if launch.processes > 1:
-            _settings = replace(_settings, peers=join_processes(launch, timeout, limits))
-        _settings = replace(_settings, launch=launch)
-    elif transport not in (None, _settings.launch.transport):
+            current = replace(current, peers=join_processes(launch, timeout, limits))
+        current = replace(current, launch=launch)
+    elif transport not in (None, current.launch.transport):
         raise RuntimeError(
-            f"setup(transport={transport!r}): this process was set up with {_settings.launch.transport} "
-            f"({_settings.launch.rule}) and cannot change; say it in the first call"
+            f"setup(transport={transport!r}): this process was set up with {current.launch.transport} "
+            f"({current.launch.rule}) and cannot change; say it in the first call"
         )
     elif (heartbeat, watchdog) != (None, None):
-        _settings.peers.limit(_limits(os.environ, heartbeat, watchdog))
+        current.peers.limit(_limits(os.environ, heartbeat, watchdog))
     if dtype is not None:
         jax.config.update("jax_enable_x64", dtype == "float64")
-        _settings = replace(_settings, dtype=dtype)
+        current = replace(current, dtype=dtype)
     if matmul_precision is not None:
-        _settings = replace(_settings, matmul_precision=matmul_precision)
-    return _settings
+        current = replace(current, matmul_precision=matmul_precision)
+    return current
 
 
 def run_dtype(requested: str | None, networks: str) -> str:
     """The dtype of a run: asked for, else set up, else that of its networks."""
-    dtype = requested or _settings.dtype or networks
+    dtype = requested or current.dtype or networks
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: choose one of {', '.join(DTYPES)}")
     if dtype == "float64" and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
@@ -134,7 +144,7 @@ def run_dtype(requested: str | None, networks: str) -> str:
 
 def precision_of(dtype: DTypeLike) -> str:
     """In words, of numbers and of matrix products."""
-    return f"{dtype}, products {_settings.matmul_precision}"
+    return f"{dtype}, products {current.matmul_precision}"
 
 
 def _refuse_copies(launch: Launch) -> None:
@@ -147,17 +157,17 @@ def _refuse_copies(launch: Launch) -> None:
 
 
 def _limits(environ: Mapping[str, str], heartbeat: float | None, watchdog: float | None) -> Limits:
-    given: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for name, value in (("heartbeat", heartbeat), ("watchdog", watchdog)):
         variable = f"TANGRAX_{name.upper()}"
         if value is not None:
-            given[name] = value
+            seconds[name] = value
         elif environ.get(variable):
             try:
-                given[name] = float(environ[variable])
+                seconds[name] = float(environ[variable])
             except ValueError:
                 raise ValueError(f"{variable}={environ[variable]}: a number of seconds, or inf") from None
-    return Limits(**given)
+    return Limits(**seconds)
 
 
 def join_processes(launch: Launch, timeout: float, limits: Limits) -> Peers:

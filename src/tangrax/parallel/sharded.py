@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..expr import as_jax, given_array
+from ..expr import as_jax, checked_array
 from .base import Transport
 from .collectives import Collectives
 from .layout import Layout
@@ -82,7 +82,7 @@ class ShardedRows:
         """Rows times a matrix or vector that every device has, or times `J.T`: (N, …), sharded like the rows."""
         if isinstance(other, TransposedRows):
             return self._gram(other.rows)
-        factor = as_jax(given_array("rows @ array", other, self.dtype))
+        factor = as_jax(checked_array("rows @ array", other, self.dtype))
         if len(self.shape) != 2 or factor.shape[:1] != self.shape[1:]:
             raise ValueError(f"rows of shape {self.shape} @ array of shape {factor.shape}: inner sizes differ")
 
@@ -146,7 +146,7 @@ class TransposedRows:
         if isinstance(other, ShardedRows):
             padded = other.padded
         else:
-            padded = transport.place(layout.pad(given_array("J.T @ array", other, rows.dtype)))
+            padded = transport.place(layout.pad(checked_array("J.T @ array", other, rows.dtype)))
 
         def program(collectives: Collectives, sharded: Any, nothing: Any) -> tuple[Any, Any]:
             blocks, weights = sharded

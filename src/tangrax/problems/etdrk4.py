@@ -27,8 +27,8 @@ class Etdrk4:
             weights[2] += 2 * (2 + z + e * (z - 2)) / z**3
             weights[3] += (-4 - 3 * z - z**2 + e * (4 - z)) / z**3
         means = (step / nodes * each for each in weights)
-        kept = means if np.iscomplexobj(linear) else map(np.real, means)
-        self.middle, self.first, self.second, self.last = kept
+        coefficients = means if np.iscomplexobj(linear) else map(np.real, means)
+        self.middle, self.first, self.second, self.last = coefficients
 
     def __call__(self, u: Array, t: float) -> Array:
         """Return u at t + step from u at t."""
@@ -42,9 +42,9 @@ class Etdrk4:
 
     def march(self, u: Array, steps: int, every: int) -> Array:
         """Return u at t = 0 and after each `every` steps: (1 + steps / every, …)."""
-        kept = [u]
+        snapshots = [u]
         for i in range(steps):
             u = self(u, i * self.step)
             if (i + 1) % every == 0:
-                kept.append(u)
-        return np.stack(kept)
+                snapshots.append(u)
+        return np.stack(snapshots)

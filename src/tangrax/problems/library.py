@@ -34,14 +34,28 @@ def families() -> list[str]:
 
 
 def names(family: str = "library") -> list[str]:
-    """Return the names of a family's problems, in the order of its page."""
+    """Return the names of a family's problems, in the order of its page.
+
+    Args:
+        family: one of `families()`.
+
+    Raises:
+        KeyError: there is no such family.
+    """
     if family not in FAMILIES:
         raise KeyError(f"there is no family '{family}': there are {', '.join(FAMILIES)}")
     return list(FAMILIES[family])
 
 
 def get(name: str) -> Problem:
-    """Return the problem of that name, such as `burgers` or `pinnacle/burgers1d-c`."""
+    """Return the problem of a name.
+
+    Args:
+        name: one of `every_name()`, such as `burgers` or `pinnacle/burgers1d-c`.
+
+    Raises:
+        KeyError: there is no such problem.
+    """
     for family in FAMILIES.values():
         if name in family:
             return family[name]

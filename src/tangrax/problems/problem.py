@@ -38,23 +38,32 @@ class Answer:
         return Field(self.unknown, self.exact, None if isinstance(self.exact, Node) else self.at, self.over or {})
 
     def error(self, solver: Solver) -> float:
-        """Return the relative L2 error of a field, or the relative error of a term."""
+        """Return the relative L2 error of a field, or the relative error of a term.
+
+        Args:
+            solver: of the task that the answer belongs to.
+        """
         _, values, exact = self.compared(solver)
         return float(np.linalg.norm(values - exact) / np.linalg.norm(exact))
 
     def compared(self, solver: Solver, count: int = HELD_OUT) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-        """Return rows of coordinates, (n, axes), values and reference there, (n,); no rows for a term.
+        """Return coordinates, values and reference at points that training did not see.
 
-        An expression is compared at `count` points, none of which training saw.
+        Args:
+            solver: of the task that the answer belongs to.
+            count: number of points, where the reference is an expression; else those of the reference.
+
+        Returns:
+            Coordinates (n, axes), values (n,) and reference (n,); no coordinates for a term.
         """
         points = self.unknown.points
         if points is None:
             return None, solver.eval(self.unknown), np.asarray(self.exact)
         at = points.held_out(count, 1).coordinates if self.at is None else self.at
-        there = {points.tag: at}
+        at_points = {points.tag: at}
         if not isinstance(self.exact, Node):
-            return at, solver.eval(self.unknown, points=there), np.asarray(self.exact)
-        values, exact = solver.eval([self.unknown, self.exact], points=there)
+            return at, solver.eval(self.unknown, points=at_points), np.asarray(self.exact)
+        values, exact = solver.eval([self.unknown, self.exact], points=at_points)
         return at, values, exact
 
 
@@ -70,11 +79,19 @@ class Task:
     equations: tuple[str, ...] = ("pde",)
 
     def weighted(self, weight: float) -> dict[str, Node]:
-        """Return the terms, those of the equations times `weight`."""
+        """Return the terms by name, those of the equations times a weight.
+
+        Args:
+            weight: positive.
+        """
         return {name: weight * term if name in self.equations else term for name, term in self.terms.items()}
 
     def score(self, solver: Solver) -> float:
-        """Return the relative L2 error of all answers together, as tables of several outputs have it."""
+        """Return the relative L2 error of all answers together, as tables of several outputs have it.
+
+        Args:
+            solver: of this task.
+        """
         compared = [answer.compared(solver)[1:] for answer in self.answers.values()]
         values, exact = (np.concatenate([np.ravel(each) for each in side]) for side in zip(*compared, strict=True))
         return float(np.linalg.norm(values - exact) / np.linalg.norm(exact))
@@ -148,8 +165,19 @@ class Problem:
     ) -> Solved:
         """Train and compare with the reference. Needs `tx.setup(dtype="float64")`.
 
-        `epochs` are those of the problem unless said; training ends before where it no longer gets on. `run_dir` and
-        `resume` are those of `solver.solve`; a report of the run shows the answers that are fields.
+        Args:
+            epochs: at most; training ends before where it no longer gets on. By default those of the problem.
+            seed: of the networks.
+            devices: number of devices; all by default.
+            progress: show a progress bar.
+            run_dir: directory of the run, as in `solver.solve`; its report shows the answers that are fields.
+            resume: as in `solver.solve`.
+
+        Returns:
+            The trained solver, its task, errors and seconds.
+
+        Raises:
+            NonFiniteLoss: a loss or gradient is not finite.
         """
         count = self.epochs if epochs is None else epochs
         task = self.build(seed)

@@ -32,5 +32,5 @@ def stored(name: str) -> Stored:
 
 def stored_answers(name: str, **unknowns: Node) -> dict[str, Answer]:
     """Return the outputs of a stored reference, in their order, as answers to the unknowns."""
-    kept = stored(name)
-    return {each: Answer(node, kept.values[:, i], kept.at) for i, (each, node) in enumerate(unknowns.items())}
+    reference = stored(name)
+    return {each: Answer(node, reference.values[:, i], reference.at) for i, (each, node) in enumerate(unknowns.items())}

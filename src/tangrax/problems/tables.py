@@ -41,7 +41,13 @@ def table(family: str = "library") -> str:
     """Return a family's problems as text.
 
     Those of the library with the median error that was measured, benchmarks with the error of our reference and the
-    least that was published. Raises KeyError for a family that is not there.
+    least that was published.
+
+    Args:
+        family: one of `tx.problems.families()`.
+
+    Raises:
+        KeyError: there is no such family.
     """
     if family != "library":
         return "\n".join([*columns(benchmark_rows(family)), "Relative L2 errors, of all outputs together."])
@@ -58,7 +64,12 @@ def columns(cells: Sequence[Sequence[str]]) -> list[str]:
 
 
 def report(problem: Problem, solved: Solved) -> str:
-    """Return the error of each answer, and how training ended, as text."""
+    """Return the error of each answer, and how training ended, as text.
+
+    Args:
+        problem: one of the library's, or a benchmark.
+        solved: what its `solve` returned.
+    """
     solver = solved.solver
     lines = [f"loss {solver.history['loss'][-1]:.1e} after {solver.epoch} epochs and {solved.seconds:.0f} s"]
     lines += [f"  {name}: relative error {error:.1e}" for name, error in solved.errors.items()]

@@ -71,26 +71,26 @@ def share_out(environ: Mapping[str, str], transport: str = "xla", node: Node | N
         return Share([place] if launcher == "slurm" and processes > 1 and not _bound(environ) else None)
     if not seen:
         return Share()
-    apart = node is not None and any(gpus != seen for gpus in node.seen)
-    if apart or (launcher == "slurm" and (_bound(environ) or _narrowed(environ, len(seen), processes))):
+    separate = node is not None and any(gpus != seen for gpus in node.seen)
+    if separate or (launcher == "slurm" and (_bound(environ) or _narrowed(environ, len(seen), processes))):
         place, processes = 0, 1
-    asked = 1 if transport == "mpi" else _asked(environ)
+    requested = 1 if transport == "mpi" else _requested(environ)
     share = len(seen) // processes
     counted = f"{len(seen)} GPU{'s' if len(seen) > 1 else ''} ({','.join(seen)})"
-    if asked > share or share == 0:
+    if requested > share or share == 0:
         if transport == "mpi" and any(environ.get(name) for name in MEMORY):
             return Share([place % len(seen)])
         if not used:
             return Share()
-        raise RuntimeError(_too_few(counted, processes, asked, transport))
-    if processes == 1 and not asked:
+        raise RuntimeError(_too_few(counted, processes, requested, transport))
+    if processes == 1 and not requested:
         return Share()
-    idle = len(seen) - processes * (asked or share)
+    idle = len(seen) - processes * (requested or share)
     notice = ""
-    if used and place == 0 and idle and (not asked or transport == "mpi"):
+    if used and place == 0 and idle and (not requested or transport == "mpi"):
         why = "a rank of MPI takes one" if transport == "mpi" else "shares are equal"
         notice = f"{counted} for {processes} process{'es' if processes > 1 else ''}: {idle} left idle, since {why}"
-    return Share(list(range(place * share, place * share + (asked or share))), notice)
+    return Share(list(range(place * share, place * share + (requested or share))), notice)
 
 
 def visible_gpus(environ: Mapping[str, str]) -> list[str] | None:
@@ -158,7 +158,7 @@ def _tasks_on_node(environ: Mapping[str, str]) -> int:
     return per_node[min(int(environ.get("SLURM_NODEID") or 0), len(per_node) - 1)]
 
 
-def _asked(environ: Mapping[str, str]) -> int:
+def _requested(environ: Mapping[str, str]) -> int:
     """GPUs for each process, where that is set; else 0."""
     setting = environ.get(DEVICES, "") or "0"
     if not setting.isdecimal():
@@ -166,8 +166,8 @@ def _asked(environ: Mapping[str, str]) -> int:
     return int(setting)
 
 
-def _too_few(counted: str, processes: int, asked: int, transport: str) -> str:
-    each = f" of {asked} GPUs each" if asked > 1 else ""
+def _too_few(counted: str, processes: int, requested: int, transport: str) -> str:
+    each = f" of {requested} GPUs each" if requested > 1 else ""
     if transport == "mpi":
         share = "leave each rank a part of its memory, such as XLA_CLIENT_MEM_FRACTION=.4, to let them share it"
         why = "JAX takes three quarters of a GPU's memory for each process"

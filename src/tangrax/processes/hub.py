@@ -56,8 +56,8 @@ class Hub:
         self._begun = 0
         self._reasons: list[tuple[int | None, str, int]] = []
         self._dead: set[int] = set()
-        self._told = False
-        self._here: set[int] = set()  # whose connection stands
+        self._verdict_sent = False
+        self._connected: set[int] = set()  # whose connection stands
 
     async def serve(self, listening: socket.socket, timeout: float) -> None:
         """Until the event loop ends; processes that have not all come after `timeout` seconds are told so."""
@@ -92,7 +92,7 @@ class Hub:
     async def deserted(self, seconds: float) -> None:
         """Until the others have gone, or for some seconds: JAX aborts those that are there when process 0 is not."""
         end = time.monotonic() + seconds
-        while len(self._here) > 1 and time.monotonic() < end:
+        while len(self._connected) > 1 and time.monotonic() < end:
             await asyncio.sleep(0.02)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,12 +107,12 @@ class Hub:
             if rank is None:
                 return
             member = self.members[rank]
-            self._here.add(rank)
+            self._connected.add(rank)
             with contextlib.suppress(ValueError):
                 while message := await receive(reader):
                     member.heard = time.monotonic()
                     self._hear(rank, member, message)
-            self._here.discard(rank)
+            self._connected.discard(rank)
             if not self._complete.is_set():
                 del self.members[rank]  # it gave up before all had come
             elif not member.ended:
@@ -198,9 +198,9 @@ class Hub:
             asyncio.get_running_loop().call_later(SETTLE, self._tell_reason)
 
     def _tell_reason(self) -> None:
-        if self._told:
+        if self._verdict_sent:
             return
-        self._told = True
+        self._verdict_sent = True
         causes = [reason for reason in self._reasons if reason[0] is None]
         deaths = [reason for reason in self._reasons if reason[0] in self._dead]
         rank, why, code = (causes or deaths or self._reasons)[0]

@@ -32,25 +32,25 @@ def detect(environ: Mapping[str, str], transport: str | None = None) -> Launch:
     `transport` (an argument) beats TANGRAX_TRANSPORT, which beats detection: the processes that `tangrax launch`
     started or a complete Slurm step mean xla, an MPI launcher's variables without one mean mpi, nothing means single.
     """
-    wanted, source = transport, f"transport={transport!r} was given"
-    if wanted is None and environ.get("TANGRAX_TRANSPORT"):
-        wanted = environ["TANGRAX_TRANSPORT"]
-        source = f"TANGRAX_TRANSPORT={wanted} is set"
-    if wanted is not None and wanted not in TRANSPORTS:
+    requested, source = transport, f"transport={transport!r} was given"
+    if requested is None and environ.get("TANGRAX_TRANSPORT"):
+        requested = environ["TANGRAX_TRANSPORT"]
+        source = f"TANGRAX_TRANSPORT={requested} is set"
+    if requested is not None and requested not in TRANSPORTS:
         raise ValueError(f"{source}: choose one of {', '.join(TRANSPORTS)}")
-    found = _found(environ)
-    if wanted is None or wanted == found.transport:
-        return found
-    if wanted == "single":
-        return Launch("single", found.launcher, 1, 0, source)
-    if wanted == "mpi":
-        processes, process = mpi_ranks(environ) or (found.processes, found.process)
-        return Launch("mpi", found.launcher, processes, process, source)
+    detected = _detected(environ)
+    if requested is None or requested == detected.transport:
+        return detected
+    if requested == "single":
+        return Launch("single", detected.launcher, 1, 0, source)
+    if requested == "mpi":
+        processes, process = mpi_ranks(environ) or (detected.processes, detected.process)
+        return Launch("mpi", detected.launcher, processes, process, source)
     # xla needs to be told of the other processes, which an MPI launcher alone does not do.
-    return Launch("xla", found.launcher, 1, 0, f"{source}; no Slurm step and no tangrax launch")
+    return Launch("xla", detected.launcher, 1, 0, f"{source}; no Slurm step and no tangrax launch")
 
 
-def _found(environ: Mapping[str, str]) -> Launch:
+def _detected(environ: Mapping[str, str]) -> Launch:
     if all(environ.get(name) for name in LAUNCH):
         size, rank, coordinator = (environ[name] for name in LAUNCH)
         return Launch("xla", "tangrax", int(size), int(rank), f"{', '.join(LAUNCH)} are set", coordinator)

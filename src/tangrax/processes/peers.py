@@ -239,9 +239,9 @@ class ConnectedProcess(Peers):
             for host, port in addresses:
                 left = end - time.monotonic()
                 if left <= 0:
-                    tried = ", ".join(f"{h}:{p}" for h, p in addresses)
+                    attempted = ", ".join(f"{h}:{p}" for h, p in addresses)
                     raise RuntimeError(
-                        f"process {self.rank} of {self.size} could not reach process 0 at {tried} within "
+                        f"process {self.rank} of {self.size} could not reach process 0 at {attempted} within "
                         f"{timeout:g} s ({why}): is it running, and does no firewall stand between the nodes?"
                     )
                 try:

@@ -55,7 +55,19 @@ def broken(x: Any, values: Any, breaks: Sequence[float]) -> tuple[np.ndarray, np
 
 
 def save(axes: Axes, path: str | Path, dpi: int = 150) -> Path:
-    """Write the whole figure that `axes` belongs to; its directory is made where it is missing."""
+    """Write the whole figure that axes belong to; its directory is made where it is missing.
+
+    Args:
+        axes: what a picture returned.
+        path: of the file, whose suffix selects the format; `.png` by default.
+        dpi: pixels an inch.
+
+    Returns:
+        The path, with its suffix.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     figure = axes.get_figure(root=True)
     assert figure is not None
     path = Path(path)

@@ -12,7 +12,19 @@ from .canvas import COLOURS, DIVERGING, SIZE, Axes, finish, new_axes, plain
 def cosine_matrix(
     matrix: Float[np.ndarray, "g g"], labels: Sequence[str] | None = None, axes: Axes | None = None
 ) -> Axes:
-    """Draw cosines of all pairs of groups as a heat map from -1 to 1, each value written in its cell."""
+    """Draw cosines of all pairs of groups as a heat map from -1 to 1, each value written in its cell.
+
+    Args:
+        matrix: value of `tx.np.cosine([a, b, c])`.
+        labels: of the groups; their numbers by default.
+        axes: what to draw on; a new figure by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there are more or fewer labels than groups.
+    """
     axes = new_axes(axes)
     count = len(matrix)
     if labels is not None and len(labels) != count:
@@ -38,8 +50,19 @@ def cosine_history(
 ) -> Axes:
     """Draw cosines of all pairs of groups over training, one row a pair.
 
-    `epochs` and `matrices` are `history.epochs(name)` and `history[name]` of a tracker of `tx.np.cosine([a, b, c])`,
-    `names` those of a, b, c. Cosines that are not finite are grey.
+    Cosines that are not finite are grey.
+
+    Args:
+        epochs: `history.epochs(name)` of a tracker of `tx.np.cosine([a, b, c])`.
+        matrices: `history[name]` of it.
+        names: of a, b, c.
+        axes: what to draw on; a new figure by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there are more or fewer names than groups, or one group.
     """
     count = matrices.shape[-1]
     if len(names) != count or count < 2:
@@ -70,7 +93,16 @@ def _edges(centres: Num[np.ndarray, " t"]) -> Float[np.ndarray, " t+1"]:
 def leaf_cosines(names: Sequence[str], cosines: Float[np.ndarray, " l"], axes: Axes | None = None) -> Axes:
     """Draw cosines of two gradients layer by layer, a bar a parameter leaf, the first on top.
 
-    `cosines` is the value of `tx.np.cosine(a, b, per_leaf=True)`, `names` are `net.leaf_names`.
+    Args:
+        names: `net.leaf_names`.
+        cosines: value of `tx.np.cosine(a, b, per_leaf=True)`.
+        axes: what to draw on; a new figure by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there are more or fewer names than cosines.
     """
     if len(names) != len(cosines):
         raise ValueError(f"{len(names)} names for cosines of {len(cosines)} leaves: give one name a leaf")

@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 
 from ..analysis import Record
 from ..domain import Shape
-from ..domain.serialization import made
+from ..domain.serialization import shape_from
 from .canvas import COLOURS, DIVERGING, REFERENCE, Axes, broken, finish, new_axes, plain
 
 Inside = Callable[[np.ndarray], np.ndarray]  # which rows of coordinates lie in the domain
@@ -160,7 +160,7 @@ def inside_of(region: Shape | None) -> Inside | None:
 def recorded_inside(record: Record, place: int) -> Inside | None:
     """Return the same for points in a record; None for fields over other quantities, and in older runs."""
     region = record.view["places"][place].get("region")
-    return None if region is None else inside_of(made(region, record.arrays))
+    return None if region is None else inside_of(shape_from(region, record.arrays))
 
 
 def breaks(at: Float[np.ndarray, "n d"], column: int, inside: Inside | None) -> Sequence[float]:

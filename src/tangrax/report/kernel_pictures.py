@@ -14,10 +14,17 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def spectrum(eigenvalues: Float[np.ndarray, " n"], floor: float, axes: Axes | None = None) -> Axes:
-    """Eigenvalues of a tangent kernel in falling order, both axes logarithmic.
+    """Draw eigenvalues of a tangent kernel in falling order, both axes logarithmic.
 
-    Those below `floor` (`Spectrum.floor`) are not resolved and drawn grey; those that are not positive have no place on
-    a logarithmic axis, and the legend counts them.
+    Those that are not positive have no place on a logarithmic axis, and the legend counts them.
+
+    Args:
+        eigenvalues: in any order.
+        floor: `Spectrum.floor`; those below it are not resolved and drawn grey.
+        axes: what to draw on; a new figure by default.
+
+    Returns:
+        The axes.
     """
     axes = new_axes(axes)
     falling = np.sort(eigenvalues)[::-1]
@@ -79,17 +86,27 @@ def eigenfunctions(
     *,
     xlabel: str = "x",
 ) -> Axes:
-    """The first columns of eigenvectors of a kernel as curves over x; points in any order.
+    """Draw the first eigenvectors of a kernel as curves over x, each scaled to the largest value 1.
 
-    At most six are drawn, as many as the colours tell apart. Each is scaled to the largest value 1; `eigenvalues`
-    are named in the legend.
+    Args:
+        x: coordinates of the points, in any order.
+        vectors: `Spectrum.vectors`; at most six columns are drawn, as many as the colours tell apart.
+        eigenvalues: for the legend.
+        axes: what to draw on; a new figure by default.
+        xlabel: label of the horizontal axis.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there are fewer eigenvalues than curves.
     """
-    shown = min(vectors.shape[1], len(COLOURS))
-    if eigenvalues is not None and len(eigenvalues) < shown:
+    count = min(vectors.shape[1], len(COLOURS))
+    if eigenvalues is not None and len(eigenvalues) < count:
         raise ValueError(f"{len(eigenvalues)} eigenvalues for {vectors.shape[1]} eigenvectors: give one a column")
     axes = new_axes(axes)
     order = np.argsort(x)
-    for index in range(shown):
+    for index in range(count):
         number = str(index + 1).translate(SUBSCRIPTS)
         label = f"v{number}" if eigenvalues is None else f"λ{number} = {_short(eigenvalues[index])}"
         axes.plot(x[order], _scaled(vectors[order, index]), color=COLOURS[index], linewidth=1.6, label=label)
@@ -97,7 +114,7 @@ def eigenfunctions(
     axes.set(ylim=(-1.08, 1.08), yticks=[-1, -0.5, 0, 0.5, 1])
     axes.set(xlabel=xlabel, ylabel="eigenfunction", title="Eigenfunctions of the tangent kernel")
     # Below the axes, since the curves run everywhere in them.
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2 if shown == 4 else 3, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2 if count == 4 else 3, frameon=False)
     return finish(axes)
 
 
@@ -111,10 +128,24 @@ def eigenfunction(
     ylabel: str = "y",
     inside: Inside | None = None,
 ) -> Axes:
-    """One eigenvector of a kernel over points in the plane, scaled to the largest value 1, as a filled map.
+    """Draw an eigenvector of a kernel over points in the plane, scaled to the largest value 1, as a filled map.
 
-    Lines mark where the pattern changes sign. Nothing is drawn where there are no points, nor where `inside` says that
-    rows (x, y) do not lie in the domain.
+    Lines mark where the pattern changes sign. Nothing is drawn where there are no points.
+
+    Args:
+        points: rows (x, y).
+        vector: a column of `Spectrum.vectors`.
+        axes: what to draw on; a new figure by default.
+        title: of the picture.
+        xlabel: label of the horizontal axis.
+        ylabel: label of the vertical axis.
+        inside: function of rows (x, y) that says which lie in the domain; nothing is drawn elsewhere.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there are fewer than three points.
     """
     if len(points) < 3:
         raise ValueError(f"{len(points)} points: a map needs three at least, not on one line")

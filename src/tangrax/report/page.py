@@ -55,9 +55,9 @@ def slider(frames: Mapping[str, Element], name: str) -> Element:
     """Return pictures shown one at a time, by a slider; without scripts, all of them one below the other."""
     if len(frames) == 1:
         return next(iter(frames.values()))
-    shown = [element("div", element("p", label, klass="label"), figure) for label, figure in frames.items()]
-    knob = element("input", type="range", min="0", max=str(len(shown) - 1), value="0", aria_label=name)
-    return element("div", knob, *shown, klass="slider")
+    pictures = [element("div", element("p", label, klass="label"), figure) for label, figure in frames.items()]
+    knob = element("input", type="range", min="0", max=str(len(pictures) - 1), value="0", aria_label=name)
+    return element("div", knob, *pictures, klass="slider")
 
 
 def write(path: Path, title: str, children: Sequence[Child]) -> None:

@@ -20,9 +20,19 @@ def solution(
     ylabel: str = "u",
     breaks: Sequence[float] = (),
 ) -> Axes:
-    """Draw a solution of a one-dimensional problem over x, and the reference it should meet; points in any order.
+    """Draw a solution of a one-dimensional problem over x, and the reference it should meet.
 
-    Curves are broken at `breaks`, places between points where there is no domain.
+    Args:
+        x: coordinates, in any order.
+        u: values there.
+        reference: its values there.
+        axes: what to draw on; a new figure by default.
+        xlabel: label of the horizontal axis.
+        ylabel: label of the vertical axis.
+        breaks: places between points where there is no domain; curves are broken there.
+
+    Returns:
+        The axes.
     """
     axes = new_axes(axes)
     order = np.argsort(x)
@@ -43,8 +53,17 @@ def solution(
 def losses(history: History, names: Sequence[str] | None = None, axes: Axes | None = None) -> Axes:
     """Draw loss terms and their total over epochs, on a logarithmic scale; linear about zero where one is not positive.
 
-    `names` are the terms to draw; by default those with a number at every epoch, so name the terms where a tracker
-    has one too.
+    Args:
+        history: of a solver, or of a run's record.
+        names: of the terms to draw; by default all with a number at every epoch, so name the terms where a tracker has
+            one too.
+        axes: what to draw on; a new figure by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        KeyError: nothing is recorded under a name.
     """
     axes = new_axes(axes)
     total = history["loss"]
@@ -76,9 +95,22 @@ def tracker(
     cosine: bool = True,
     ylabel: str | None = None,
 ) -> Axes:
-    """Draw tracked numbers over epochs; a mapping from names to labels says what the legend calls them.
+    """Draw tracked numbers over epochs.
 
-    `cosine` fixes the range to -1 … 1 and draws 0; `warn_below` draws the threshold of a warning.
+    Args:
+        history: of a solver, or of a run's record.
+        names: of the trackers; a mapping from names to labels says what the legend calls them.
+        axes: what to draw on; a new figure by default.
+        warn_below: threshold of a warning, drawn as a line.
+        cosine: whether the values are cosines: the range is -1 to 1, and 0 is drawn.
+        ylabel: label of the vertical axis.
+
+    Returns:
+        The axes.
+
+    Raises:
+        KeyError: nothing is recorded under a name.
+        ValueError: a tracker's values are arrays.
     """
     axes = new_axes(axes)
     if isinstance(names, str):

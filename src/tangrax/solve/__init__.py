@@ -4,7 +4,7 @@ from .batches import Batches as Batches
 from .build import build_loop as build_loop
 from .callbacks import Listener as Listener, Run as Run, Stretch as Stretch
 from .checkpointer import Checkpointer as Checkpointer, NoCheckpoints as NoCheckpoints
-from .device_parameters import Held as Held, explained as explained
+from .device_parameters import DeviceParameters as DeviceParameters, explained as explained
 from .history import History as History
 from .loop import Loop as Loop, Timing as Timing
 from .loss_terms import TOTAL as TOTAL, NonFiniteLoss as NonFiniteLoss, Terms as Terms, read_terms as read_terms

@@ -15,12 +15,12 @@ from .loss_terms import describe_trouble
 
 
 @dataclass(frozen=True)
-class Held:
+class DeviceParameters:
     """Parameters on every device, by network or scalar."""
 
     transport: Transport
     dtype: Any
-    known: Parameters = field(default_factory=dict)
+    by_trainable: Parameters = field(default_factory=dict)
 
     def place(self, parameters: Mapping[Trainable, Any]) -> None:
         """Put parameters on all devices, as the first process has them."""
@@ -28,20 +28,20 @@ class Held:
             leaves, structure = jax.tree.flatten(tree)
             cast = [np.asarray(leaf, self.dtype) for leaf in leaves]
             first = self.transport.first(f"the parameters of '{trainable.name}'", cast)
-            self.known[trainable] = self.transport.replicate(structure.unflatten(map(as_jax, first)))
+            self.by_trainable[trainable] = self.transport.replicate(structure.unflatten(map(as_jax, first)))
 
     def of(self, trainable: Trainable) -> Any:
         """The parameters of a network or scalar; the initial ones if no term or tracker holds it."""
-        if trainable not in self.known:
+        if trainable not in self.by_trainable:
             self.place({trainable: trainable.initial})
-        return self.known[trainable]
+        return self.by_trainable[trainable]
 
 
 def explained(
     terms: Mapping[str, Node],
     wrt: tuple[Selection, ...],
     evaluator: Evaluator,
-    held: Held,
+    device_parameters: DeviceParameters,
     parameters: Parameters,
     epoch: int,
     values: np.ndarray,
@@ -52,7 +52,7 @@ def explained(
     what = "value"
     if not bad and not gradient_finite:
         what = "gradient"
-        at_parameters = Evaluator(evaluator.executor, {**held.known, **parameters}.__getitem__)
+        at_parameters = Evaluator(evaluator.executor, {**device_parameters.by_trainable, **parameters}.__getitem__)
         gradients = evaluate(
             at_parameters, [Node(ops.Gradient(wrt), term) for term in terms.values()], {}, False, RESULT_LIMIT
         )

@@ -20,26 +20,49 @@ class History(Mapping[str, np.ndarray]):
 
     @classmethod
     def of(cls, series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> "History":
-        """A history of these series, (epochs, values) by name."""
+        """A history of series.
+
+        Args:
+            series: (epochs, values) by name.
+        """
         history = cls()
         for name, (epochs, values) in series.items():
             history.append(name, epochs, values)
         return history
 
     def append(self, name: str, epochs: np.ndarray, values: np.ndarray) -> None:
+        """Add values to a series, which begins with them if there is none of that name.
+
+        Args:
+            name: of the series.
+            epochs: whole numbers beyond those that it has.
+            values: one for each epoch.
+        """
         if len(epochs):
             self._epochs.setdefault(name, []).append(np.asarray(epochs))
             self._values.setdefault(name, []).append(np.asarray(values))
 
     def truncate(self, epoch: int) -> None:
-        """Drop values recorded at `epoch` and later."""
+        """Drop the latest values of all series.
+
+        Args:
+            epoch: values of this epoch and later ones are dropped.
+        """
         for name in list(self._epochs):
             epochs, values = self.epochs(name), self[name]
             before = epochs < epoch
             self._epochs[name], self._values[name] = [epochs[before]], [values[before]]
 
     def between(self, first: int, stop: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The series from epoch `first` on and before `stop`: (epochs, values) by name."""
+        """Parts of all series.
+
+        Args:
+            first: epoch of the first values.
+            stop: epoch before which they end.
+
+        Returns:
+            (epochs, values) by name, of those that have any.
+        """
         series = {}
         for name in self:
             epochs = self.epochs(name)
@@ -52,11 +75,28 @@ class History(Mapping[str, np.ndarray]):
         return self._joined(self._values, name)
 
     def epochs(self, name: str) -> np.ndarray:
-        """The epochs that the values of `name` belong to."""
+        """The epochs that the values of a name belong to.
+
+        Args:
+            name: of a term, tracker or measurement.
+
+        Returns:
+            Whole numbers, rising, as many as there are values.
+
+        Raises:
+            KeyError: nothing is recorded under that name.
+        """
         return self._joined(self._epochs, name)
 
     def last(self, names: Iterable[str]) -> dict[str, Any]:
-        """The newest value of each name that has one."""
+        """The newest value of each name that has one.
+
+        Args:
+            names: of terms, trackers and measurements.
+
+        Returns:
+            Numbers and arrays by name.
+        """
         # Pieces are not joined for it: that would copy all of the history after every stretch.
         pieces = {name: next(filter(len, reversed(self._values.get(name, []))), None) for name in names}
         return {name: values[-1] for name, values in pieces.items() if values is not None}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -74,7 +75,6 @@ class Loop:
     placed: Callable[[], Points]
     rebuilt: Callable[[], "Loop"]
     timing: Timing = field(default_factory=Timing)
-    program: Any = None
 
     def init(self, parameters: Parameters) -> State:
         """Return a fresh state: the parameters as they are, optimizers at their beginning."""
@@ -209,7 +209,7 @@ class Loop:
         if any(count != self.problem.layouts[tag].count for tag, count in self.resampler.counts().items()):
             fresh = self.rebuilt()
             self.problem, self.points, self.placed = fresh.problem, fresh.points, fresh.placed
-            self.program = None
+            self.program = fresh.program
         else:
             self.points = self.placed()
 
@@ -231,8 +231,6 @@ class Loop:
         ), warning
 
     def _stretch(self, state: State, last: State, first: int, count: int) -> StretchResult:
-        if self.program is None:
-            self.program = self._jitted()
         (state, last, done, finite, slope_finite, terms, watched), (rows, last_rows) = self.program(
             *self.arguments(state, last, first, count)
         )
@@ -247,9 +245,7 @@ class Loop:
 
     def without_trackers(self) -> "Loop":
         """Return the same training without trackers: another program, which this loop's timing does not count."""
-        bare = replace(self, problem=replace(self.problem, trackers=()), timing=Timing(), program=None)
-        bare.program = bare._jitted()
-        return bare
+        return replace(self, problem=replace(self.problem, trackers=()), timing=Timing())
 
     @property
     def _watched(self) -> tuple[ScheduledRule | CompiledTracker, ...]:
@@ -263,7 +259,9 @@ class Loop:
         states = replace(state, rows=()), replace(last, rows=())
         return (*points, state.rows, last.rows), (*states, tuple(self.points.constants), *clock)
 
-    def _jitted(self) -> Any:
+    @cached_property
+    def program(self) -> Any:
+        """The jitted program of a stretch, called as `program(*arguments(…))`."""
         tags, batched = list(self.points.rows), list(self.points.batches)
         problem, timing = self.problem, self.timing  # not `self`, which has the program: the two would keep each other
 

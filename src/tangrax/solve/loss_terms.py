@@ -37,14 +37,14 @@ class Terms:
         """Terms and trackers in words for a person, and the arguments of trackers that are cosines."""
         trackers = {}
         for name, tracker in self.trackers.items():
-            said: dict[str, Any] = {
+            words: dict[str, Any] = {
                 "of": str(tracker.node),
                 "every": tracker.interval,
                 "warn_below": tracker.warn_below,
             }
             if isinstance(tracker.node, Node) and is_cosine(tracker.node):
-                said["cosine_of"] = [str(arg) for arg in tracker.node.args]
-            trackers[name] = said
+                words["cosine_of"] = [str(arg) for arg in tracker.node.args]
+            trackers[name] = words
         return {
             "terms": {name: str(term) for name, term in self.losses.items()},
             "trackers": trackers,

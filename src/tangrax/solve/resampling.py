@@ -35,9 +35,9 @@ class Resampler:
     moved: dict[PointSet, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, given: Any, terms: Terms, evaluator: Evaluator, weighted: Sequence[PointSet] = ()) -> "Resampler":
+    def of(cls, resample: Any, terms: Terms, evaluator: Evaluator, weighted: Sequence[PointSet] = ()) -> "Resampler":
         """Checked rules; raises where they do not go together, or not with the terms and `weighted` points."""
-        rules = tuple(given) if isinstance(given, Sequence) else () if given is None else (given,)
+        rules = tuple(resample) if isinstance(resample, Sequence) else () if resample is None else (resample,)
         for rule in rules:
             if not isinstance(rule, Resampling):
                 raise TypeError(

@@ -49,10 +49,13 @@ def tensorboard(directory: str | Path) -> Sink:
 
     The step is the epoch. A number is a scalar, in float32. An array of up to 32 entries is a scalar for each,
     `name/0_1`; of a larger one there is a histogram of its finite entries. Each call of `solve` writes a file of its
-    own. Where a run was killed and goes on some epochs earlier, TensorBoard shows what came last. Give each run a
-    directory of its own.
+    own. Where a run was killed and goes on some epochs earlier, TensorBoard shows what came last.
 
-    Raises ImportError where tensorboardX is missing.
+    Args:
+        directory: of one run alone.
+
+    Raises:
+        ImportError: tensorboardX is missing.
     """
     library = _library("tensorboard", "tensorboardX")
     import_module("tensorboardX.proto.event_pb2")
@@ -68,15 +71,23 @@ def wandb(
 ) -> Sink:
     """A run of Weights & Biases, needs `tangrax[wandb]`. What is None is as W&B's settings and variables have it.
 
-    `mode="offline"` writes files in `directory`, for `wandb sync` to send. So does a run that cannot reach W&B within
-    10 seconds. The step is the epoch. A number is a scalar, an array of up to 32 entries a scalar for each, `name/0_1`,
-    a larger one a histogram of its finite entries. Nothing else is logged: not the terminal, load, code or git.
+    The step is the epoch. A number is a scalar, an array of up to 32 entries a scalar for each, `name/0_1`, a larger
+    one a histogram of its finite entries. Nothing else is logged: not the terminal, load, code or git. Calls of `solve`
+    with one sink make one run.
 
-    Calls of `solve` with one sink make one run. `more` goes to `wandb.init`: `id` (a script started again with the same
-    one goes on with that run), `entity`, `group`, `tags`, `config`, `notes`; `settings`, a dict, is put over ours.
+    Args:
+        project: of the run.
+        name: of the run.
+        directory: of the run's files.
+        mode: "online", "offline", "shared" or "disabled". "offline" writes files for `wandb sync` to send; so does a
+            run that cannot reach W&B within 10 seconds.
+        **more: for `wandb.init`: `id` (a script started again with the same one goes on with that run), `entity`,
+            `group`, `tags`, `config`, `notes`; `settings`, a dict, is put over ours.
 
-    Raises ImportError where wandb is missing, ValueError for an unknown mode or without an API key, TypeError for an
-    argument that `wandb.init` does not take.
+    Raises:
+        ImportError: wandb is missing.
+        ValueError: the mode is unknown, or there is no API key.
+        TypeError: `wandb.init` does not take an argument.
     """
     # Reports of W&B's own errors, which go over the network; asked for before it is imported.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")

@@ -23,21 +23,36 @@ Row = Mapping[str, Any]
 
 
 class Sink:
-    """Rows for the writer that `opened()` gives, in a thread: epoch, epochs per second, the newest of each name."""
+    """Rows for the writer that `open_writer` opens, in a thread: epoch, epochs per second, the newest of each name.
 
-    def __init__(self, name: str, opened: Callable[[], "Writer"]):
-        self._name, self._opened = name, opened
+    Args:
+        name: in warnings.
+        open_writer: called in the thread, before the first row.
+    """
+
+    def __init__(self, name: str, open_writer: Callable[[], "Writer"]):
+        self._name, self.open_writer = name, open_writer
         self._rows: queue.Queue[Row | None] = queue.Queue(ROOM)
         self._thread: threading.Thread | None = None
         self._messages: set[str] = set()
 
     def on_start(self, run: Run) -> None:
+        """Starts the thread, on the process that writes.
+
+        Args:
+            run: the call of `solve` that begins.
+        """
         if settings().writes:
             self._rows = queue.Queue(ROOM)
             self._thread = threading.Thread(target=self._work, args=(self._rows,), name=self._name, daemon=True)
             self._thread.start()
 
     def on_stretch(self, stretch: Stretch) -> None:
+        """Queues a row; if the queue is full, warns and leaves it out.
+
+        Args:
+            stretch: the epochs that have just ended.
+        """
         if self._thread is None or not stretch.epoch:  # training that went back to its start has come to no epoch
             return
         try:
@@ -46,6 +61,7 @@ class Sink:
             self._warn(f"is {ROOM} rows behind: some are left out")
 
     def on_end(self) -> None:
+        """Waits some seconds until all rows are written."""
         if self._thread is None:
             return
         thread, self._thread = self._thread, None
@@ -64,7 +80,7 @@ class Sink:
         while (row := rows.get()) is not None:
             try:
                 if not failed:
-                    writer = writer or self._opened()
+                    writer = writer or self.open_writer()
                     writer.write(row)
             except Exception as error:
                 failed = True
@@ -86,7 +102,13 @@ class Writer(abc.ABC):
     """Takes one row after the other, in one thread."""
 
     @abc.abstractmethod
-    def write(self, row: Row) -> None: ...
+    def write(self, row: Row) -> None:
+        """Writes a row.
+
+        Args:
+            row: the epoch, epochs per second, and the newest values by name, numbers and arrays.
+        """
 
     @abc.abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Writes what is left and closes files and connections."""

@@ -78,17 +78,30 @@ class _Table(Writer):
 def json_lines(path: str | Path) -> Sink:
     """One JSON object a line, some two a second: epoch, epochs per second, newest values; arrays as lists.
 
-    Lines are put at the end of the file. A run that was killed goes on some epochs earlier: the last line of an epoch
-    counts. Numbers that are not finite are null.
+    A run that was killed goes on some epochs earlier: the last line of an epoch counts. Numbers that are not finite are
+    null.
+
+    Args:
+        path: of the file; lines are appended to what it holds.
+
+    Raises:
+        ValueError: another kind of file, such as a directory, is there.
     """
     _refuse_another_kind(path)
     return Sink(f"the file {path}", lambda: _Lines(Path(path)))
 
 
 def csv(path: str | Path) -> Sink:
-    """The same as a table whose first line names the columns; arrays have a column for each entry, `name[0,1]`.
+    """A table with the values of `json_lines`, whose first line names the columns.
 
-    What is recorded for the first time later on, such as `resample/interior`, is a column at the end.
+    Arrays have a column for each entry, `name[0,1]`. What is recorded for the first time later on, such as
+    `resample/interior`, is a column at the end.
+
+    Args:
+        path: of the file; lines are appended to what it holds.
+
+    Raises:
+        ValueError: another kind of file, such as a directory, is there.
     """
     _refuse_another_kind(path)
     return Sink(f"the table {path}", lambda: _Table(Path(path)))

@@ -127,7 +127,7 @@ def conditions_first(*equations: str, every: int = 2, share: float = 0.1, met: f
     as `weight/NAME` of each equation.
 
     Args:
-        equations: names of the terms that are equations; by default those with derivatives in space or time, on the
+        *equations: names of the terms that are equations; by default those with derivatives in space or time, on the
             points where a term takes derivatives of the highest order.
         every: epochs between two looks; some hundred for optimizers of many small steps.
         share: of the weighted equations in the conditions' first loss, when these are met; positive.

@@ -87,11 +87,11 @@ def heated(seed: int) -> Task:
     net = network(3, 1, seed)
     u = net(x, y, t)
     terms = {"pde": (u.d(t) - u.laplacian(x, y)).mse, "start": net(*area.variable("initial")).mse}
-    for tag, name, given in (("large", "large holes", 5.0), ("small", "small holes", 1.0), ("sides", "sides", 0.1)):
+    for tag, name, value in (("large", "large holes", 5.0), ("small", "small holes", 1.0), ("sides", "sides", 0.1)):
         xs, ys, ts = area.variable(tag)
         nx, ny = area.normal(tag)
         rim = net(xs, ys, ts)
-        terms[name] = (nx * rim.d(xs) + ny * rim.d(ys) + rim - given).mse
+        terms[name] = (nx * rim.d(xs) + ny * rim.d(ys) + rim - value).mse
     return Task(terms, stored_answers("pinnacle/heat2d-cg", u=u))
 
 
