@@ -85,7 +85,7 @@ def results(devices=None):
         rows = solver.eval(nodes[0], sharded=True)
         result[f"{name}/gathered"] = rows.gather()
         # Not compared, but looked at: what this process holds.
-        result[f"local/{name}"] = np.array([len(rows.local), len(rows), solver.mesh.size])
+        result[f"local/{name}"] = np.array([len(rows.local), len(rows), solver.training.transport.size])
     return result | second_order(devices) | guided(devices)
 
 
