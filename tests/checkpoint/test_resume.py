@@ -84,7 +84,8 @@ def test_goes_on_bit_by_bit(how, tmp_path, capsys):
     assert third.timing.epochs == 0
 
 
-@pytest.mark.parametrize("how", slow_but(["moving", "pointwise", "batches"], "batches"))
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["moving", "pointwise", "batches"])
 def test_elastic(how, tmp_path):
     """8, 3, 1 and 4 devices in one training: within 1e-9 of the unbroken one."""
     whole = make(how, devices=1).solve(32, progress=False)

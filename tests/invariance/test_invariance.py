@@ -28,7 +28,8 @@ def agree(actual, expected):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("devices", [3, pytest.param(8, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [3, 8])
 def test_devices_of_one_process(devices, one_device):
     agree(problems.results(devices), one_device)
 

@@ -94,7 +94,7 @@ def agree(actual, expected, tolerance=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", with_slow(CASES, "residual"))
+@pytest.mark.parametrize("name", with_slow(CASES, "residual", "eqx laplacian"))
 def test_kernels(name, devices, monkeypatch):
     """By factors of every leaf that has them; what pays, rows for such small networks, on 3 devices."""
     if devices != 3:

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 from spectral import matrix_of, sharded
 
 import tangrax as tx
@@ -101,7 +102,7 @@ def problem(width):
     return x, net, u, -u.d2(x) - tx.np.sin(np.pi * x)
 
 
-@pytest.mark.parametrize("width", [3, 9], ids=["more points", "more parameters"])
+@pytest.mark.parametrize("width", slow_but([3, 9], 3), ids=["more points", "more parameters"])
 def test_of_a_problem(width, devices):
     """By `solver.eval`: fields and residuals, groups, masks, among other nodes and at other points."""
     x, net, u, pde = problem(width)

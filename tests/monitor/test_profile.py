@@ -14,7 +14,6 @@ import numpy as np
 import optax
 import pytest
 import run_problem
-from marks import slow_but
 
 import tangrax as tx
 from tangrax.analysis import read_record
@@ -88,7 +87,8 @@ def test_a_run_of_one_stretch_has_a_trace(tmp_path):
 CASES = [("plain", 1, 20), ("plain", 3, 20), ("moving", 1, 20), ("watched", 3, 20), ("growing", 3, 8)]
 
 
-@pytest.mark.parametrize("how, devices, count", slow_but(CASES, ("plain", 1, 20)))
+@pytest.mark.slow
+@pytest.mark.parametrize("how, devices, count", CASES)
 def test_results_are_the_same(how, devices, count, tmp_path):
     profiled, other = (run_problem.make(how, devices=devices) for _ in range(2))
     for epochs in (count, count // 2):

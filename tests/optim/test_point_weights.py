@@ -71,6 +71,7 @@ def test_the_step_is_of_the_weighted_loss():
     np.testing.assert_allclose(before - flat(solver, net), 1e-3 * slope, rtol=1e-7, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_gauss_newton():
     """It takes weights of points as parts of the residuals."""
     solver, *_ = problem(balance=residual_attention("pde", rate=0.5, every=100), optimizer=gauss_newton())

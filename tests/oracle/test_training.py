@@ -193,7 +193,7 @@ def trained(case):
     }
 
 
-@pytest.mark.parametrize("name", with_slow(CASES, "system"))
+@pytest.mark.parametrize("name", with_slow(CASES, "system", "poisson"))
 def test_against_plain_formulas(name, devices, oracles):
     case, oracle = oracles(name)
     solver = tx.core(case.terms, optimizer=optax.adam(case.rate), devices=devices, dtype="float64")

@@ -21,7 +21,7 @@ def test_names_are_those_listed():
 
 
 # The points of Allen and Cahn's problem take seconds.
-@pytest.mark.parametrize("name", with_slow(tx.problems.names(), "allen-cahn"))
+@pytest.mark.parametrize("name", with_slow(tx.problems.names(), "allen-cahn", "cavity"))
 def test_what_is_claimed_was_measured(name):
     """The figures that are shipped: of three seeds, and within the target that the problem states."""
     problem, measurement = tx.problems.get(name), measured()[name]

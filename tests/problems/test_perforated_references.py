@@ -37,6 +37,7 @@ def test_plate_with_cooled_holes():
     assert difference(u(x, y), reference.values[:20, 0]) < 1e-8
 
 
+@pytest.mark.slow
 def test_plate_with_charged_holes():
     def u(x, y):
         return multipoles.charged_plate(x, y, 24)

@@ -67,6 +67,7 @@ def close(value, *residuals):
     np.testing.assert_allclose(value, sum(np.mean(each**2) for each in residuals), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_terms_of_plates_with_holes(term):
     for name, k, side, rim in (("poisson2d-c", 0, 1.0, 0.0), ("poisson2d-cg", 64, 0.2, 1.0)):
         (u,), (x, y, _), value = term(name, "pde")

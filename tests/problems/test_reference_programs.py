@@ -36,6 +36,7 @@ def test_waves_converge_to_what_is_kept(name):
     assert 1e-9 < difference(fine, reference) < difference(rough, reference) / 8
 
 
+@pytest.mark.slow
 def test_kuramoto_sivashinsky_by_another_integrator():
     """Collocation, u u_x as it stands, Radau."""
     n = 192
@@ -154,6 +155,7 @@ def test_burgers_in_two_dimensions_by_finite_differences():
     np.testing.assert_allclose(values, solved[:, i, j].T, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_cavity_converges_to_what_is_kept():
     reference = stored("dsgnar/cavity")
     x, y = reference.at[:, :2].T

@@ -47,6 +47,7 @@ def test_burgers_against_adaptive_quadrature(x, t):
     np.testing.assert_allclose(burgers.solution(np.array([x]), np.array([t])), actual, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_allen_cahn_satisfies_its_equation():
     h, k, every = 5e-4, 1e-3, np.linspace(-0.98, 0.98, 99)
     for time in (0.1, 0.5, 0.99):

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from marks import slow_but
 
 import tangrax as tx
 
@@ -28,7 +29,7 @@ def assert_alike(solvers, alone):
         jax.tree.map(np.testing.assert_array_equal, numbers(one), numbers(other))
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", slow_but([False, True], False))
 def test_two_solvers_at_once_train_as_alone(shared, devices, tmp_path):
     check_at_once(2, shared, devices, tmp_path)
 
