@@ -1,6 +1,7 @@
 """References of domains with holes: conditions and equations hold, by differences; what is kept is what is computed."""
 
 import numpy as np
+import pytest
 from references import multipoles
 from references.reference import difference
 
