@@ -118,6 +118,21 @@ def test_refusals():
         conditions_first(every=0)
 
 
+@pytest.mark.parametrize("miss", [0.0, 1e-9])
+def test_conditions_that_are_built_in_leave_the_weight(miss):
+    """u = x (1 - x) net is zero at both ends: there is nothing to meet, and the equation is all there is."""
+    line = tx.domain.line(n=5, boundary=2)
+    x, _ = line.variable("interior")
+    ends, _ = line.variable("boundary")
+    net = tx.nn.mlp(1, width=4, depth=1)
+    terms = {
+        "pde": ((x * (1 - x) * net(x)).d2(x) + 1).mse,
+        "ends": (ends * (1 - ends) * net(ends) + miss).mse,
+    }
+    history = solver_of(conditions_first(), terms=terms).solve(6, progress=False).history
+    np.testing.assert_array_equal(history["weight/pde"], 1)
+
+
 def test_an_equation_that_is_solved_leaves_the_weight():
     """A loss of zero is no size to divide by."""
     x, _ = tx.domain.line(n=5).variable("interior")

@@ -81,7 +81,9 @@ class ConditionsFirstRule(AdaptiveRule):
         least = jnp.where(begins, conditions, state.least)
         held = conditions > FALLS * state.before
         leading = jnp.minimum(LEADING * conditions / equations, jnp.where(held, RELEASED, 1) * state.weight)
-        natural = self.method.share * start / equations
+        # Conditions that hold to rounding from the start are built in: the equations are all there is to solve.
+        built_in = start <= jnp.finfo(start.dtype).eps * equations
+        natural = jnp.where(built_in, 1, self.method.share * start / equations)
         weight = jnp.where(met, jnp.where(begins, natural, self._followed(state, equations, conditions)), leading)
         new = Progress(jnp.minimum(weight, 1), state.looks + 1, start, conditions, met, least)
         # What is not finite stops the run where the loss is: weights made from it would hide the cause.
@@ -121,7 +123,8 @@ def conditions_first(*equations: str, every: int = 2, share: float = 0.1, met: f
     between. The loss E of the equations there is their natural size: from then on their weight is share C₀ / E, with
     the loss C₀ of the conditions at the start. It grows by 1.5 at each look while the conditions stay met and the
     weighted equations have less than a tenth of their loss, and falls if the conditions' loss becomes ten times what
-    it was when they were met. It is at most 1: the terms as they were given.
+    it was when they were met. It is at most 1: the terms as they were given. That it is at once where the conditions
+    are built in, and hold to rounding from the start.
 
     Made for optimizers that solve for all residuals at once, such as `tx.optim.gauss_newton()`. The weight is recorded
     as `weight/NAME` of each equation.
