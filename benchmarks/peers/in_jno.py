@@ -20,60 +20,17 @@ import numpy as np
 import optax
 from jno.utils.adaptive.callbacks import Callback
 
-from .facts import (
-    BURGERS_VISCOSITY,
-    CAVITY_VISCOSITY,
-    DEPTH,
-    DIFFUSION_UNIT,
-    RATE,
-    WIDTH,
-    Problem,
-    Weights,
-    heat_source,
-    layers_of,
-)
+from .facts import DEPTH, RATE, WIDTH, Problem, Weights, layers_of
+from .symbolic import equations
 from .training import Looks, State, cell
 
 FUSED = 20  # steps in one compiled program, between two of which an error can be looked at
 ENDLESS = FUSED * 10**6  # steps; the callback ends training
 
 
-def burgers(out: Any, x: Any, t: Any) -> list[Any]:
-    return [out.d(t) + out * out.d(x) - BURGERS_VISCOSITY * out.d2(x)]
-
-
-def flow(out: Any, x: Any, y: Any, viscosity: Any, convection: Any = 1.0) -> list[Any]:
-    u, v, p = (out[..., i] for i in range(3))
-    return [
-        convection * (u * u.d(x) + v * u.d(y)) + p.d(x) - viscosity * u.laplacian(x, y),
-        convection * (u * v.d(x) + v * v.d(y)) + p.d(y) - viscosity * v.laplacian(x, y),
-        u.d(x) + v.d(y),
-    ]
-
-
-def cavity(out: Any, x: Any, y: Any) -> list[Any]:
-    return flow(out, x, y, CAVITY_VISCOSITY)
-
-
-def pinv(out: Any, x: Any, y: Any) -> list[Any]:
-    u, a = out[..., 0], out[..., 1]
-    return [a.d(x) * u.d(x) + a.d(y) * u.d(y) + a * u.laplacian(x, y) + heat_source(x, y, jno.np)]
-
-
-def reaction(out: Any, x: Any, t: Any, rate: Any, diffusion: Any) -> list[Any]:
-    a, b = out[..., 0], out[..., 1]
-    consumed, spread = rate * a * b**2, DIFFUSION_UNIT * diffusion
-    return [a.d(t) - spread * a.d2(x) + consumed, b.d(t) - spread * b.d2(x) + 2 * consumed]
-
-
-def wake(out: Any, x: Any, y: Any, t: Any, convection: Any, viscosity: Any) -> list[Any]:
-    along, across, mass = flow(out, x, y, viscosity, convection)
-    return [along + out[..., 0].d(t), across + out[..., 1].d(t), mass]
-
-
-EQUATIONS: dict[str, Callable[..., list[Any]]] = {
-    each.__name__: each for each in (burgers, cavity, pinv, reaction, wake)
-}
+def fields_of(out: Any, count: int) -> list[Any]:
+    """The outputs of a network, each as a field."""
+    return [out[..., i] for i in range(count)] if count > 1 else [out]
 
 
 def layers(module: Any) -> list[Any]:
@@ -120,13 +77,13 @@ def train(problem: Problem, looks: Looks) -> dict[str, object]:
         unknowns[name] = jno.np.parameter((1,), name=name).initialize(jax.nn.initializers.constant(start))
         unknowns[name].optimizer(optax.adam(RATE))
     inner = domain.variable("interior")[: problem.inputs]
-    terms = [residual.mse for residual in EQUATIONS[problem.name](net(*inner), *inner, **unknowns)]
+    fields = fields_of(net(*inner), problem.outputs)
+    terms = [residual.mse for residual in equations(jno.np)[problem.name](fields, *inner, **unknowns)]
     for name, given in problem.conditions.items():
-        out = net(*domain.variable(name)[: problem.inputs])
+        fields = fields_of(net(*domain.variable(name)[: problem.inputs]), problem.outputs)
         values = domain.variable(f"{name} values", np.asarray(given.values, np.float32)[None, None])
         for column, output in enumerate(given.outputs):
-            part = out[..., output] if problem.outputs > 1 else out
-            terms.append((part - values[..., column]).mse)
+            terms.append((fields[output] - values[..., column]).mse)
     core = jno.core(terms, domain=domain)
     loss = float(sum(np.ravel(each)[0] for each in core.eval(terms)))
 

@@ -11,18 +11,8 @@ import optax
 
 import tangrax as tx
 
-from .facts import (
-    BURGERS_VISCOSITY,
-    CAVITY_VISCOSITY,
-    DEPTH,
-    DIFFUSION_UNIT,
-    RATE,
-    WIDTH,
-    Problem,
-    Weights,
-    heat_source,
-    layers_of,
-)
+from .facts import DEPTH, RATE, WIDTH, Problem, Weights, layers_of
+from .symbolic import equations
 from .training import Looks, State, cell, clocked, follow
 
 METHODS: dict[str, tuple[str, Callable[[], Any]]] = {
@@ -31,42 +21,9 @@ METHODS: dict[str, tuple[str, Callable[[], Any]]] = {
 }
 
 
-def burgers(out: Any, x: Any, t: Any) -> list[Any]:
-    return [out.d(t) + out * out.d(x) - BURGERS_VISCOSITY * out.d2(x)]
-
-
-def flow(out: Any, x: Any, y: Any, viscosity: Any, convection: Any = 1.0) -> list[Any]:
-    u, v, p = out[0], out[1], out[2]
-    return [
-        convection * (u * u.d(x) + v * u.d(y)) + p.d(x) - viscosity * u.laplacian(x, y),
-        convection * (u * v.d(x) + v * v.d(y)) + p.d(y) - viscosity * v.laplacian(x, y),
-        u.d(x) + v.d(y),
-    ]
-
-
-def cavity(out: Any, x: Any, y: Any) -> list[Any]:
-    return flow(out, x, y, CAVITY_VISCOSITY)
-
-
-def pinv(out: Any, x: Any, y: Any) -> list[Any]:
-    u, a = out[0], out[1]
-    return [a.d(x) * u.d(x) + a.d(y) * u.d(y) + a * u.laplacian(x, y) + heat_source(x, y, tx.np)]
-
-
-def reaction(out: Any, x: Any, t: Any, rate: Any, diffusion: Any) -> list[Any]:
-    a, b = out[0], out[1]
-    consumed, spread = rate * a * b**2, DIFFUSION_UNIT * diffusion
-    return [a.d(t) - spread * a.d2(x) + consumed, b.d(t) - spread * b.d2(x) + 2 * consumed]
-
-
-def wake(out: Any, x: Any, y: Any, t: Any, convection: Any, viscosity: Any) -> list[Any]:
-    along, across, mass = flow(out, x, y, viscosity, convection)
-    return [along + out[0].d(t), across + out[1].d(t), mass]
-
-
-EQUATIONS: dict[str, Callable[..., list[Any]]] = {
-    each.__name__: each for each in (burgers, cavity, pinv, reaction, wake)
-}
+def fields_of(out: Any, count: int) -> list[Any]:
+    """The outputs of a network, each as a field."""
+    return [out[i] for i in range(count)] if count > 1 else [out]
 
 
 def started(weights: Weights) -> tx.nn.Network:
@@ -90,13 +47,13 @@ def train(method: str, problem: Problem, looks: Looks) -> dict[str, object]:
     net = started(problem.weights())
     unknowns = {name: tx.nn.parameter(start, name=name) for name, (start, _) in problem.unknowns.items()}
     inner = cloud.variable("interior")[:axes]
-    residuals = EQUATIONS[problem.name](net(*inner), *inner, **unknowns)
+    residuals = equations(tx.np)[problem.name](fields_of(net(*inner), problem.outputs), *inner, **unknowns)
     terms = {f"equation {i}": residual.mse for i, residual in enumerate(residuals)}
     for name, given in problem.conditions.items():
-        out = net(*cloud.variable(name)[:axes])
+        fields = fields_of(net(*cloud.variable(name)[:axes]), problem.outputs)
         for column, output in enumerate(given.outputs):
-            part = out[output] if problem.outputs > 1 else out
-            terms[f"{name} {output}"] = (part - cloud.values(name, given.values[:, column], f"given{output}")).mse
+            values = cloud.values(name, given.values[:, column], f"given{output}")
+            terms[f"{name} {output}"] = (fields[output] - values).mse
     solver = tx.core(terms, optimizer=optimizer(), devices=1)
 
     def state() -> State:
